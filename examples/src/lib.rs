@@ -1,0 +1,1 @@
+//! Example services: GraphQL subgraphs, plain HTTP, gRPC, TCP.

@@ -1,0 +1,1 @@
+//! The Envoy data plane: plans xDS resources from routes and serves them by delta ADS.

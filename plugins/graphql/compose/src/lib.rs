@@ -1,0 +1,1 @@
+//! Composes subgraph schemas into a supergraph.

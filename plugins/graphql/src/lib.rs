@@ -1,0 +1,1 @@
+//! The GraphQL data plane: pushes subgraphs to catalyst-gateway.

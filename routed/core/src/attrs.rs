@@ -1,0 +1,160 @@
+//! Path attributes: what an UPDATE says of the names in it (docs/protocol.md, "Path attributes").
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// A node: (AS, node name). This pair is its router id; ties, collisions and ORIGINATOR go by its order.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RouterId {
+    /// The autonomous system number.
+    pub asn: u32,
+    /// The node's name, unique in its AS (1 to 63 bytes, one label of a service name).
+    pub node: Arc<str>,
+}
+
+impl fmt::Display for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.asn, self.node)
+    }
+}
+
+impl fmt::Debug for RouterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// ORIGIN_NODE: where a route was born.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OriginNode {
+    /// The node that originated the route.
+    pub router_id: RouterId,
+    /// The organisation that it belongs to (1 to 63 bytes, one label).
+    pub organisation: Arc<str>,
+}
+
+/// ORIGIN (RFC 4271 section 5.1.1). Lower is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Origin {
+    /// Configured at the origin node.
+    #[default]
+    Igp = 0,
+    /// Learned from another system.
+    Egp = 1,
+    /// Registered at run time by other means.
+    Incomplete = 2,
+}
+
+/// The protocol that a service speaks (SERVICE attribute).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// Plain TCP, tunnelled between nodes by HTTP/2 CONNECT.
+    Tcp,
+    /// HTTP/1.1 or HTTP/2.
+    Http,
+    /// A GraphQL subgraph over HTTP.
+    HttpGraphql,
+    /// gRPC: HTTP/2 towards the endpoint too.
+    HttpGrpc,
+}
+
+impl Protocol {
+    /// The spelling of configuration, CLI and JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+            Self::HttpGraphql => "http:graphql",
+            Self::HttpGrpc => "http:grpc",
+        }
+    }
+
+    /// The reverse of [`Protocol::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Tcp, Self::Http, Self::HttpGraphql, Self::HttpGrpc].into_iter().find(|p| p.as_str() == text)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// SERVICE: what is offered under the name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServiceAttr {
+    /// The protocol that the service speaks.
+    pub protocol: Protocol,
+    /// The HTTP path of the GraphQL endpoint (`http:graphql` only; at most 255 bytes, begins with `/`).
+    pub path: Option<Arc<str>>,
+    /// Relative share under multipath (0 to 65535; 0 takes no traffic while another path has weight).
+    pub weight: u16,
+    /// 0 (down) to 100 (fully healthy), as the origin sees its endpoints.
+    pub health: u8,
+}
+
+/// A large community (RFC 8092): global administrator, then two local parts.
+pub type LargeCommunity = (u32, u32, u32);
+
+/// An attribute that this version does not know, kept for re-advertisement when it is transitive.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UnknownAttr {
+    /// The flags as received (the partial bit is set on re-advertisement).
+    pub flags: u8,
+    /// The attribute's type code.
+    pub code: u8,
+    /// The value, undecoded.
+    pub value: Bytes,
+}
+
+/// A whole attribute set. Many names share one; sets are interned by value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Attrs {
+    /// ORIGIN.
+    pub origin: Origin,
+    /// AS_PATH: sequences only (RFC 9774 retires sets), nearest AS first; empty for a route of this AS.
+    pub as_path: Vec<u32>,
+    /// NEXT_HOP: the advertiser's peer listener for this receiver. Port 0: the advertiser has no data plane.
+    pub next_hop: SocketAddr,
+    /// ORIGIN_NODE.
+    pub origin_node: OriginNode,
+    /// LOCAL_PREF; only on sessions inside an AS (RFC 4271 section 5.1.5).
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// COMMUNITIES (RFC 1997) as `asn << 16 | value`; sorted, no duplicates.
+    pub communities: Vec<u32>,
+    /// LARGE_COMMUNITIES (RFC 8092); sorted, no duplicates.
+    pub large_communities: Vec<LargeCommunity>,
+    /// ORIGINATOR (RFC 4456 section 8): the router that brought the route into this AS.
+    pub originator: Option<RouterId>,
+    /// CLUSTER_LIST (RFC 4456 section 8): clusters passed, nearest first. A cluster is named by one label.
+    pub cluster_list: Vec<Arc<str>>,
+    /// SERVICE; mandatory for service names.
+    pub service: ServiceAttr,
+    /// ONLY_TO_CUSTOMER (RFC 9234).
+    pub only_to_customer: Option<u32>,
+    /// Optional attributes of other code points, in order of code.
+    pub unknown: Vec<UnknownAttr>,
+}
+
+/// The value of LOCAL_PREF where none is given (the field's convention).
+pub const DEFAULT_LOCAL_PREF: u32 = 100;
+
+/// Prints a standard community as `asn:value`.
+#[must_use]
+pub fn format_community(community: u32) -> String {
+    format!("{}:{}", community >> 16, community & 0xffff)
+}
+
+/// Prints a large community as `global:local1:local2`.
+#[must_use]
+pub fn format_large_community((global, one, two): LargeCommunity) -> String {
+    format!("{global}:{one}:{two}")
+}

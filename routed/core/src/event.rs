@@ -1,0 +1,253 @@
+//! What goes into the [`Speaker`](crate::speaker::Speaker) and what comes out of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::attrs::{LargeCommunity, OriginNode};
+use crate::name::ServiceName;
+use crate::route::{Endpoint, PlaneStatus, Protocol, RouteUpdate};
+
+/// The name of a configured peer: its key under `peers` in the configuration.
+pub type PeerName = Arc<str>;
+
+/// A transport connection, numbered by the driver, never reused within a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// The built-in policies (RFC 8212: the default towards and from an outside organisation is `Reject`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// Every route passes unchanged.
+    Accept,
+    /// No route passes.
+    Reject,
+}
+
+/// What the Speaker needs to know of this node.
+#[derive(Debug, Clone)]
+pub struct SpeakerConfig {
+    /// This node and its organisation.
+    pub identity: OriginNode,
+    /// Name suffixes that belong to this organisation (`acme.example`), each installing a discard for `*.suffix`.
+    pub domains: Vec<ServiceName>,
+    /// Whether internal peers are reflected to each other (RFC 4456).
+    pub reflector: bool,
+    /// The cluster that a reflector belongs to; its own node name unless several reflectors share one.
+    pub cluster: Arc<str>,
+    /// Hold time offered in OPEN; zero or at least 1 s (docs/protocol.md). Keepalives are sent at a third of it.
+    pub hold_time: Duration,
+    /// How long a name withdrawn without alternative stays in the data planes.
+    pub drain: Duration,
+    /// How long the start waits for END-OF-RIB of every configured peer.
+    pub startup_wait: Duration,
+    /// How long an advertisement waits for the gating data planes (1 s).
+    pub ack_wait: Duration,
+    /// The data planes in use.
+    pub planes: Vec<PlaneConfig>,
+    /// The peers, in order of name.
+    pub peers: Vec<PeerConfig>,
+}
+
+/// A data plane as the Speaker sees it.
+#[derive(Debug, Clone)]
+pub struct PlaneConfig {
+    /// Its name in reports and tables (`envoy`).
+    pub name: Arc<str>,
+    /// Whether advertisements wait for it (make before break), and nothing is advertised while none of its instances
+    /// is connected.
+    pub gates: bool,
+    /// The protocols that it serves; a route of another protocol shows no status for it.
+    pub protocols: Vec<Protocol>,
+}
+
+/// One configured peer.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// Its key in the configuration.
+    pub name: PeerName,
+    /// Where it listens; its IP identifies incoming connections.
+    pub address: SocketAddr,
+    /// Its AS; a session is internal when this is our own.
+    pub asn: u32,
+    /// Its node name, where the configuration pins it; its OPEN must then say the same.
+    pub node: Option<Arc<str>>,
+    /// Its organisation; outside when it is not ours. Its OPEN must say the same.
+    pub organisation: Arc<str>,
+    /// Never dial, only accept.
+    pub passive: bool,
+    /// On a reflector: whether it is a client (RFC 4456). Internal peers only.
+    pub client: bool,
+    /// Whether routes re-advertised to it carry our own next hop. Always true towards outside.
+    pub next_hop_self: bool,
+    /// Our peer listener for this receiver. An unspecified IP means the session's local address; port 0 means that
+    /// this node has no data plane.
+    pub next_hop: SocketAddr,
+    /// Outside peers: further next-hop addresses that they may name.
+    pub allowed_next_hops: Vec<IpAddr>,
+    /// Import policy.
+    pub import: Policy,
+    /// Export policy.
+    pub export: Policy,
+}
+
+/// A service of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalService {
+    /// Its name; may be a wildcard.
+    pub name: ServiceName,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The HTTP path of the GraphQL endpoint.
+    pub path: Option<Arc<str>>,
+    /// Relative share under multipath.
+    pub weight: u16,
+    /// Where it answers.
+    pub endpoints: Vec<Endpoint>,
+    /// Standard communities, sorted.
+    pub communities: Vec<u32>,
+    /// Large communities, sorted.
+    pub large_communities: Vec<LargeCommunity>,
+    /// MULTI_EXIT_DISC to announce.
+    pub med: Option<u32>,
+}
+
+/// Everything that can happen to a Speaker.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The dialled connection of [`Effect::Connect`] stands (RFC 4271: Tcp_CR_Acked).
+    Connected {
+        /// The peer that was dialled.
+        peer: PeerName,
+        /// The new connection.
+        conn: ConnId,
+        /// Our address on it.
+        local: SocketAddr,
+        /// Its address.
+        remote: SocketAddr,
+    },
+    /// Dialling failed (TcpConnectionFails).
+    ConnectFailed {
+        /// The peer that was dialled.
+        peer: PeerName,
+        /// Why, for `show peer`.
+        error: Arc<str>,
+    },
+    /// A connection came in on the listener (TcpConnectionConfirmed). The Speaker finds the peer by the remote IP.
+    Accepted {
+        /// The new connection.
+        conn: ConnId,
+        /// Our address on it.
+        local: SocketAddr,
+        /// Its address.
+        remote: SocketAddr,
+    },
+    /// A whole frame arrived: its type byte and body (without the length).
+    Frame {
+        /// The connection.
+        conn: ConnId,
+        /// The message type.
+        kind: u8,
+        /// The body.
+        body: Bytes,
+    },
+    /// The framing of the connection is broken beyond reading (the length is out of bounds).
+    BadFrame {
+        /// The connection.
+        conn: ConnId,
+        /// The length that the frame claimed, in bytes.
+        length: u32,
+    },
+    /// The connection is gone (TcpConnectionFails). Also follows [`Effect::Close`] and is then ignored.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+        /// Why, for `show peer`.
+        reason: Arc<str>,
+    },
+    /// Bytes of earlier [`Effect::Send`]s have reached the socket: the send window opens.
+    Sent {
+        /// The connection.
+        conn: ConnId,
+        /// How many.
+        bytes: usize,
+    },
+    /// A deadline of [`Speaker::poll_timeout`](crate::speaker::Speaker::poll_timeout) has passed.
+    Timeout,
+    /// A service is offered (adding an existing name replaces it).
+    ServiceAdd(LocalService),
+    /// A service is offered no longer.
+    ServiceRemove(ServiceName),
+    /// At least one instance of a data plane is connected.
+    PlaneUp(Arc<str>),
+    /// No instance of a data plane is connected.
+    PlaneDown(Arc<str>),
+    /// A data plane's progress.
+    PlaneReport(PlaneReport),
+    /// A data plane found a next hop usable or not.
+    NextHop {
+        /// The peer listener.
+        address: SocketAddr,
+        /// Whether traffic may be sent there.
+        usable: bool,
+    },
+    /// SIGTERM: say goodbye to every peer (NOTIFICATION Cease, administrative shutdown) and leave the data planes be.
+    Shutdown,
+}
+
+/// A data plane's progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaneReport {
+    /// Its name.
+    pub plane: Arc<str>,
+    /// Every change up to this version is settled: programmed, save for what `statuses` has said of a name since the
+    /// name last changed.
+    pub version: u64,
+    /// What changed for single names, the latest word counting.
+    pub statuses: Vec<(ServiceName, PlaneStatus)>,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Dial a peer; answer with [`Event::Connected`] or [`Event::ConnectFailed`].
+    Connect {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// Send whole frames (length prefixes included) in order.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// Flush what was sent, then close.
+    Close {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The selected table moved.
+    Routes(RouteUpdate),
+    /// A session reached Established.
+    SessionUp {
+        /// The peer.
+        peer: PeerName,
+    },
+    /// A session left Established, or an attempt was refused by a NOTIFICATION of either side.
+    SessionDown {
+        /// The peer.
+        peer: PeerName,
+        /// Why, in one line.
+        reason: Arc<str>,
+    },
+    /// A connection from an address that is no configured peer was refused.
+    Refused {
+        /// Where it came from.
+        remote: SocketAddr,
+        /// Why, in one line.
+        reason: Arc<str>,
+    },
+}

@@ -1,0 +1,2 @@
+//! Talks to catalyst-routed.
+fn main() {}

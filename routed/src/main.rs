@@ -1,0 +1,2 @@
+//! The Catalyst routing daemon.
+fn main() {}
