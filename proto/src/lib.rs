@@ -3,7 +3,13 @@
 /// `catalyst.admin.v1`: how catalystctl talks to catalyst-routed.
 pub mod admin {
     /// Version 1.
-    #[allow(missing_docs, clippy::all, clippy::restriction, unreachable_pub, unused_qualifications)]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::restriction,
+        unreachable_pub,
+        unused_qualifications
+    )]
     pub mod v1 {
         tonic::include_proto!("catalyst.admin.v1");
     }
@@ -12,7 +18,13 @@ pub mod admin {
 /// `catalyst.gateway.v1`: how the GraphQL data plane drives catalyst-gateway.
 pub mod gateway {
     /// Version 1.
-    #[allow(missing_docs, clippy::all, clippy::restriction, unreachable_pub, unused_qualifications)]
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::restriction,
+        unreachable_pub,
+        unused_qualifications
+    )]
     pub mod v1 {
         tonic::include_proto!("catalyst.gateway.v1");
     }

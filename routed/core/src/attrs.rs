@@ -76,7 +76,9 @@ impl Protocol {
     /// The reverse of [`Protocol::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Tcp, Self::Http, Self::HttpGraphql, Self::HttpGrpc].into_iter().find(|p| p.as_str() == text)
+        [Self::Tcp, Self::Http, Self::HttpGraphql, Self::HttpGrpc]
+            .into_iter()
+            .find(|p| p.as_str() == text)
     }
 }
 

@@ -155,7 +155,10 @@ mod tests {
 
     #[test]
     fn canonicalises_and_refuses() {
-        assert_eq!(ServiceName::parse("Orders.DC1.acme").unwrap().as_str(), "orders.dc1.acme");
+        assert_eq!(
+            ServiceName::parse("Orders.DC1.acme").unwrap().as_str(),
+            "orders.dc1.acme"
+        );
         for (text, error) in [
             ("", NameError::Empty),
             (".a", NameError::EmptyLabel),
