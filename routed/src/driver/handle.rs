@@ -1,0 +1,97 @@
+//! How everything else talks to the task that owns the Speaker.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use catalyst_core::event::{Event, PeerName};
+use catalyst_core::name::ServiceName;
+use catalyst_core::speaker::Speaker;
+use tokio::net::TcpStream;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::peer_io::Frames;
+
+/// Inputs that may wait for the Speaker before senders are held back.
+const QUEUE: usize = 1024;
+/// Batches of changed names that a slow watcher may lag behind before it has to read the table again.
+const WATCH_BACKLOG: usize = 256;
+
+/// What the Speaker's task takes in. Its queue is bounded: a peer that floods waits for its turn.
+pub(super) enum Input {
+    /// An event as it is.
+    Event(Event),
+    /// Frames of one connection, in order.
+    Frames(Frames),
+    /// A dialled connection stands.
+    Dialled(PeerName, TcpStream),
+    /// A connection came in.
+    Incoming(TcpStream),
+    /// A look at the state, or an administrative act that needs an answer.
+    Query(Box<dyn FnOnce(&mut Speaker, Instant) + Send>),
+    /// A data plane saw a gap in versions.
+    NeedReset(Arc<str>),
+    /// Say goodbye, flush, stop.
+    Shutdown,
+}
+
+/// The Speaker's task has ended: the daemon is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Gone;
+
+/// A way to the task that owns the Speaker. Cheap to clone.
+#[derive(Clone)]
+pub struct SpeakerHandle {
+    inputs: mpsc::Sender<Input>,
+    changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+}
+
+/// The receiving ends that the Speaker's task owns.
+pub(super) struct SpeakerEnds {
+    pub(super) inputs: mpsc::Receiver<Input>,
+    pub(super) changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+}
+
+/// A handle and the ends that belong to it.
+pub(super) fn channel() -> (SpeakerHandle, SpeakerEnds) {
+    let (sender, inputs) = mpsc::channel(QUEUE);
+    let (changed, _) = broadcast::channel(WATCH_BACKLOG);
+    (SpeakerHandle { inputs: sender, changed: changed.clone() }, SpeakerEnds { inputs, changed })
+}
+
+impl SpeakerHandle {
+    /// Runs `f` between two batches of events and returns what it returns.
+    ///
+    /// # Errors
+    /// [`Gone`] once the daemon is stopping.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Speaker, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (reply, answer) = oneshot::channel();
+        let run = Box::new(move |speaker: &mut Speaker, now| {
+            // The asker may have gone away meanwhile: then nobody wants the answer.
+            drop(reply.send(f(speaker, now)));
+        });
+        self.send(Input::Query(run)).await?;
+        answer.await.map_err(|_| Gone)
+    }
+
+    /// Hands one event to the Speaker.
+    ///
+    /// # Errors
+    /// [`Gone`] once the daemon is stopping.
+    pub async fn event(&self, event: Event) -> Result<(), Gone> {
+        self.send(Input::Event(event)).await
+    }
+
+    /// Names whose routes change from now on. A query sent after this call sees a state that later batches build on.
+    #[must_use]
+    pub fn changed_names(&self) -> broadcast::Receiver<Arc<Vec<ServiceName>>> {
+        self.changed.subscribe()
+    }
+
+    pub(super) async fn send(&self, input: Input) -> Result<(), Gone> {
+        self.inputs.send(input).await.map_err(|_| Gone)
+    }
+}

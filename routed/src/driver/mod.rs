@@ -1,0 +1,317 @@
+//! Drives the Speaker: one task owns it, takes events from bounded queues, carries out its effects. No routing logic.
+
+mod handle;
+mod peer_io;
+mod planes;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerName, SpeakerConfig};
+use catalyst_core::name::ServiceName;
+use catalyst_core::speaker::Speaker;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc};
+
+pub use handle::{Gone, SpeakerHandle};
+use handle::{Input, SpeakerEnds};
+use peer_io::{Connection, Frame, Frames};
+pub use planes::{PlaneFeeds, start_planes};
+
+/// Inputs taken in before the Speaker selects and sends: batching only under backlog.
+const BATCH: usize = 256;
+/// Bound on flushing goodbyes to peers at shutdown; the whole exit takes less than 2 s.
+const GOODBYE: Duration = Duration::from_millis(1200);
+
+/// What the driver needs beyond the Speaker's own configuration.
+#[derive(Debug, Clone)]
+pub struct DriverConfig {
+    /// The Speaker's configuration.
+    pub speaker: SpeakerConfig,
+    /// Services offered from the start.
+    pub services: Vec<LocalService>,
+    /// The peering listener; `None`: only dial.
+    pub listen: Option<SocketAddr>,
+    /// The source address to bind when dialling a peer.
+    pub sources: BTreeMap<PeerName, IpAddr>,
+}
+
+/// The routing thread: a single-threaded runtime of its own, so that no data plane's work delays an UPDATE.
+pub struct Driver {
+    handle: SpeakerHandle,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Driver {
+    /// Binds the listener and starts the routing thread. Routes go to `feeds`.
+    ///
+    /// # Errors
+    /// The listener's address cannot be bound, or the thread cannot be started.
+    pub fn start(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds) -> anyhow::Result<Self> {
+        let listener = config.listen.map(|address| bind(address)).transpose()?;
+        let handle = channel.handle.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name("routing".into())
+            .spawn(move || runtime.block_on(run(config, channel, feeds, listener)))?;
+        Ok(Self { handle, thread })
+    }
+
+    /// Says goodbye to every peer, flushes, ends the thread. The data planes are left as they are.
+    pub async fn shutdown(self) {
+        // Gone: it has ended already.
+        drop(self.handle.send(Input::Shutdown).await);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join());
+        if tokio::time::timeout(GOODBYE + Duration::from_millis(200), joined).await.is_err() {
+            tracing::warn!("the routing thread did not end in time");
+        }
+    }
+
+    /// Whether the routing thread has ended on its own (it panicked).
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// The queue to the Speaker, made before the driver so that the data planes can report into it.
+pub struct DriverChannel {
+    handle: SpeakerHandle,
+    ends: SpeakerEnds,
+}
+
+impl DriverChannel {
+    /// A fresh queue.
+    #[must_use]
+    pub fn new() -> Self {
+        let (handle, ends) = handle::channel();
+        Self { handle, ends }
+    }
+
+    /// The sending side.
+    #[must_use]
+    pub fn handle(&self) -> SpeakerHandle {
+        self.handle.clone()
+    }
+}
+
+impl Default for DriverChannel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    peer_io::listen(address).map_err(|error| anyhow::anyhow!("peering.listen: cannot listen on {address}: {error}"))
+}
+
+async fn run(
+    config: DriverConfig,
+    channel: DriverChannel,
+    feeds: PlaneFeeds,
+    listener: Option<std::net::TcpListener>,
+) {
+    if let Some(listener) = listener {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => drop(tokio::spawn(peer_io::accept(listener, channel.handle.clone()))),
+            Err(error) => tracing::error!(%error, "the peering listener cannot be used"),
+        }
+    }
+    let DriverChannel { handle, ends } = channel;
+    let mut routing = Routing::new(config, handle, ends.changed, feeds);
+    routing.run(ends.inputs).await;
+    routing.say_goodbye().await;
+}
+
+/// The Speaker and everything that its effects act on.
+struct Routing {
+    speaker: Speaker,
+    handle: SpeakerHandle,
+    changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+    feeds: PlaneFeeds,
+    connections: HashMap<ConnId, Connection>,
+    next_conn: u64,
+    targets: BTreeMap<PeerName, (SocketAddr, Option<IpAddr>)>,
+}
+
+impl Routing {
+    fn new(
+        config: DriverConfig,
+        handle: SpeakerHandle,
+        changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+        feeds: PlaneFeeds,
+    ) -> Self {
+        let targets = (config.speaker.peers.iter())
+            .map(|peer| (peer.name.clone(), (peer.address, config.sources.get(&peer.name).copied())))
+            .collect();
+        let now = Instant::now();
+        let mut speaker = Speaker::new(config.speaker, now);
+        speaker.start(now);
+        for service in config.services {
+            speaker.handle(Event::ServiceAdd(service), now);
+        }
+        Self { speaker, handle, changed, feeds, connections: HashMap::new(), next_conn: 0, targets }
+    }
+
+    /// Takes batches of inputs until shutdown.
+    async fn run(&mut self, mut inputs: mpsc::Receiver<Input>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        self.flush();
+        loop {
+            tokio::select! {
+                biased;
+                count = inputs.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                () = wait_until(self.speaker.poll_timeout()) => self.speaker.handle(Event::Timeout, Instant::now()),
+            }
+            self.speaker.watch(self.changed.receiver_count() > 0);
+            for input in batch.drain(..) {
+                if matches!(input, Input::Shutdown) {
+                    return;
+                }
+                self.take(input);
+            }
+            self.flush();
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = Instant::now();
+        match input {
+            Input::Event(event) => self.event(event, now),
+            Input::Frames(frames) => self.frames(frames, now),
+            Input::Dialled(peer, stream) => self.dialled(peer, stream, now),
+            Input::Incoming(stream) => self.incoming(stream, now),
+            Input::Query(run) => {
+                // What was asked before this question counts in its answer.
+                self.flush();
+                run(&mut self.speaker, now);
+            }
+            Input::NeedReset(plane) => self.feeds.send_to(&plane, self.speaker.reset()),
+            Input::Shutdown => {}
+        }
+    }
+
+    fn event(&mut self, event: Event, now: Instant) {
+        if let Event::Closed { conn, .. } = &event
+            && let Some(connection) = self.connections.remove(conn)
+        {
+            connection.close();
+        }
+        self.speaker.handle(event, now);
+    }
+
+    fn frames(&mut self, Frames { conn, frames }: Frames, now: Instant) {
+        for frame in frames {
+            let event = match frame {
+                Frame::Whole(kind, body) => Event::Frame { conn, kind, body },
+                Frame::Bad(length) => Event::BadFrame { conn, length },
+            };
+            self.speaker.handle(event, now);
+        }
+    }
+
+    fn dialled(&mut self, peer: PeerName, stream: TcpStream, now: Instant) {
+        let event = match addresses(&stream) {
+            Ok((local, remote)) => Event::Connected { peer, conn: self.adopt(stream), local, remote },
+            Err(error) => Event::ConnectFailed { peer, error: error.to_string().into() },
+        };
+        self.speaker.handle(event, now);
+    }
+
+    fn incoming(&mut self, stream: TcpStream, now: Instant) {
+        // An error means that the other side is gone again.
+        if let Ok((local, remote)) = addresses(&stream) {
+            let conn = self.adopt(stream);
+            self.speaker.handle(Event::Accepted { conn, local, remote }, now);
+        }
+    }
+
+    fn adopt(&mut self, stream: TcpStream) -> ConnId {
+        let conn = ConnId(self.next_conn);
+        self.next_conn += 1;
+        self.connections.insert(conn, Connection::start(conn, stream, &self.handle));
+        conn
+    }
+
+    fn flush(&mut self) {
+        self.speaker.flush(Instant::now());
+        let effects: Vec<Effect> = self.speaker.drain_effects().collect();
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        let changed = self.speaker.take_watched();
+        if !changed.is_empty() {
+            // No receiver: the last watcher has just left.
+            drop(self.changed.send(Arc::new(changed)));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { peer } => self.dial(peer),
+            Effect::Send { conn, bytes } => {
+                if let Some(connection) = self.connections.get(&conn) {
+                    connection.send(bytes);
+                }
+            }
+            Effect::Close { conn } => {
+                if let Some(connection) = self.connections.remove(&conn) {
+                    connection.close();
+                }
+            }
+            Effect::Routes(update) => self.feeds.send(&update),
+            Effect::SessionUp { peer } => tracing::info!(%peer, "session established"),
+            Effect::SessionDown { peer, reason } => tracing::info!(%peer, %reason, "session down"),
+            Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
+        }
+    }
+
+    fn dial(&self, peer: PeerName) {
+        if let Some((address, source)) = self.targets.get(&peer) {
+            tokio::spawn(peer_io::dial(peer, *address, *source, self.handle.clone()));
+        }
+    }
+
+    /// NOTIFICATION Cease to every peer, flushed within a bound.
+    async fn say_goodbye(mut self) {
+        self.speaker.handle(Event::Shutdown, Instant::now());
+        self.speaker.flush(Instant::now());
+        let mut closing = Vec::new();
+        let effects: Vec<Effect> = self.speaker.drain_effects().collect();
+        for effect in effects {
+            match effect {
+                Effect::Send { conn, bytes } => {
+                    if let Some(connection) = self.connections.get(&conn) {
+                        connection.send(bytes);
+                    }
+                }
+                // The data planes serve on as they are.
+                Effect::Close { .. } | Effect::Connect { .. } | Effect::Routes(_) => {}
+                Effect::SessionUp { .. } | Effect::SessionDown { .. } | Effect::Refused { .. } => {}
+            }
+        }
+        closing.extend(self.connections.drain().map(|(_, connection)| connection.close()));
+        let flushed = async {
+            for task in closing {
+                // A writer that panicked has nothing left to flush.
+                drop(task.await);
+            }
+        };
+        if tokio::time::timeout(GOODBYE, flushed).await.is_err() {
+            tracing::warn!("some peers did not take the goodbye in time");
+        }
+    }
+}
+
+fn addresses(stream: &TcpStream) -> std::io::Result<(SocketAddr, SocketAddr)> {
+    Ok((stream.local_addr()?, stream.peer_addr()?))
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
