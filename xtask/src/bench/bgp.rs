@@ -1,0 +1,149 @@
+//! The smallest BGP-4 that a daemon accepts as a neighbour (RFC 4271, 4-octet AS by RFC 6793, IPv4 unicast).
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::speaker::{Counts, Dialect, ROUTES_PER_SET};
+
+const HEADER_BYTES: usize = 19;
+const OPEN: u8 = 1;
+const UPDATE: u8 = 2;
+const NOTIFICATION: u8 = 3;
+const KEEPALIVE: u8 = 4;
+/// The first of the /24 prefixes, 16.0.0.0, so that a million of them stay below the multicast range.
+const FIRST_PREFIX: u32 = 16 << 16;
+
+/// BGP-4 with a router id.
+#[derive(Clone)]
+pub(super) struct Bgp {
+    /// Our router id.
+    pub(super) router_id: [u8; 4],
+}
+
+impl Dialect for Bgp {
+    fn open(&self, asn: u32) -> Vec<u8> {
+        let mut capabilities = vec![1, 4, 0, 1, 0, 1, 65, 4];
+        capabilities.extend(asn.to_be_bytes());
+        let parameters = [&[2, capabilities.len() as u8], capabilities.as_slice()].concat();
+        let short_asn = u16::try_from(asn).unwrap_or(23456);
+        let mut body = vec![4];
+        body.extend(short_asn.to_be_bytes());
+        body.extend(180_u16.to_be_bytes());
+        body.extend(self.router_id);
+        body.push(parameters.len() as u8);
+        body.extend(parameters);
+        message(OPEN, &body)
+    }
+
+    fn keepalive(&self) -> Vec<u8> {
+        message(KEEPALIVE, &[])
+    }
+
+    fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut next = range.start;
+        while next < range.end {
+            let set = next / ROUTES_PER_SET;
+            let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
+            let attributes = attributes(asn, ip, set);
+            let mut body = vec![0, 0];
+            body.extend((attributes.len() as u16).to_be_bytes());
+            body.extend(attributes);
+            for index in next..end {
+                body.push(24);
+                body.extend(&(FIRST_PREFIX + index).to_be_bytes()[1..]);
+            }
+            out.extend(message(UPDATE, &body));
+            next = end;
+        }
+        out
+    }
+
+    fn message_length(&self, bytes: &[u8]) -> Option<usize> {
+        let length = bytes.get(16..18)?;
+        Some(usize::from(u16::from_be_bytes([length[0], length[1]])))
+    }
+
+    fn is_keepalive(&self, message: &[u8]) -> bool {
+        message.get(18) == Some(&KEEPALIVE)
+    }
+
+    fn notification(&self, message: &[u8]) -> Option<String> {
+        (message.get(18) == Some(&NOTIFICATION)).then(|| format!("code {:?}", &message[HEADER_BYTES..]))
+    }
+
+    fn counts(&self, message: &[u8]) -> Counts {
+        let mut counts = Counts { announced: 0, withdrawn: 0 };
+        if message.get(18) == Some(&UPDATE) {
+            let body = &message[HEADER_BYTES..];
+            let withdrawn = usize::from(u16::from_be_bytes([body[0], body[1]]));
+            counts.withdrawn = prefixes(&body[2..2 + withdrawn]);
+            let rest = &body[2 + withdrawn..];
+            let attributes = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
+            counts.announced = prefixes(&rest[2 + attributes..]);
+        }
+        counts
+    }
+}
+
+/// ORIGIN, AS_PATH, NEXT_HOP and two COMMUNITIES, different for each set.
+fn attributes(asn: u32, ip: IpAddr, set: u32) -> Vec<u8> {
+    let mut path = vec![2, 3];
+    for hop in super::as_path(asn, set) {
+        path.extend(hop.to_be_bytes());
+    }
+    let mut communities = Vec::new();
+    for community in super::communities(set) {
+        communities.extend(community.to_be_bytes());
+    }
+    let next_hop = match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let mut out = attribute(0x40, 1, &[0]);
+    out.extend(attribute(0x40, 2, &path));
+    out.extend(attribute(0x40, 3, &next_hop));
+    out.extend(attribute(0xc0, 8, &communities));
+    out
+}
+
+fn attribute(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
+    let mut out = vec![flags, code, value.len() as u8];
+    out.extend(value);
+    out
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![0xff; 16];
+    out.extend(((HEADER_BYTES + body.len()) as u16).to_be_bytes());
+    out.push(kind);
+    out.extend(body);
+    out
+}
+
+fn prefixes(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some((bits, rest)) = bytes.split_first() {
+        bytes = rest.get(usize::from(bits.div_ceil(8))..).unwrap_or_default();
+        count += 1;
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_hold_the_routes_of_their_range() {
+        let bgp = Bgp { router_id: [1, 1, 1, 1] };
+        let bytes = bgp.announce(65000, "127.0.0.1".parse().unwrap(), 5..25);
+        let (mut start, mut announced, mut messages) = (0, 0, 0);
+        while let Some(length) = bgp.message_length(&bytes[start..]) {
+            announced += bgp.counts(&bytes[start..start + length]).announced;
+            messages += 1;
+            start += length;
+        }
+        assert_eq!((announced, messages, start), (20, 3, bytes.len()));
+    }
+}

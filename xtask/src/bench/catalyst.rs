@@ -1,0 +1,121 @@
+//! The peering protocol of docs/protocol.md, by the wire module of catalyst-core.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
+use catalyst_core::wire::{self, Family, Message, Open};
+
+use super::speaker::{Counts, Dialect, ROUTES_PER_SET};
+
+/// The organisation of every speaker in the benchmark.
+pub(super) const ORGANISATION: &str = "bench";
+
+/// The Catalyst peering protocol, as node `node`.
+#[derive(Clone)]
+pub(super) struct Catalyst {
+    /// Our node name.
+    pub(super) node: &'static str,
+}
+
+impl Dialect for Catalyst {
+    fn open(&self, asn: u32) -> Vec<u8> {
+        encoded(&Message::Open(Open {
+            version: wire::VERSION,
+            asn,
+            node: self.node.into(),
+            organisation: ORGANISATION.into(),
+            hold_time: Duration::from_secs(180),
+            families: vec![Family::Name],
+            route_refresh: false,
+        }))
+    }
+
+    fn keepalive(&self) -> Vec<u8> {
+        encoded(&Message::Keepalive)
+    }
+
+    fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        let mut next = range.start;
+        while next < range.end {
+            let set = next / ROUTES_PER_SET;
+            let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
+            let names: Vec<String> = (next..end).map(name).collect();
+            let attrs = wire::encode_attrs(&attributes(asn, self.node, ip, set));
+            wire::pack_announce(&attrs, names.iter().map(String::as_str), &mut out);
+            next = end;
+        }
+        out.to_vec()
+    }
+
+    fn message_length(&self, bytes: &[u8]) -> Option<usize> {
+        let prefix = bytes.first_chunk::<4>()?;
+        Some(4 + u32::from_be_bytes(*prefix) as usize)
+    }
+
+    fn is_keepalive(&self, message: &[u8]) -> bool {
+        matches!(decoded(message), Some(Message::Keepalive))
+    }
+
+    fn notification(&self, message: &[u8]) -> Option<String> {
+        match decoded(message) {
+            Some(Message::Notification(notification)) => Some(notification.text),
+            _ => None,
+        }
+    }
+
+    fn counts(&self, message: &[u8]) -> Counts {
+        match decoded(message) {
+            Some(Message::Update(update)) => {
+                Counts { announced: update.announced.len() as u64, withdrawn: update.withdrawn.len() as u64 }
+            }
+            _ => Counts { announced: 0, withdrawn: 0 },
+        }
+    }
+}
+
+/// A name of 30 bytes.
+fn name(index: u32) -> String {
+    format!("svc-{index:07}.t{:04}.dc1.acme.com", index / 100 % 10_000)
+}
+
+fn attributes(asn: u32, node: &str, ip: IpAddr, set: u32) -> Attrs {
+    let router_id = RouterId { asn, node: node.into() };
+    Attrs {
+        origin: Origin::Igp,
+        as_path: super::as_path(asn, set).to_vec(),
+        next_hop: SocketAddr::new(ip, 0),
+        origin_node: OriginNode { router_id, organisation: ORGANISATION.into() },
+        local_pref: None,
+        med: None,
+        communities: super::communities(set).to_vec(),
+        large_communities: Vec::new(),
+        originator: None,
+        cluster_list: Vec::new(),
+        service: ServiceAttr { protocol: Protocol::Http, path: None, weight: 1, health: 100 },
+        only_to_customer: None,
+        unknown: Vec::new(),
+    }
+}
+
+fn encoded(message: &Message) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    wire::encode(message, &mut out);
+    out.to_vec()
+}
+
+fn decoded(message: &[u8]) -> Option<Message> {
+    let kind = *message.get(4)?;
+    wire::decode(kind, &Bytes::copy_from_slice(&message[5..])).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_have_thirty_bytes() {
+        assert_eq!(super::name(1_234_567).len(), 30);
+    }
+}
