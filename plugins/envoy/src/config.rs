@@ -1,0 +1,57 @@
+//! What the Envoy plugin must know of its node. The daemon's configuration fills it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the ADS server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum XdsAddress {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+/// The configuration of the Envoy plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvoyConfig {
+    /// This node's name (one label).
+    pub node: Arc<str>,
+    /// This node's AS.
+    pub asn: u32,
+    /// This node's organisation (one label).
+    pub organisation: Arc<str>,
+    /// Where the ADS server listens.
+    pub xds: XdsAddress,
+    /// Where clients come in.
+    pub ingress: SocketAddr,
+    /// Where local services and the gateway dial a name by its Host header.
+    pub egress: SocketAddr,
+    /// Where the Envoys of our own organisation's other nodes come in.
+    pub peer_listener: SocketAddr,
+    /// Where the Envoys of each outside organisation come in, by organisation.
+    pub peer_listeners: BTreeMap<Arc<str>, SocketAddr>,
+    /// The address of the egress listeners of tcp services.
+    pub tcp_address: IpAddr,
+    /// Their ports, one per tcp service.
+    pub tcp_ports: RangeInclusive<u16>,
+    /// Envoy's admin interface (bootstrap only).
+    pub admin: SocketAddr,
+    /// The GraphQL gateway; `None` without the graphql plugin.
+    pub gateway: Option<SocketAddr>,
+    /// Further hosts that mean the graph on ingress, besides IP literals and `localhost` (any case).
+    pub graphql_hosts: Vec<String>,
+    /// Where port assignments survive a restart; `None`: they do not.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl EnvoyConfig {
+    /// The id that Envoy gives to the ADS server, and this node's entry in `x-catalyst-via`.
+    #[must_use]
+    pub fn node_id(&self) -> String {
+        format!("{}/{}", self.asn, self.node)
+    }
+}
