@@ -1,16 +1,66 @@
-//! The wire format of docs/protocol.md. STUB: signatures are the contract, bodies are being written.
+//! The wire format of docs/protocol.md, which is normative: the section names there are the words used here.
+//!
+//! A frame is a u32 length, a u8 type and a body. [`frame_length`] bounds a frame before anything is allocated for it,
+//! [`decode`] validates the body once and leaves names and attributes as slices of it, [`decode_attrs`] reads an
+//! attribute set. What a frame gets wrong splits in two: [`WireError`] ends the session with its NOTIFICATION,
+//! [`AttrError`] only withdraws the names that it came with (RFC 7606).
+
+mod attrs;
+mod decode;
+mod encode;
+mod error;
+mod names;
+mod notification;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::attrs::Attrs;
+pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
+pub use attrs::{decode_attrs, encode_attrs};
+pub use decode::{decode, frame_length};
+pub use encode::{encode, pack_announce, pack_withdraw};
+pub use error::{AttrError, Block, WireError};
+pub use names::{NameBlock, NameProblem};
+pub use notification::{Notification, code, subcode};
 
-/// Frame: u32 big-endian length of (type byte + body), u8 type, body.
+/// The longest frame in bytes, its length field included.
 pub const MAX_FRAME_BYTES: usize = 65_536;
 /// Protocol version in OPEN.
 pub const VERSION: u8 = 1;
+/// The first bytes of every OPEN: a peer that speaks another protocol is recognised by the lack of them.
+pub const MAGIC: [u8; 4] = *b"CTLY";
+/// The shortest hold time that is not zero. Below it, a busy machine would lose sessions to its own scheduler.
+pub const MIN_HOLD_TIME: Duration = Duration::from_millis(300);
+
+/// The type byte of each message. BGP's numbers; END-OF-RIB is a message of its own here.
+pub mod kind {
+    /// OPEN.
+    pub const OPEN: u8 = 1;
+    /// UPDATE.
+    pub const UPDATE: u8 = 2;
+    /// NOTIFICATION.
+    pub const NOTIFICATION: u8 = 3;
+    /// KEEPALIVE.
+    pub const KEEPALIVE: u8 = 4;
+    /// ROUTE-REFRESH.
+    pub const ROUTE_REFRESH: u8 = 5;
+    /// END-OF-RIB.
+    pub const END_OF_RIB: u8 = 6;
+}
+
+/// Capability codes in OPEN. BGP's numbers where BGP has the capability.
+pub mod capability {
+    /// The families offered, one byte each.
+    pub const FAMILIES: u8 = 1;
+    /// ROUTE-REFRESH is understood (RFC 2918, with the markers of RFC 7313). Empty.
+    pub const ROUTE_REFRESH: u8 = 2;
+    /// Role (RFC 9234). Reserved: ignored by this version.
+    pub const ROLE: u8 = 9;
+    /// Graceful restart (RFC 4724). Reserved: ignored by this version.
+    pub const GRACEFUL_RESTART: u8 = 64;
+}
 
 /// A decoded message; NLRI and attributes of an UPDATE stay undecoded slices of the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +79,21 @@ pub enum Message {
     EndOfRib(Family),
 }
 
+impl Message {
+    /// The name of its type, as docs/protocol.md spells it.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "OPEN",
+            Self::Keepalive => "KEEPALIVE",
+            Self::Update(_) => "UPDATE",
+            Self::Notification(_) => "NOTIFICATION",
+            Self::RouteRefresh(_) => "ROUTE-REFRESH",
+            Self::EndOfRib(_) => "END-OF-RIB",
+        }
+    }
+}
+
 /// Address families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -40,26 +105,54 @@ pub enum Family {
     Ipv6 = 3,
 }
 
+impl Family {
+    /// The family of a code on the wire.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Name, Self::Ipv4, Self::Ipv6]
+            .into_iter()
+            .find(|family| family.code() == code)
+    }
+
+    /// Its code on the wire.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The spelling of CLI and JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
 /// OPEN.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
-    /// Always [`VERSION`] when sent.
+    /// Always [`VERSION`]: another one is refused by `decode`.
     pub version: u8,
-    /// The sender's AS.
+    /// The sender's AS; never 0 (RFC 7607).
     pub asn: u32,
-    /// The sender's node name.
+    /// The sender's node name: one label of a service name.
     pub node: Arc<str>,
-    /// The sender's organisation.
+    /// The sender's organisation: one label of a service name.
     pub organisation: Arc<str>,
-    /// Hold time offered, whole seconds on... see docs/protocol.md (milliseconds, u32).
+    /// Hold time offered, in whole milliseconds: zero (none) or at least [`MIN_HOLD_TIME`].
     pub hold_time: Duration,
-    /// Families offered.
+    /// Families offered; unknown ones are left out by `decode`.
     pub families: Vec<Family>,
     /// Whether ROUTE-REFRESH is understood.
     pub route_refresh: bool,
 }
 
-/// UPDATE. All names in it share one attribute set; validated whole by `decode`.
+/// UPDATE. All names in it share one attribute set; validated whole by `decode`, attributes excepted.
+///
+/// `withdrawn` takes effect before `announced`: a name in both ends up announced. A name twice in one block counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// The family.
@@ -72,101 +165,11 @@ pub struct Update {
     pub announced: NameBlock,
 }
 
-/// Front-coded names, validated for structure and characters when the UPDATE was decoded.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NameBlock {
-    bytes: Bytes,
-    count: u32,
-}
-
-impl NameBlock {
-    /// How many names it holds.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.count as usize
-    }
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-    /// Calls `f` with each name in order; no allocation per name.
-    pub fn for_each(&self, _f: impl FnMut(&str)) {
-        unimplemented!()
-    }
-}
-
-/// NOTIFICATION.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notification {
-    /// Error code.
-    pub code: u8,
-    /// Error subcode.
-    pub subcode: u8,
-    /// Data, as the code defines.
-    pub data: Bytes,
-    /// A line for people (at most 255 bytes of UTF-8, no control characters).
-    pub text: String,
-}
-
 /// ROUTE-REFRESH.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RouteRefresh {
     /// The family.
     pub family: Family,
-    /// 0 request, 1 begin, 2 end (RFC 7313).
+    /// 0 request, 1 begin, 2 end (RFC 7313). Others are to be ignored.
     pub subtype: u8,
-}
-
-/// Why a frame cannot be read: every variant maps to the NOTIFICATION to send.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WireError {
-    /// Placeholder of the stub.
-    #[error("malformed")]
-    Malformed,
-}
-
-impl WireError {
-    /// The NOTIFICATION that answers this error. Total, no wildcard arm.
-    #[must_use]
-    pub fn notification(&self) -> Notification {
-        unimplemented!()
-    }
-}
-
-/// An attribute set that is malformed in a frame that can still be read: treat-as-withdraw (RFC 7606).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct AttrError(pub String);
-
-/// Decodes the body of a frame of type `kind`.
-pub fn decode(_kind: u8, _body: &Bytes) -> Result<Message, WireError> {
-    unimplemented!()
-}
-
-/// Decodes the attribute set of an UPDATE. Unknown non-transitive attributes are dropped; unknown transitive ones kept.
-pub fn decode_attrs(_raw: &Bytes) -> Result<Attrs, AttrError> {
-    unimplemented!()
-}
-
-/// The canonical encoding of an attribute set (attributes in order of code). Equal sets give equal bytes.
-#[must_use]
-pub fn encode_attrs(_attrs: &Attrs) -> Bytes {
-    unimplemented!()
-}
-
-/// Appends a whole frame (length, type, body) of any message but UPDATE with names to pack.
-pub fn encode(_message: &Message, _out: &mut BytesMut) {
-    unimplemented!()
-}
-
-/// Packs names into as few UPDATE frames as fit [`MAX_FRAME_BYTES`]; all share `attrs` (from [`encode_attrs`]).
-/// Give names sorted (any order works; neighbours that share text pack best).
-pub fn pack_announce<'a>(_attrs: &[u8], _names: impl Iterator<Item = &'a str>, _out: &mut BytesMut) {
-    unimplemented!()
-}
-
-/// Packs withdrawals into as few UPDATE frames as fit.
-pub fn pack_withdraw<'a>(_names: impl Iterator<Item = &'a str>, _out: &mut BytesMut) {
-    unimplemented!()
 }

@@ -1,0 +1,128 @@
+//! Messages to frames, and names packed into as few UPDATE frames as hold them.
+
+use std::iter::Peekable;
+
+use bytes::{BufMut, BytesMut};
+
+use super::attrs::MAX_ATTRS_BYTES;
+use super::names::append;
+use super::notification::{MAX_DATA_BYTES, clean};
+use super::{Family, MAGIC, MAX_FRAME_BYTES, Message, Notification, Open, Update, capability, kind};
+use crate::name::MAX_NAME_BYTES;
+
+/// What a name may cost: prefix, suffix and length bytes before all of it.
+const MAX_ENTRY_BYTES: usize = 3 + MAX_NAME_BYTES;
+
+/// Appends a whole frame (length, type, body) of any message. For names to announce or withdraw, see
+/// [`pack_announce`] and [`pack_withdraw`].
+pub fn encode(message: &Message, out: &mut BytesMut) {
+    match message {
+        Message::Open(message) => frame(kind::OPEN, out, |out| open(message, out)),
+        Message::Keepalive => frame(kind::KEEPALIVE, out, |_| {}),
+        Message::Update(message) => frame(kind::UPDATE, out, |out| update(message, out)),
+        Message::Notification(message) => frame(kind::NOTIFICATION, out, |out| notification(message, out)),
+        Message::RouteRefresh(message) => frame(kind::ROUTE_REFRESH, out, |out| {
+            out.put_slice(&[message.family.code(), message.subtype]);
+        }),
+        Message::EndOfRib(family) => frame(kind::END_OF_RIB, out, |out| out.put_u8(family.code())),
+    }
+}
+
+/// Packs names into as few UPDATE frames as fit [`MAX_FRAME_BYTES`]; all share `attrs` (from
+/// [`encode_attrs`](super::encode_attrs)). Give names sorted (any order works; neighbours that share text pack best).
+///
+/// A set longer than [`MAX_ATTRS_BYTES`] would be treated as withdrawn by every receiver: the names are withdrawn
+/// instead.
+pub fn pack_announce<'a>(attrs: &[u8], names: impl Iterator<Item = &'a str>, out: &mut BytesMut) {
+    if attrs.len() > MAX_ATTRS_BYTES {
+        return pack_withdraw(names, out);
+    }
+    let mut names = names.peekable();
+    while names.peek().is_some() {
+        frame(kind::UPDATE, out, |out| {
+            out.put_u8(Family::Name.code());
+            out.put_u16(0);
+            sized(out, |out| out.put_slice(attrs));
+            let used = 10 + attrs.len();
+            fill(&mut names, MAX_FRAME_BYTES - used, out);
+        });
+    }
+}
+
+/// Packs withdrawals into as few UPDATE frames as fit.
+pub fn pack_withdraw<'a>(names: impl Iterator<Item = &'a str>, out: &mut BytesMut) {
+    let mut names = names.peekable();
+    while names.peek().is_some() {
+        frame(kind::UPDATE, out, |out| {
+            out.put_u8(Family::Name.code());
+            sized(out, |out| fill(&mut names, MAX_FRAME_BYTES - 10, out));
+            out.put_u16(0);
+        });
+    }
+}
+
+/// Takes names while another one is sure to fit in `room` bytes.
+fn fill<'a>(names: &mut Peekable<impl Iterator<Item = &'a str>>, room: usize, out: &mut BytesMut) {
+    let start = out.len();
+    let mut previous = "";
+    while out.len() - start + MAX_ENTRY_BYTES <= room {
+        let Some(name) = names.next() else { return };
+        debug_assert_eq!(crate::name::check(name), Ok(()));
+        append(previous, name, out);
+        previous = name;
+    }
+}
+
+fn frame(kind: u8, out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    out.put_u32(0);
+    out.put_u8(kind);
+    body(out);
+    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// A u16 length, then what `block` writes. Everything that is written so is bounded below 65536 by the frame.
+pub(super) fn sized(out: &mut BytesMut, block: impl FnOnce(&mut BytesMut)) {
+    let start = out.len();
+    out.put_u16(0);
+    block(out);
+    let length = u16::try_from(out.len() - start - 2).unwrap_or(u16::MAX);
+    out[start..start + 2].copy_from_slice(&length.to_be_bytes());
+}
+
+/// A u8 length, then the bytes, cut to what a u8 can say. Labels, texts and paths are bounded where they are made.
+pub(super) fn short(out: &mut BytesMut, bytes: &[u8]) {
+    let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+    out.put_u8(length);
+    out.put_slice(&bytes[..usize::from(length)]);
+}
+
+fn open(open: &Open, out: &mut BytesMut) {
+    out.put_slice(&MAGIC);
+    out.put_u8(open.version);
+    out.put_u32(open.asn);
+    out.put_u32(u32::try_from(open.hold_time.as_millis()).unwrap_or(u32::MAX));
+    short(out, open.node.as_bytes());
+    short(out, open.organisation.as_bytes());
+    let families: Vec<u8> = open.families.iter().map(|family| family.code()).collect();
+    out.put_u8(capability::FAMILIES);
+    short(out, &families);
+    if open.route_refresh {
+        out.put_u8(capability::ROUTE_REFRESH);
+        short(out, &[]);
+    }
+}
+
+fn update(update: &Update, out: &mut BytesMut) {
+    out.put_u8(update.family.code());
+    sized(out, |out| out.put_slice(update.withdrawn.as_bytes()));
+    sized(out, |out| out.put_slice(&update.attrs));
+    out.put_slice(update.announced.as_bytes());
+}
+
+fn notification(message: &Notification, out: &mut BytesMut) {
+    out.put_slice(&[message.code, message.subcode]);
+    short(out, &message.data[..message.data.len().min(MAX_DATA_BYTES)]);
+    short(out, clean(&message.text).as_bytes());
+}
