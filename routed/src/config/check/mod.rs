@@ -1,0 +1,168 @@
+//! What no type can say: rules between keys.
+
+mod listeners;
+mod peers;
+mod services;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::path::KeyPath;
+use super::text::Listen;
+use super::types::Config;
+
+pub(super) use services::check_service;
+
+/// The shortest hold time but zero, and the longest (docs/protocol.md, OPEN).
+const HOLD_TIME: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(86_400));
+/// The longest `drain` and `startup_wait`.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// The most `domains` and `hosts`.
+const MAX_NAMES: usize = 1000;
+
+/// A broken rule: the key and what is wrong with it.
+pub(super) type Problem = (KeyPath, String);
+
+/// Every rule that the configuration breaks.
+pub(super) fn check(config: &Config) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    check_node(config, &mut problems);
+    check_peering(config, &mut problems);
+    peers::check_peers(config, &mut problems);
+    services::check_services(config, &mut problems);
+    check_plugins(config, &mut problems);
+    listeners::check_listeners(config, &mut problems);
+    problems.0
+}
+
+/// Collects problems.
+#[derive(Default)]
+pub(super) struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, path: KeyPath, message: impl Into<String>) {
+        self.0.push((path, message.into()));
+    }
+
+    fn unless(&mut self, holds: bool, path: KeyPath, message: impl FnOnce() -> String) {
+        if !holds {
+            self.add(path, message());
+        }
+    }
+}
+
+fn section(name: &str) -> KeyPath {
+    KeyPath::default().field(name)
+}
+
+fn check_node(config: &Config, problems: &mut Problems) {
+    let node = section("node");
+    problems.unless(config.node.asn > 0, node.field("as"), || {
+        "expected an AS number of at least 1, found 0".to_owned()
+    });
+    let state_dir = config.node.state_dir.as_os_str();
+    problems.unless(!state_dir.is_empty(), node.field("state_dir"), || {
+        "expected a directory, found \"\"".to_owned()
+    });
+    problems.unless(
+        config.node.cluster.is_none() || config.node.reflector,
+        node.field("cluster"),
+        || "only a reflector belongs to a cluster; set node.reflector to true".to_owned(),
+    );
+    check_names(
+        config.node.domains.iter().map(|d| d.0.0.as_str()),
+        &node.field("domains"),
+        problems,
+    );
+}
+
+/// A list of names: bounded, each once.
+fn check_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, path: &KeyPath, problems: &mut Problems) {
+    let count = names.len();
+    problems.unless(count <= MAX_NAMES, path.clone(), || {
+        format!("at most {MAX_NAMES} names, found {count}")
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        problems.unless(seen.insert(name), path.index(index), || {
+            format!("{name:?} is in this list already")
+        });
+    }
+}
+
+fn check_peering(config: &Config, problems: &mut Problems) {
+    let path = section("peering");
+    let peering = &config.peering;
+    let hold = *peering.hold_time;
+    problems.unless(
+        hold.is_zero() || (HOLD_TIME.0..=HOLD_TIME.1).contains(&hold),
+        path.field("hold_time"),
+        || format!("expected 0s (no timer) or 300ms to 86400s, found {}", peering.hold_time),
+    );
+    for (key, value) in [("drain", &peering.drain), ("startup_wait", &peering.startup_wait)] {
+        problems.unless(**value <= MAX_WAIT, path.field(key), || {
+            format!("expected at most 3600s, found {value}")
+        });
+    }
+    problems.unless(
+        peering.insecure || peering.listen.ip().is_loopback(),
+        path.field("listen"),
+        || off_loopback(*peering.listen, "peering.insecure"),
+    );
+    problems.unless(
+        peering.next_hop.is_none() || config.plugins.envoy.is_none(),
+        path.field("next_hop"),
+        || "the envoy plugin announces its own peer listeners; set plugins.envoy.peer_listener instead".to_owned(),
+    );
+}
+
+fn off_loopback(address: SocketAddr, key: &str) -> String {
+    format!(
+        "{address} is not a loopback address, and sessions are neither encrypted nor authenticated yet: whoever reaches \
+         the port may pose as a peer; on a network that you trust set {key} to true"
+    )
+}
+
+fn check_plugins(config: &Config, problems: &mut Problems) {
+    let plugins = section("plugins");
+    private(&config.admin.listen, section("admin").field("listen"), problems);
+    if let Some(envoy) = &config.plugins.envoy {
+        let path = plugins.field("envoy");
+        private(&envoy.xds, path.field("xds"), problems);
+        private(&Listen::Tcp(*envoy.admin), path.field("admin"), problems);
+    }
+    let Some(graphql) = &config.plugins.graphql else { return };
+    let path = plugins.field("graphql");
+    private(&graphql.control, path.field("control"), problems);
+    private(&Listen::Tcp(*graphql.gateway), path.field("gateway"), problems);
+    check_names(
+        graphql.hosts.iter().map(|h| h.0.0.as_str()),
+        &path.field("hosts"),
+        problems,
+    );
+    problems.unless(config.plugins.envoy.is_some(), path.clone(), || {
+        "the gateway reaches subgraphs through Envoy's egress listener; add plugins.envoy".to_owned()
+    });
+    for (index, host) in graphql.hosts.iter().enumerate() {
+        let is_service = config
+            .services
+            .keys()
+            .any(|name| name.eq_ignore_ascii_case(host.0.0.as_str()));
+        problems.unless(!is_service, path.field("hosts").index(index), || {
+            format!("{host} is also a service of this node; ingress would send its requests to the graph")
+        });
+    }
+}
+
+/// Whoever reaches these addresses may do everything: they stay on this host.
+fn private(listen: &Listen, path: KeyPath, problems: &mut Problems) {
+    let Listen::Tcp(address) = listen else { return };
+    problems.unless(address.ip().is_loopback(), path, || {
+        format!("{address} is open to the network without authentication; use a Unix socket or a loopback address")
+    });
+}
+
+/// Whether binding both addresses would collide on the IP.
+fn same_ip(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
+}

@@ -1,0 +1,113 @@
+//! Rules about peers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::path::KeyPath;
+use super::super::text::{Label, Spelled};
+use super::super::types::{Config, Peer};
+use super::{Problems, off_loopback, section};
+
+/// The most `allowed_next_hops` of one peer.
+const MAX_NEXT_HOPS: usize = 256;
+
+pub(super) fn check_peers(config: &Config, problems: &mut Problems) {
+    let mut by_ip: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    for (name, peer) in &config.peers {
+        let path = section("peers").key(name);
+        check_peer_name(name, &path, problems);
+        check_peer(config, name, peer, &path, problems);
+        if let Some(other) = by_ip.insert(peer.address.ip(), name) {
+            let message = format!("peers[{other:?}] has the same IP, which is what incoming connections are told by");
+            problems.add(path.field("address"), message);
+        }
+    }
+}
+
+fn check_peer_name(name: &str, path: &KeyPath, problems: &mut Problems) {
+    match Spelled::<Label>::parse(name) {
+        Ok(label) if label.0.0 == name => {}
+        Ok(label) => problems.add(path.clone(), format!("a peer's name is written in lower case: {label}")),
+        Err(message) => problems.add(path.clone(), message),
+    }
+}
+
+fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    problems.unless(peer.asn > 0, path.field("as"), || {
+        "expected an AS number of at least 1, found 0".to_owned()
+    });
+    check_address(config, name, peer, path, problems);
+    check_identity(config, peer, path, problems);
+    if config.is_outside(peer) {
+        check_outside(config, peer, path, problems);
+    } else {
+        problems.unless(
+            peer.allowed_next_hops.is_empty(),
+            path.field("allowed_next_hops"),
+            || "only outside peers are held to next hops; inside our organisation any is taken".to_owned(),
+        );
+    }
+}
+
+fn check_address(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    let address = *peer.address;
+    problems.unless(!address.ip().is_unspecified(), path.field("address"), || {
+        format!("expected the address of a host, found {address}")
+    });
+    problems.unless(address != *config.peering.listen, path.field("address"), || {
+        format!("{address} is this node itself (peering.listen)")
+    });
+    problems.unless(
+        config.peer_is_insecure(peer) || address.ip().is_loopback(),
+        path.field("address"),
+        || off_loopback(address, &path.field("insecure").to_string()),
+    );
+    let Some(source) = peer.source else { return };
+    problems.unless(source.is_ipv4() == address.is_ipv4(), path.field("source"), || {
+        format!("{source} and the address {address} of {name} are of different IP versions")
+    });
+    problems.unless(!source.is_unspecified(), path.field("source"), || {
+        format!("expected an address of this host, found {source}; leave it out to let the kernel choose")
+    });
+}
+
+fn check_identity(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    let same_as = peer.asn == config.node.asn;
+    problems.unless(
+        !(same_as && config.is_outside(peer)),
+        path.field("organisation"),
+        || {
+            format!(
+                "AS {} is ours, and an AS belongs to one organisation: {}",
+                peer.asn, config.node.organisation
+            )
+        },
+    );
+    let is_self = same_as && peer.node.as_ref() == Some(&config.node.name);
+    problems.unless(!is_self, path.field("node"), || {
+        format!("{}/{} is this node itself", config.node.asn, config.node.name)
+    });
+}
+
+fn check_outside(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    problems.unless(peer.next_hop_self, path.field("next_hop_self"), || {
+        "an outside peer can reach only us: next_hop_self is always on".to_owned()
+    });
+    let count = peer.allowed_next_hops.len();
+    problems.unless(count <= MAX_NEXT_HOPS, path.field("allowed_next_hops"), || {
+        format!("at most {MAX_NEXT_HOPS} addresses, found {count}")
+    });
+    let Some(envoy) = &config.plugins.envoy else { return };
+    let organisation = config.organisation_of(peer);
+    problems.unless(
+        envoy.peer_listeners.contains_key(organisation),
+        path.field("organisation"),
+        || {
+            let key = section("plugins")
+                .field("envoy")
+                .field("peer_listeners")
+                .key(organisation);
+            format!("an outside organisation needs a listener of its own: set {key} to an IP:port")
+        },
+    );
+}

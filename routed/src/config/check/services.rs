@@ -1,0 +1,107 @@
+//! Rules about services.
+
+use std::collections::BTreeMap;
+
+use catalyst_core::name::ServiceName;
+use catalyst_core::route::Protocol;
+
+use super::super::path::KeyPath;
+use super::super::types::{Config, Service};
+use super::super::url::Scheme;
+use super::{Problems, section};
+
+/// The most endpoints of a service.
+const MAX_ENDPOINTS: usize = 1000;
+/// The most communities of a service.
+const MAX_COMMUNITIES: usize = 256;
+/// The largest weight of an endpoint: Envoy adds the weights of a cluster up in 32 bits.
+const MAX_ENDPOINT_WEIGHT: u32 = 65_535;
+/// The longest GraphQL path in bytes (docs/protocol.md, SERVICE).
+const MAX_PATH_BYTES: usize = 255;
+
+pub(super) fn check_services(config: &Config, problems: &mut Problems) {
+    let mut canonical: BTreeMap<ServiceName, &str> = BTreeMap::new();
+    for (key, service) in &config.services {
+        let path = section("services").key(key);
+        match ServiceName::parse(key) {
+            Err(error) => problems.add(path.clone(), error.to_string()),
+            Ok(name) => {
+                if let Some(other) = canonical.insert(name, key) {
+                    problems.add(
+                        path.clone(),
+                        format!("services[{other:?}] is the same name in another case"),
+                    );
+                }
+            }
+        }
+        check_service(service, &path, problems);
+        check_tcp(config, service, &path, problems);
+    }
+}
+
+/// The rules that need nothing but the service.
+pub(in crate::config) fn check_service(service: &Service, path: &KeyPath, problems: &mut Problems) {
+    check_path(service, path, problems);
+    check_endpoints(service, path, problems);
+    let count = service.communities.len();
+    problems.unless(count <= MAX_COMMUNITIES, path.field("communities"), || {
+        format!("at most {MAX_COMMUNITIES} communities, found {count}")
+    });
+}
+
+fn check_path(service: &Service, path: &KeyPath, problems: &mut Problems) {
+    let Some(text) = &service.path else { return };
+    problems.unless(*service.protocol == Protocol::HttpGraphql, path.field("path"), || {
+        "only a service of protocol http:graphql has a path".to_owned()
+    });
+    let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    problems.unless(text.starts_with('/') && text.len() <= MAX_PATH_BYTES && printable, path.field("path"), || {
+        format!(
+            "expected a path that begins with '/', of at most {MAX_PATH_BYTES} printable ASCII characters, found {}",
+            super::super::de::quote(text)
+        )
+    });
+}
+
+fn check_endpoints(service: &Service, path: &KeyPath, problems: &mut Problems) {
+    let path = path.field("endpoints");
+    let count = service.endpoints.len();
+    problems.unless((1..=MAX_ENDPOINTS).contains(&count), path.clone(), || {
+        format!("expected 1 to {MAX_ENDPOINTS} endpoints, found {count}")
+    });
+    let (scheme, prefix) = match *service.protocol {
+        Protocol::Tcp => (Scheme::Tcp, "tcp://"),
+        Protocol::Http | Protocol::HttpGraphql | Protocol::HttpGrpc => (Scheme::Http, "http://"),
+    };
+    for (index, endpoint) in service.endpoints.iter().enumerate() {
+        let path = path.index(index);
+        problems.unless(endpoint.url.scheme == scheme, path.field("url"), || {
+            format!(
+                "a service of protocol {} has endpoints {prefix}HOST:PORT, found {}",
+                service.protocol, endpoint.url
+            )
+        });
+        problems.unless(
+            (1..=MAX_ENDPOINT_WEIGHT).contains(&endpoint.weight),
+            path.field("weight"),
+            || {
+                format!(
+                    "expected a weight from 1 to {MAX_ENDPOINT_WEIGHT}, found {}",
+                    endpoint.weight
+                )
+            },
+        );
+    }
+}
+
+fn check_tcp(config: &Config, service: &Service, path: &KeyPath, problems: &mut Problems) {
+    let Some(envoy) = &config.plugins.envoy else { return };
+    problems.unless(
+        *service.protocol != Protocol::Tcp || envoy.tcp_ports.is_some(),
+        path.field("protocol"),
+        || {
+            "a tcp service needs a local port: set plugins.envoy.tcp_ports to a range such as \"20000-20099\""
+                .to_owned()
+        },
+    );
+}

@@ -1,0 +1,192 @@
+//! From what was written to what the core runs on.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalyst_core::attrs::{OriginNode, RouterId};
+use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, SpeakerConfig};
+use catalyst_core::name::ServiceName;
+use catalyst_core::route::{Endpoint, Protocol};
+
+use super::text::Community;
+use super::types::{Config, Peer, Service};
+
+/// How long an advertisement waits for the gating data planes.
+const ACK_WAIT: Duration = Duration::from_secs(1);
+/// The path of a GraphQL endpoint that says none.
+const GRAPHQL_PATH: &str = "/graphql";
+/// The session's local address, and no data plane behind it.
+const NO_DATA_PLANE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+impl Config {
+    /// The organisation of a peer.
+    #[must_use]
+    pub fn organisation_of<'a>(&'a self, peer: &'a Peer) -> &'a str {
+        &peer.organisation.as_ref().unwrap_or(&self.node.organisation).0.0
+    }
+
+    /// Whether a peer belongs to another organisation.
+    #[must_use]
+    pub fn is_outside(&self, peer: &Peer) -> bool {
+        self.organisation_of(peer) != self.node.organisation.0.0
+    }
+
+    /// Whether a session off loopback is allowed although it is neither encrypted nor authenticated.
+    #[must_use]
+    pub fn peer_is_insecure(&self, peer: &Peer) -> bool {
+        peer.insecure.unwrap_or(self.peering.insecure)
+    }
+
+    /// What the Speaker runs on.
+    #[must_use]
+    pub fn speaker(&self) -> SpeakerConfig {
+        SpeakerConfig {
+            identity: self.identity(),
+            domains: self.node.domains.iter().map(|d| d.0.0.clone()).collect(),
+            reflector: self.node.reflector,
+            cluster: self
+                .node
+                .cluster
+                .as_ref()
+                .unwrap_or(&self.node.name)
+                .0
+                .0
+                .as_str()
+                .into(),
+            hold_time: *self.peering.hold_time,
+            drain: *self.peering.drain,
+            startup_wait: *self.peering.startup_wait,
+            ack_wait: ACK_WAIT,
+            planes: self.planes(),
+            peers: self.peers.iter().map(|(name, peer)| self.peer(name, peer)).collect(),
+        }
+    }
+
+    /// The services of this node, in order of name.
+    #[must_use]
+    pub fn local_services(&self) -> Vec<LocalService> {
+        let named = |(key, service): (&String, &Service)| Some(local_service(ServiceName::parse(key).ok()?, service));
+        self.services.iter().filter_map(named).collect()
+    }
+
+    /// (AS, node name) and the organisation.
+    #[must_use]
+    pub fn identity(&self) -> OriginNode {
+        OriginNode {
+            router_id: RouterId {
+                asn: self.node.asn,
+                node: self.node.name.0.0.as_str().into(),
+            },
+            organisation: self.node.organisation.0.0.as_str().into(),
+        }
+    }
+
+    fn planes(&self) -> Vec<PlaneConfig> {
+        let envoy = self.plugins.envoy.as_ref().map(|_| PlaneConfig {
+            name: "envoy".into(),
+            gates: true,
+            protocols: vec![Protocol::Tcp, Protocol::Http, Protocol::HttpGraphql, Protocol::HttpGrpc],
+        });
+        let graphql = self.plugins.graphql.as_ref().map(|_| PlaneConfig {
+            name: "graphql".into(),
+            gates: false,
+            protocols: vec![Protocol::HttpGraphql],
+        });
+        envoy.into_iter().chain(graphql).collect()
+    }
+
+    fn peer(&self, name: &str, peer: &Peer) -> PeerConfig {
+        let organisation: Arc<str> = self.organisation_of(peer).into();
+        let default = default_policy(self.is_outside(peer));
+        PeerConfig {
+            name: name.into(),
+            address: *peer.address,
+            asn: peer.asn,
+            node: peer.node.as_ref().map(|n| n.0.0.as_str().into()),
+            passive: peer.passive,
+            client: peer.client,
+            next_hop_self: peer.next_hop_self,
+            next_hop: self.next_hop_for(peer),
+            allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),
+            import: peer.import.map_or(default, |p| p.0),
+            export: peer.export.map_or(default, |p| p.0),
+            organisation,
+        }
+    }
+
+    /// Our peer listener for this receiver.
+    fn next_hop_for(&self, peer: &Peer) -> SocketAddr {
+        let Some(envoy) = &self.plugins.envoy else {
+            return self.peering.next_hop.map_or(NO_DATA_PLANE, |n| n.0);
+        };
+        let own = self
+            .is_outside(peer)
+            .then(|| envoy.peer_listeners.get(self.organisation_of(peer)))
+            .flatten();
+        *own.copied().unwrap_or(envoy.peer_listener)
+    }
+
+    /// Writes every default out that depends on another key, so that the printed configuration leaves nothing open.
+    pub(super) fn complete(&mut self) {
+        let ours = self.node.organisation.clone();
+        let insecure = self.peering.insecure;
+        if self.node.reflector {
+            self.node.cluster.get_or_insert_with(|| self.node.name.clone());
+        }
+        for peer in self.peers.values_mut() {
+            let organisation = peer.organisation.get_or_insert_with(|| ours.clone());
+            let default = super::text::Spelled(default_policy(*organisation != ours));
+            peer.import.get_or_insert(default);
+            peer.export.get_or_insert(default);
+            peer.insecure.get_or_insert(insecure);
+        }
+        self.services.values_mut().for_each(complete_service);
+    }
+}
+
+fn complete_service(service: &mut Service) {
+    if *service.protocol == Protocol::HttpGraphql {
+        service.path.get_or_insert_with(|| GRAPHQL_PATH.to_owned());
+    }
+}
+
+/// RFC 8212 towards and from outside; inside our organisation everything passes.
+fn default_policy(outside: bool) -> Policy {
+    if outside { Policy::Reject } else { Policy::Accept }
+}
+
+/// A service as the core knows it.
+pub(super) fn local_service(name: ServiceName, service: &Service) -> LocalService {
+    let mut service = service.clone();
+    complete_service(&mut service);
+    let mut local = LocalService {
+        name,
+        protocol: *service.protocol,
+        path: service.path.as_deref().map(Into::into),
+        weight: service.weight,
+        endpoints: service.endpoints.iter().map(endpoint).collect(),
+        communities: Vec::new(),
+        large_communities: Vec::new(),
+        med: service.med,
+    };
+    for community in &service.communities {
+        match community.0 {
+            Community::Standard(c) => local.communities.push(c),
+            Community::Large(c) => local.large_communities.push(c),
+        }
+    }
+    local.communities.sort_unstable();
+    local.communities.dedup();
+    local.large_communities.sort_unstable();
+    local.large_communities.dedup();
+    local
+}
+
+fn endpoint(endpoint: &super::types::Endpoint) -> Endpoint {
+    Endpoint {
+        host: endpoint.url.host.as_str().into(),
+        port: endpoint.url.port,
+        weight: endpoint.weight,
+    }
+}

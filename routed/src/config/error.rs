@@ -1,0 +1,78 @@
+//! What is wrong with a configuration, and where.
+
+use std::fmt;
+
+use super::path::KeyPath;
+use super::tree::Origin;
+
+/// One thing that is wrong: `routed.json:12:7: peers["b"].address: expected IP:port, found "x"`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigError {
+    /// Where it was written, for ordering.
+    pub(super) origin: Origin,
+    /// `FILE:LINE:COLUMN`, or the flag as it was given; empty where neither applies.
+    pub place: String,
+    /// The key; empty for the document as a whole.
+    pub path: KeyPath,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        if !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a configuration, one line each, in the order of the text. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().enumerate() {
+            if at > 0 {
+                writeln!(f)?;
+            }
+            fmt::Display::fmt(error, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The names of the texts that a configuration was read from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources {
+    /// The file, as it was named.
+    pub(super) file: String,
+    /// The flags, as they were given.
+    pub(super) flags: Vec<String>,
+}
+
+impl Sources {
+    /// A problem at `origin`.
+    pub(super) fn error(&self, origin: Origin, path: KeyPath, message: String) -> ConfigError {
+        ConfigError {
+            origin,
+            place: self.place(origin),
+            path,
+            message,
+        }
+    }
+
+    fn place(&self, origin: Origin) -> String {
+        match origin {
+            Origin::Text { line, column } => format!("{}:{line}:{column}", self.file),
+            Origin::Flag(index) => self.flags.get(index).cloned().unwrap_or_default(),
+            Origin::Nowhere => String::new(),
+        }
+    }
+}

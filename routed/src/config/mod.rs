@@ -1,0 +1,28 @@
+//! The configuration: `routed.json`, the command line, or both.
+//!
+//! A text becomes a tree that knows where each value stands ([`tree`]), flags are laid over it ([`set`]), the tree is
+//! read into types ([`types`]), rules between keys are checked, and the result is turned into what the core runs on.
+//! Each error names its place and its key: `routed.json:12:7: peers["b"].address: expected IP:port, found "x"`.
+
+mod check;
+mod convert;
+mod de;
+mod error;
+mod load;
+mod parse;
+mod path;
+mod plugins;
+mod set;
+mod text;
+mod tree;
+mod types;
+mod url;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use load::{load, load_text, parse_service};
+pub use path::{KeyPath, Step};
+pub use plugins::{Envoy, Graphql, Plugins};
+pub use set::Override;
+pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};
+pub use types::{Admin, Config, Endpoint, Node, Peer, Peering, Service};
+pub use url::{EndpointUrl, Scheme};

@@ -1,0 +1,211 @@
+//! The sections of the configuration but the plugins: what can be written, with defaults.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use catalyst_core::event::Policy;
+use catalyst_core::route::Protocol;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plugins::Plugins;
+use super::text::{Community, ExactName, Label, Listen, Spelled};
+use super::url::EndpointUrl;
+
+/// The configuration of one catalyst-routed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// This node and its organisation.
+    pub node: Node,
+    /// How this node talks to its peers.
+    #[serde(default)]
+    pub peering: Peering,
+    /// The nodes to exchange routes with, by a name of your choice (one label).
+    #[serde(default)]
+    pub peers: BTreeMap<String, Peer>,
+    /// The services that this node offers, by service name (`orders.dc1.acme`, `*.dc1.acme` or `*`).
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+    /// The administration socket, for catalystctl.
+    #[serde(default)]
+    pub admin: Admin,
+    /// The data planes to program.
+    #[serde(default)]
+    pub plugins: Plugins,
+}
+
+/// This node and its organisation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// The node's name, unique in its AS: one label.
+    pub name: Spelled<Label>,
+    /// The number of the autonomous system that the node belongs to.
+    #[serde(rename = "as")]
+    #[schemars(range(min = 1))]
+    pub asn: u32,
+    /// The organisation that the node belongs to: one label. Trust goes by organisation.
+    pub organisation: Spelled<Label>,
+    /// Name suffixes that belong to this organisation. A name below one that nobody offers is answered 404 here, and
+    /// no other organisation may offer it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub domains: Vec<Spelled<ExactName>>,
+    /// The directory for what must survive a restart: port assignments, services added at run time.
+    #[serde(default = "default_state_dir")]
+    pub state_dir: PathBuf,
+    /// Whether this node passes routes from one peer of its AS on to the others (RFC 4456).
+    #[serde(default)]
+    pub reflector: bool,
+    /// The cluster of a reflector: one label, shared by reflectors of the same clients. Default: the node's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Spelled<Label>>,
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/catalyst".into()
+}
+
+/// How this node talks to its peers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peering {
+    /// Where peers reach this node.
+    pub listen: Spelled<SocketAddr>,
+    /// How long a silent peer is believed. The shorter offer of both sides counts; `0s` turns the timer off.
+    pub hold_time: Spelled<Duration>,
+    /// How long a name that was withdrawn without an alternative stays in the data planes.
+    pub drain: Spelled<Duration>,
+    /// How long the start waits for the tables of all peers before it removes what the data planes have left over.
+    pub startup_wait: Spelled<Duration>,
+    /// Allows sessions off loopback although they are neither encrypted nor authenticated.
+    pub insecure: bool,
+    /// The next hop to announce when the envoy plugin is off. Default: the address of the session, without a data
+    /// plane behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<Spelled<SocketAddr>>,
+}
+
+impl Default for Peering {
+    fn default() -> Self {
+        Self {
+            listen: Spelled(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1790)),
+            hold_time: Spelled(Duration::from_secs(90)),
+            drain: Spelled(Duration::from_secs(2)),
+            startup_wait: Spelled(Duration::from_secs(10)),
+            insecure: false,
+            next_hop: None,
+        }
+    }
+}
+
+/// A node to exchange routes with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Where it listens. Its IP identifies its incoming connections.
+    pub address: Spelled<SocketAddr>,
+    /// Its AS. The session is internal when it is ours.
+    #[serde(rename = "as")]
+    #[schemars(range(min = 1))]
+    pub asn: u32,
+    /// Its organisation: one label. A peer of another organisation is outside. Default: ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<Spelled<Label>>,
+    /// Its node name, to pin it. Default: whatever it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<Spelled<Label>>,
+    /// The local address to dial from. Default: as the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Spelled<IpAddr>>,
+    /// Never dial it, only accept.
+    #[serde(default)]
+    pub passive: bool,
+    /// On a reflector: whether this peer of our AS is a client (RFC 4456).
+    #[serde(default = "yes")]
+    pub client: bool,
+    /// Whether routes passed on to it carry our next hop. Always on towards outside.
+    #[serde(default = "yes")]
+    pub next_hop_self: bool,
+    /// For an outside peer: further addresses that it may name as next hop, beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_next_hops: Vec<Spelled<IpAddr>>,
+    /// What is taken from it. Default: `accept` inside our organisation, `reject` from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Spelled<Policy>>,
+    /// What is announced to it. Default: `accept` inside our organisation, `reject` towards outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Spelled<Policy>>,
+    /// Allows this session off loopback although it is neither encrypted nor authenticated. Default:
+    /// `peering.insecure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure: Option<bool>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A service that this node offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// What it speaks.
+    pub protocol: Spelled<Protocol>,
+    /// The HTTP path of a GraphQL endpoint (`http:graphql` only). Default: `/graphql`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "/graphql")]
+    pub path: Option<String>,
+    /// Where it answers: at least one.
+    #[schemars(length(min = 1, max = 1000))]
+    pub endpoints: Vec<Endpoint>,
+    /// Its share of the traffic where several nodes offer the name with equally good routes. 0 takes none while
+    /// another has weight.
+    #[serde(default = "default_weight")]
+    pub weight: u16,
+    /// Communities to announce it with, standard (`65001:100`) or large (`65001:1:2`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub communities: Vec<Spelled<Community>>,
+    /// MULTI_EXIT_DISC to announce it with; lower is better between routes from one AS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+}
+
+fn default_weight() -> u16 {
+    100
+}
+
+/// Where a service answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// `http://HOST:PORT`, or `tcp://HOST:PORT` for a service of protocol tcp. The host is an IP address or a DNS name.
+    pub url: Spelled<EndpointUrl>,
+    /// Its share of the service's traffic at this node.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The administration socket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where catalystctl reaches this daemon: a Unix socket (made with mode 0600) or a loopback address.
+    pub listen: Spelled<Listen>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: Spelled(Listen::Unix("/run/catalyst/routed.sock".into())),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The parts of the Catalyst routing daemon.
+
+pub mod config;
