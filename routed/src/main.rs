@@ -1,2 +1,52 @@
-//! The Catalyst routing daemon.
-fn main() {}
+//! `catalyst-routed`: the routing daemon.
+
+use std::process::ExitCode;
+
+use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
+use catalyst_routed::config::Config;
+use catalyst_routed::{daemon, telemetry};
+
+fn main() -> ExitCode {
+    let invocation = match Invocation::from_args(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => error.exit(),
+    };
+    let config = match invocation.load() {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::from(EXIT_BAD_CONFIG);
+        }
+    };
+    match act(&invocation, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("catalyst-routed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(invocation: &Invocation, config: Config) -> anyhow::Result<()> {
+    match invocation.action {
+        Action::Check => Ok(()),
+        Action::PrintConfig => print(&serde_json::to_string_pretty(&config)?),
+        Action::EnvoyBootstrap => {
+            let envoy = config.envoy().ok_or_else(|| anyhow::anyhow!("plugins.envoy is not configured"))?;
+            print(&catalyst_envoy::bootstrap::bootstrap_json(&envoy))
+        }
+        Action::Run => {
+            telemetry::init(invocation.log_format, &invocation.log)?;
+            daemon::run(config)
+        }
+    }
+}
+
+/// Prints a line; a reader that has gone away (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}

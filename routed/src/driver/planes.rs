@@ -1,0 +1,97 @@
+//! The data planes: starts them, feeds them the selected table, brings their reports to the Speaker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use catalyst_core::event::{Event, PlaneReport};
+use catalyst_core::route::RouteUpdate;
+use catalyst_envoy::EnvoyPlane;
+use catalyst_graphql::GraphqlPlane;
+use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
+use tokio::sync::mpsc;
+
+use super::handle::{Gone, Input, SpeakerHandle};
+use crate::config::Config;
+
+/// Reports of a data plane that may wait for the Speaker.
+const REPORTS: usize = 64;
+/// How long the GraphQL plane waits for Envoy to have a name before its schema is fetched.
+const ENVOY_FIRST: Duration = Duration::from_secs(1);
+
+/// Where the selected table goes.
+pub struct PlaneFeeds(Vec<(Arc<str>, RouteFeed)>);
+
+impl PlaneFeeds {
+    /// Hands an update to every data plane; never blocks.
+    pub(super) fn send(&self, update: &RouteUpdate) {
+        for (_, feed) in &self.0 {
+            feed.send(update.clone());
+        }
+    }
+
+    /// Hands an update to one data plane.
+    pub(super) fn send_to(&self, plane: &str, update: RouteUpdate) {
+        if let Some((_, feed)) = self.0.iter().find(|(name, _)| **name == *plane) {
+            feed.send(update);
+        }
+    }
+}
+
+/// Starts the data planes of the configuration on the current runtime.
+///
+/// # Errors
+/// A data plane's address cannot be bound.
+pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<PlaneFeeds> {
+    let mut feeds = Vec::new();
+    let mut envoy_settled = None;
+    if let Some(envoy) = config.envoy() {
+        let address = envoy.xds.clone();
+        let plane = EnvoyPlane::bind(envoy).await.with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let Handle { feed, settled, .. } = spawn(plane, sender);
+        envoy_settled = Some(settled);
+        feeds.push(connect("envoy", feed, reports, speaker));
+    }
+    if let Some(graphql) = config.graphql() {
+        let plane = GraphqlPlane::new(graphql);
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let Handle { feed, .. } = match envoy_settled {
+            Some(settled) => spawn_after(plane, sender, settled, ENVOY_FIRST),
+            None => spawn(plane, sender),
+        };
+        feeds.push(connect("graphql", feed, reports, speaker));
+    }
+    Ok(PlaneFeeds(feeds))
+}
+
+fn connect(
+    name: &'static str,
+    feed: RouteFeed,
+    reports: mpsc::Receiver<Report>,
+    speaker: &SpeakerHandle,
+) -> (Arc<str>, RouteFeed) {
+    let name: Arc<str> = name.into();
+    tokio::spawn(forward(Arc::clone(&name), reports, speaker.clone()));
+    (name, feed)
+}
+
+/// Brings reports to the Speaker until either side ends.
+async fn forward(plane: Arc<str>, mut reports: mpsc::Receiver<Report>, speaker: SpeakerHandle) {
+    while let Some(report) = reports.recv().await {
+        if let Err(Gone) = speaker.send(input(&plane, report)).await {
+            return;
+        }
+    }
+}
+
+fn input(plane: &Arc<str>, report: Report) -> Input {
+    let plane = Arc::clone(plane);
+    Input::Event(match report {
+        Report::Plane { version, statuses } => Event::PlaneReport(PlaneReport { plane, version, statuses }),
+        Report::Up => Event::PlaneUp(plane),
+        Report::Down => Event::PlaneDown(plane),
+        Report::NextHop { address, usable } => Event::NextHop { address, usable },
+        Report::NeedReset => return Input::NeedReset(plane),
+    })
+}
