@@ -1,110 +1,16 @@
-//! What a data plane is, and the loop that keeps it equal to the selected table. SKELETON: the trait is the contract.
+//! What a data plane is, and the loop that keeps it equal to the selected table.
+//!
+//! A plugin implements [`DataPlane`]; [`spawn`] starts its reconcile loop. The daemon sends the selected table into a
+//! [`RouteFeed`], which never blocks and holds at most one word per name, and takes [`Report`]s from the loop. Reads
+//! from top to bottom: [`plane`] (the trait), [`feed`] (coalescing), [`run`] (the loop), and below it the pure parts,
+//! `ledger` (desired against held) and `status` (verdicts of resources to statuses of routes).
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::future::Future;
-use std::sync::Arc;
+pub mod feed;
+mod ledger;
+pub mod plane;
+pub mod run;
+mod status;
 
-pub use catalyst_core::route::{
-    Change, Endpoint, NextHop, OriginNode, PlaneStatus, Protocol, Route, RouteUpdate, RouterId, ServiceName, Table,
-    Target,
-};
-
-/// The routes that a data plane is to serve, by name.
-pub type RouteTable = BTreeMap<ServiceName, Arc<Route>>;
-
-/// The names whose routes may differ since the last call of [`DataPlane::plan`].
-#[derive(Debug, Clone, Copy)]
-pub enum Touched<'a> {
-    /// All of them (after a Reset).
-    All,
-    /// These.
-    Names(&'a [ServiceName]),
-}
-
-/// One wanted resource: `None` means that it is wanted no longer.
-pub type Wanted<D> = (<D as DataPlane>::Key, Option<<D as DataPlane>::Resource>);
-
-/// What is to be changed in the data plane.
-#[derive(Debug, Clone)]
-pub struct Diff<K, R> {
-    /// Resources to create or change.
-    pub upsert: Vec<(K, R)>,
-    /// Resources to remove.
-    pub remove: Vec<K>,
-    /// Whether the table is settled. While it is not, resources that the data plane already has are held as they are
-    /// (the loop leaves observed keys out of `upsert` and `remove`; a plane whose instances appear later holds too).
-    pub settled: bool,
-}
-
-/// The verdict on one resource after [`DataPlane::apply`], or later by [`PlaneEvent::Verdicts`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// In place, confirmed by every connected instance.
-    Programmed,
-    /// Taken, not confirmed (what it waits for).
-    Pending(Arc<str>),
-    /// Refused by the data plane in these words; quarantined until its content changes.
-    Rejected(Arc<str>),
-}
-
-/// What a data plane says of its own accord.
-#[derive(Debug, Clone)]
-pub enum PlaneEvent<K> {
-    /// The first instance connected (`true`) or the last one was lost (`false`).
-    Connected(bool),
-    /// Later news of resources.
-    Verdicts(Vec<(K, Verdict)>),
-    /// What it holds may differ from what was applied: observe and diff everything again.
-    Resync,
-    /// A next hop was found usable or not.
-    NextHop(std::net::SocketAddr, bool),
-}
-
-/// The data plane cannot be reached or failed as a whole; the loop tries again with back-off and a fresh observe.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PlaneError(pub String);
-
-/// A data plane: something that serves traffic by the selected table.
-///
-/// `plan` is pure planning over an index of its own; `observe` and `apply` do the work; the loop in this crate does the
-/// rest: coalescing per name, diff over desired and observed (orphans are removed, what is right is left untouched),
-/// retry with back-off, resync, hold while not settled, status back to the routes.
-pub trait DataPlane: Send + 'static {
-    /// Names a resource.
-    type Key: Ord + Clone + Debug + Send + Sync;
-    /// The wanted content of a resource.
-    type Resource: Clone + Debug + PartialEq + Send + Sync;
-
-    /// The name in tables and logs (`envoy`).
-    fn name(&self) -> &'static str;
-
-    /// The resources that change because these routes changed. No I/O, no clock; idempotent: planning `All` over the
-    /// same table gives the same resources, and `Names` after `All` gives only differences.
-    fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<Wanted<Self>>
-    where
-        Self: Sized;
-
-    /// The routes that depend on a resource (a rejected cluster concerns all names behind it).
-    fn routes_of(&self, key: &Self::Key) -> Vec<ServiceName>;
-
-    /// Whether this plane serves the route at all (the GraphQL plane serves `http:graphql` only).
-    fn serves(&self, route: &Route) -> bool;
-
-    /// A fingerprint of the content, stable across restarts and builds.
-    fn fingerprint(&self, resource: &Self::Resource) -> u64;
-
-    /// Our resources that the data plane holds now, with the fingerprint of their content. `None` as a fingerprint:
-    /// held, content unknown.
-    fn observe(&mut self) -> impl Future<Output = Result<BTreeMap<Self::Key, Option<u64>>, PlaneError>> + Send;
-
-    /// Makes the data plane follow `diff` and gives a verdict per upserted key (a key left out counts as Programmed). Bounds its own waiting.
-    fn apply(
-        &mut self,
-        diff: Diff<Self::Key, Self::Resource>,
-    ) -> impl Future<Output = Result<Vec<(Self::Key, Verdict)>, PlaneError>> + Send;
-
-    /// Waits until the data plane has something to say. Cancel-safe.
-    fn changed(&mut self) -> impl Future<Output = PlaneEvent<Self::Key>> + Send;
-}
+pub use feed::{RouteFeed, RouteSource, feed};
+pub use plane::*;
+pub use run::{Handle, Report, run, spawn, spawn_after};
