@@ -1,0 +1,354 @@
+//! All streams around one desired table: pure, the time is an argument.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use catalyst_plugin::{PlaneEvent, Verdict};
+use envoy_types::pb::envoy::config::core::v3::{Node, node::UserAgentVersionType};
+use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+
+use crate::ads::desired::{Changes, Desired, Quarantined};
+use crate::ads::isolate::clip;
+use crate::ads::session::{Heard, Outgoing, Refused, Session, Standing};
+use crate::ads::stats::{Counters, EnvoyReport, RejectedReport, Report};
+use crate::ads::verdicts::Verdicts;
+use crate::resource::{ResourceKey, ResourceKind, fingerprint_of};
+
+/// Envoy's words on a refused resource are kept up to this length (they may repeat the whole resource).
+const MAX_REASON_BYTES: usize = 1024;
+/// A node id or version beyond this is cut: it goes into logs and tables.
+const MAX_NODE_BYTES: usize = 128;
+
+/// Names a stream; in the order of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StreamId(u64);
+
+/// One Envoy that has opened a stream.
+#[derive(Debug)]
+struct Envoy {
+    /// `None` until the first request: it does not count as connected before.
+    identity: Option<Identity>,
+    session: Session,
+}
+
+#[derive(Debug)]
+struct Identity {
+    node: Arc<str>,
+    version: Arc<str>,
+}
+
+/// The desired table and every stream.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    desired: Desired,
+    envoys: BTreeMap<StreamId, Envoy>,
+    verdicts: Verdicts,
+    last_stream: u64,
+    /// Counters of streams that have ended.
+    ended: Counters,
+}
+
+impl Hub {
+    /// Takes over a step of the desired table; gives the round in which its verdicts come.
+    pub(super) fn update(&mut self, changes: Changes, settled: bool) -> u64 {
+        let rescan = !self.desired.is_ready() || (settled && !self.desired.is_settled());
+        let touched = self.desired.update(changes, settled);
+        for envoy in self.envoys.values_mut() {
+            envoy.session.touch(&touched);
+            if rescan {
+                envoy.session.rescan();
+            }
+        }
+        let round = self.verdicts.next_round();
+        for key in touched {
+            self.verdicts.forget_news(&key);
+            match self.desired.get(&key) {
+                Some(_) => drop(self.verdicts.ask(key)),
+                None => drop(self.verdicts.settle(&key)),
+            }
+        }
+        round
+    }
+
+    /// Whether every resource of a round has its verdict.
+    pub(super) fn is_complete(&self, round: u64) -> bool {
+        self.verdicts.is_complete(round)
+    }
+
+    /// Whether any Envoy has subscribed.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected().next().is_some()
+    }
+
+    fn connected(&self) -> impl Iterator<Item = (&Identity, &Session)> {
+        self.envoys
+            .values()
+            .filter_map(|envoy| Some((envoy.identity.as_ref()?, &envoy.session)))
+    }
+
+    /// The verdict on a wanted resource as things stand; news of it is thereby told.
+    pub(super) fn tell_verdict(&mut self, key: &ResourceKey) -> Verdict {
+        self.verdicts.forget_news(key);
+        self.verdict(key)
+    }
+
+    fn verdict(&self, key: &ResourceKey) -> Verdict {
+        if let Some(refusal) = self.desired.refusal(key) {
+            return Verdict::Rejected(refusal.reason.clone());
+        }
+        if !self.is_connected() {
+            return Verdict::Pending("no Envoy connected".into());
+        }
+        let Some(wanted) = self.desired.get(key) else {
+            return Verdict::Programmed;
+        };
+        let settled = self.desired.is_settled();
+        let pending = self
+            .connected()
+            .find_map(|(identity, session)| why_pending(session.standing(wanted, settled), &identity.node));
+        pending.map_or(Verdict::Programmed, |why| Verdict::Pending(why.into()))
+    }
+
+    /// The oldest news that nobody has fetched.
+    pub(super) fn next_event(&mut self) -> Option<PlaneEvent<ResourceKey>> {
+        self.verdicts.next_event()
+    }
+
+    /// A stream was opened.
+    pub(super) fn open(&mut self, now: Instant) -> StreamId {
+        self.last_stream += 1;
+        let id = StreamId(self.last_stream);
+        self.envoys.insert(
+            id,
+            Envoy {
+                identity: None,
+                session: Session::new(now),
+            },
+        );
+        id
+    }
+
+    /// Streams that are open.
+    pub(super) fn streams(&self) -> usize {
+        self.envoys.len()
+    }
+
+    /// A stream has ended.
+    pub(super) fn close(&mut self, id: StreamId) {
+        let Some(envoy) = self.envoys.remove(&id) else { return };
+        for (kind, counters) in &envoy.session.counters {
+            *self.ended.entry(*kind).or_default() += *counters;
+        }
+        let Some(identity) = envoy.identity else { return };
+        tracing::info!(node = %identity.node, "Envoy disconnected");
+        if self.is_connected() {
+            let open: Vec<_> = self.verdicts.open().cloned().collect();
+            self.resolve(open);
+        } else {
+            self.verdicts.tell_connected(false);
+        }
+    }
+
+    /// Takes in a request of a stream.
+    pub(super) fn on_request(&mut self, id: StreamId, kind: ResourceKind, request: DeltaDiscoveryRequest) {
+        self.identify(id, &request);
+        let Some(envoy) = self.envoys.get_mut(&id) else { return };
+        let heard = envoy.session.on_request(kind, request);
+        self.on_heard(id, heard);
+    }
+
+    fn on_heard(&mut self, id: StreamId, heard: Heard) {
+        heard
+            .refused
+            .into_iter()
+            .for_each(|refused| self.on_refused(id, refused));
+        if let Some(kind) = heard.subscribed {
+            self.on_subscribed(id, kind);
+        }
+        self.resolve(heard.confirmed);
+    }
+
+    /// The first request makes a stream a connected Envoy. A fresh process (it holds nothing) lacks everything, and
+    /// deserves another try of what an earlier one refused: a port may be free now.
+    fn identify(&mut self, id: StreamId, request: &DeltaDiscoveryRequest) {
+        let first = !self.is_connected();
+        let Some(envoy) = self.envoys.get_mut(&id).filter(|envoy| envoy.identity.is_none()) else {
+            return;
+        };
+        let identity = Identity::of(request.node.as_ref());
+        tracing::info!(node = %identity.node, version = %identity.version, "Envoy connected");
+        envoy.identity = Some(identity);
+        if request.initial_resource_versions.is_empty() {
+            self.desired.lift_quarantine();
+            let all: Vec<_> = self.desired.iter().map(|resource| resource.key.clone()).collect();
+            self.ask_again(all);
+        }
+        if first {
+            self.verdicts.tell_connected(true);
+        }
+    }
+
+    /// What a stream lacks of a kind, now that its versions are known, is pending again.
+    fn on_subscribed(&mut self, id: StreamId, kind: ResourceKind) {
+        let Some(envoy) = self.envoys.get(&id) else { return };
+        let wanted = self.desired.of_kind(kind).into_iter().flat_map(BTreeMap::values);
+        let settled = self.desired.is_settled();
+        let lacking = wanted.filter(|wanted| {
+            let standing = envoy.session.standing(wanted, settled);
+            matches!(standing, Standing::Waiting | Standing::HeldBack) && self.desired.refusal(&wanted.key).is_none()
+        });
+        let lacking: Vec<_> = lacking.map(|wanted| wanted.key.clone()).collect();
+        self.ask_again(lacking);
+        // What was open may be answered already: this Envoy brought it along.
+        let open: Vec<_> = self.verdicts.open().filter(|key| key.kind == kind).cloned().collect();
+        self.resolve(open);
+    }
+
+    fn ask_again(&mut self, keys: Vec<ResourceKey>) {
+        for key in keys {
+            if self.verdicts.ask(key.clone()) {
+                let verdict = self.verdict(&key);
+                self.verdicts.tell(key, verdict);
+            }
+        }
+    }
+
+    fn resolve(&mut self, keys: Vec<ResourceKey>) {
+        for key in keys {
+            let verdict = self.verdict(&key);
+            if !matches!(verdict, Verdict::Pending(_)) && self.verdicts.settle(&key) {
+                self.verdicts.tell(key, verdict);
+            }
+        }
+    }
+
+    fn on_refused(&mut self, id: StreamId, refused: Refused) {
+        let node = self
+            .envoys
+            .get(&id)
+            .and_then(|envoy| envoy.identity.as_ref())
+            .map(|identity| &*identity.node);
+        let reason: Arc<str> = clip(refused.reason.trim(), MAX_REASON_BYTES).into();
+        tracing::warn!(node, resource = %refused.key, version = %refused.version, error = %reason, "Envoy refused a resource");
+        self.desired.quarantine(
+            refused.key.clone(),
+            Quarantined {
+                version: refused.version,
+                reason,
+            },
+        );
+        if self.desired.refusal(&refused.key).is_some() {
+            self.verdicts.settle(&refused.key);
+            let verdict = self.verdict(&refused.key);
+            self.verdicts.tell(refused.key, verdict);
+        }
+    }
+
+    /// The next response of a stream that may leave now.
+    pub(super) fn poll(&mut self, id: StreamId, now: Instant) -> Option<Outgoing> {
+        self.envoys.get_mut(&id)?.session.poll(now, &self.desired)
+    }
+
+    /// When to poll a stream again although nothing was heard.
+    pub(super) fn deadline(&self, id: StreamId, now: Instant) -> Option<Instant> {
+        self.envoys.get(&id)?.session.deadline(now)
+    }
+
+    /// What the connected Envoys hold, with the fingerprint of the content; `None` where they differ, or have not
+    /// confirmed it.
+    pub(super) fn held(&self) -> BTreeMap<ResourceKey, Option<u64>> {
+        let mut all: BTreeMap<ResourceKey, (usize, Option<u64>)> = BTreeMap::new();
+        for (_, session) in self.connected() {
+            for (kind, name, version) in session.held() {
+                let fingerprint = version.and_then(|version| fingerprint_of(version));
+                let entry = all
+                    .entry(ResourceKey {
+                        kind,
+                        name: name.clone(),
+                    })
+                    .or_insert((0, fingerprint));
+                entry.0 += 1;
+                entry.1 = entry.1.filter(|seen| Some(*seen) == fingerprint);
+            }
+        }
+        let streams = self.connected().count();
+        all.into_iter()
+            .map(|(key, (holders, print))| (key, print.filter(|_| holders == streams)))
+            .collect()
+    }
+
+    /// The picture of the server.
+    pub(super) fn report(&self) -> Report {
+        let mut totals = self.ended.clone();
+        for (kind, counters) in self.envoys.values().flat_map(|envoy| &envoy.session.counters) {
+            *totals.entry(*kind).or_default() += *counters;
+        }
+        Report {
+            envoys: self
+                .connected()
+                .map(|(identity, session)| envoy_report(identity, session))
+                .collect(),
+            rejected: self.rejected(),
+            desired: self.desired.iter().count(),
+            totals,
+        }
+    }
+
+    fn rejected(&self) -> Vec<RejectedReport> {
+        let standing: BTreeSet<_> = self.desired.quarantined().map(|(key, _)| key).collect();
+        let standing = standing
+            .into_iter()
+            .filter_map(|key| Some((key, self.desired.refusal(key)?)));
+        standing
+            .map(|(key, refused)| RejectedReport {
+                key: key.clone(),
+                reason: refused.reason.clone(),
+            })
+            .collect()
+    }
+}
+
+impl Identity {
+    fn of(node: Option<&Node>) -> Self {
+        let Some(node) = node else {
+            return Self {
+                node: "(unnamed)".into(),
+                version: "".into(),
+            };
+        };
+        Self {
+            node: clip(&node.id, MAX_NODE_BYTES).into(),
+            version: clip(&version_of(node), MAX_NODE_BYTES).into(),
+        }
+    }
+}
+
+fn version_of(node: &Node) -> String {
+    match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
+            let version = build.version.unwrap_or_default();
+            format!("{}.{}.{}", version.major_number, version.minor_number, version.patch)
+        }
+        None => String::new(),
+    }
+}
+
+fn envoy_report(identity: &Identity, session: &Session) -> EnvoyReport {
+    EnvoyReport {
+        node: identity.node.clone(),
+        version: identity.version.clone(),
+        resources: session.held().filter(|(_, _, version)| version.is_some()).count(),
+        counters: session.counters.clone(),
+    }
+}
+
+fn why_pending(standing: Standing, node: &str) -> Option<String> {
+    match standing {
+        Standing::Confirmed => None,
+        Standing::Waiting => Some(format!("Envoy {node} has not confirmed it yet")),
+        Standing::NotAsked => Some(format!("Envoy {node} has not asked for it yet")),
+        Standing::HeldBack => Some(format!("held as Envoy {node} has it until the table is settled")),
+    }
+}
