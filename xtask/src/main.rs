@@ -1,2 +1,90 @@
-//! cargo xtask demo|test|bench.
-fn main() {}
+//! `cargo xtask`: everything that a developer runs, on a machine with nothing but the Rust toolchain and python3-pip.
+
+mod apt;
+mod arrows;
+mod bench;
+mod check;
+mod demo;
+mod envoy;
+mod progress;
+mod run;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use progress::Progress;
+
+/// Tasks of the Catalyst workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Starts two nodes on loopback, sends one GraphQL query through both, and prints what happened.
+    Demo(demo::DemoArgs),
+    /// Installs what tests need, builds both workspaces, and runs every test.
+    Test(test::TestArgs),
+    /// Format, lints, documentation and the arrows between crates, in both workspaces.
+    Check,
+    /// Fetches the tools (Envoy) into target/tools and prints where they are.
+    Install,
+    /// Measures.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The routing core over real sockets, beside BIRD where it is installed.
+    Core(bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    match perform(Args::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<ExitCode> {
+    match task {
+        Task::Demo(args) => demo::demo(&args),
+        Task::Test(args) => test::test(&args),
+        Task::Check => check::check(),
+        Task::Install => install(),
+        Task::Bench(Bench::Core(args)) => bench_core(&args),
+    }
+}
+
+fn install() -> anyhow::Result<ExitCode> {
+    let progress = Progress::start();
+    println!("{}", envoy::ensure(&workspace::root()?, &progress)?.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn bench_core(args: &bench::BenchArgs) -> anyhow::Result<ExitCode> {
+    let root = workspace::root()?;
+    let build = [
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "catalyst-routed",
+        "--package",
+        "catalystctl",
+    ];
+    run::cargo(&root, &build)?;
+    let binaries = workspace::target_dir(&root)?.join("release");
+    bench::core(args, &binaries, &root.join("target/bench"))?;
+    Ok(ExitCode::SUCCESS)
+}

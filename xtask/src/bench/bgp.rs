@@ -73,7 +73,10 @@ impl Dialect for Bgp {
     }
 
     fn counts(&self, message: &[u8]) -> Counts {
-        let mut counts = Counts { announced: 0, withdrawn: 0 };
+        let mut counts = Counts {
+            announced: 0,
+            withdrawn: 0,
+        };
         if message.get(18) == Some(&UPDATE) {
             let body = &message[HEADER_BYTES..];
             let withdrawn = usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -136,7 +139,9 @@ mod tests {
 
     #[test]
     fn updates_hold_the_routes_of_their_range() {
-        let bgp = Bgp { router_id: [1, 1, 1, 1] };
+        let bgp = Bgp {
+            router_id: [1, 1, 1, 1],
+        };
         let bytes = bgp.announce(65000, "127.0.0.1".parse().unwrap(), 5..25);
         let (mut start, mut announced, mut messages) = (0, 0, 0);
         while let Some(length) = bgp.message_length(&bytes[start..]) {

@@ -69,10 +69,14 @@ impl Dialect for Catalyst {
 
     fn counts(&self, message: &[u8]) -> Counts {
         match decoded(message) {
-            Some(Message::Update(update)) => {
-                Counts { announced: update.announced.len() as u64, withdrawn: update.withdrawn.len() as u64 }
-            }
-            _ => Counts { announced: 0, withdrawn: 0 },
+            Some(Message::Update(update)) => Counts {
+                announced: update.announced.len() as u64,
+                withdrawn: update.withdrawn.len() as u64,
+            },
+            _ => Counts {
+                announced: 0,
+                withdrawn: 0,
+            },
         }
     }
 }
@@ -88,14 +92,22 @@ fn attributes(asn: u32, node: &str, ip: IpAddr, set: u32) -> Attrs {
         origin: Origin::Igp,
         as_path: super::as_path(asn, set).to_vec(),
         next_hop: SocketAddr::new(ip, 0),
-        origin_node: OriginNode { router_id, organisation: ORGANISATION.into() },
+        origin_node: OriginNode {
+            router_id,
+            organisation: ORGANISATION.into(),
+        },
         local_pref: None,
         med: None,
         communities: super::communities(set).to_vec(),
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr { protocol: Protocol::Http, path: None, weight: 1, health: 100 },
+        service: ServiceAttr {
+            protocol: Protocol::Http,
+            path: None,
+            weight: 1,
+            health: 100,
+        },
         only_to_customer: None,
         unknown: Vec::new(),
     }

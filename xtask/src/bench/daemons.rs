@@ -53,7 +53,10 @@ pub(super) struct CatalystDaemon {
 
 impl CatalystDaemon {
     pub(super) fn new(binaries: &Path, work: &Path) -> Self {
-        Self { binaries: binaries.to_owned(), work: work.to_owned() }
+        Self {
+            binaries: binaries.to_owned(),
+            work: work.to_owned(),
+        }
     }
 
     fn start(&self, name: &str, ip: IpAddr, asn: u32, peers: &serde_json::Value) -> anyhow::Result<Process> {
@@ -97,7 +100,8 @@ impl Daemon for CatalystDaemon {
     }
 
     fn start_b(&self) -> anyhow::Result<Process> {
-        let peer = |ip, asn| serde_json::json!({ "address": SocketAddr::new(ip, CATALYST_PORT), "as": asn, "passive": true });
+        let peer =
+            |ip, asn| serde_json::json!({ "address": SocketAddr::new(ip, CATALYST_PORT), "as": asn, "passive": true });
         let peers = serde_json::json!({
             "feeder": peer(FEEDER_IP, FEEDER_ASN), "c": peer(C_IP, C_ASN), "sink": peer(SINK_IP, SINK_ASN),
         });
@@ -129,27 +133,45 @@ pub(super) fn find_bird() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.push("/usr/sbin".into());
-    folders.into_iter().map(|folder| folder.join("bird")).find(|file| file.is_file())
+    folders
+        .into_iter()
+        .map(|folder| folder.join("bird"))
+        .find(|file| file.is_file())
 }
 
 impl BirdDaemon {
     pub(super) fn new(program: &Path, work: &Path) -> Self {
-        Self { program: program.to_owned(), work: work.to_owned() }
+        Self {
+            program: program.to_owned(),
+            work: work.to_owned(),
+        }
     }
 
     fn start(&self, name: &str, ip: IpAddr, asn: u32, neighbours: &str) -> anyhow::Result<Process> {
         let file = self.work.join(format!("{name}.conf"));
         let text = format!("router id {ip};\nprotocol device {{}}\n{neighbours}");
-        fs::write(&file, text.replace("@LOCAL@", &format!("{ip} port {BIRD_PORT} as {asn}")))?;
+        fs::write(
+            &file,
+            text.replace("@LOCAL@", &format!("{ip} port {BIRD_PORT} as {asn}")),
+        )?;
         let mut command = Command::new(&self.program);
-        command.arg("-f").arg("-c").arg(&file).arg("-s").arg(self.work.join(format!("{name}.ctl")));
+        command
+            .arg("-f")
+            .arg("-c")
+            .arg(&file)
+            .arg("-s")
+            .arg(self.work.join(format!("{name}.ctl")));
         Process::start(name, command, &self.work.join(format!("{name}.log")))
     }
 
     fn routes(&self, name: &str) -> anyhow::Result<u64> {
         let birdc = self.program.with_file_name("birdc");
         let socket = self.work.join(format!("{name}.ctl"));
-        let output = Command::new(birdc).arg("-s").arg(socket).args(["show", "route", "count"]).output()?;
+        let output = Command::new(birdc)
+            .arg("-s")
+            .arg(socket)
+            .args(["show", "route", "count"])
+            .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let count = text.lines().find_map(|line| line.split(" of ").next()?.parse().ok());
         Ok(count.unwrap_or(0))
@@ -157,7 +179,11 @@ impl BirdDaemon {
 }
 
 fn neighbour(name: &str, ip: IpAddr, asn: u32, passive: bool) -> String {
-    let passive = if passive { "passive yes;" } else { "connect delay time 1;" };
+    let passive = if passive {
+        "passive yes;"
+    } else {
+        "connect delay time 1;"
+    };
     format!(
         "protocol bgp {name} {{ local @LOCAL@; neighbor {ip} port {BIRD_PORT} as {asn}; multihop; strict bind yes; \
          {passive} ipv4 {{ import all; export all; next hop self; }}; }}\n"
@@ -170,7 +196,13 @@ impl Daemon for BirdDaemon {
     const B: SocketAddr = SocketAddr::new(B_IP, BIRD_PORT);
 
     fn dialect(&self, node: &'static str) -> Bgp {
-        Bgp { router_id: if node == "feeder" { [127, 9, 0, 1] } else { [127, 9, 0, 4] } }
+        Bgp {
+            router_id: if node == "feeder" {
+                [127, 9, 0, 1]
+            } else {
+                [127, 9, 0, 4]
+            },
+        }
     }
 
     fn start_b(&self) -> anyhow::Result<Process> {

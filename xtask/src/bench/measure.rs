@@ -72,11 +72,16 @@ pub(super) fn measure<D: Daemon>(daemon: &D, routes: u32) -> anyhow::Result<Figu
     b.settle()?;
     figures.receive_us = per_route(b.cpu_ns()? - idle, 0, count);
     figures.memory_bytes = (b.rss_bytes()? as f64 - memory as f64) / count;
-    ensure!(daemon.installed_at_b()? >= u64::from(routes), "B did not install the table");
+    ensure!(
+        daemon.installed_at_b()? >= u64::from(routes),
+        "B did not install the table"
+    );
 
     let cpu = b.cpu_ns()?;
     let c = daemon.start_c()?;
-    poll("C to install the table", LIMIT, || Ok(daemon.installed_at_c()? >= u64::from(routes)))?;
+    poll("C to install the table", LIMIT, || {
+        Ok(daemon.installed_at_c()? >= u64::from(routes))
+    })?;
     c.settle()?;
     b.settle()?;
     figures.pair_sender_us = per_route(b.cpu_ns()? - cpu, 0, count);

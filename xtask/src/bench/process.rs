@@ -24,7 +24,10 @@ impl Process {
         let out = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { child, name: name.to_owned() })
+        Ok(Self {
+            child,
+            name: name.to_owned(),
+        })
     }
 
     /// CPU time used so far by all threads, in nanoseconds (`schedstat`; `stat` counts in steps of 10 ms).
@@ -41,7 +44,10 @@ impl Process {
     /// Resident memory in bytes.
     pub(super) fn rss_bytes(&self) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
         let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
     }
@@ -49,13 +55,17 @@ impl Process {
     /// Waits until the process has used no CPU for a while, so that nothing of the last step is still to come.
     pub(super) fn settle(&self) -> anyhow::Result<()> {
         let (mut last, mut since) = (self.cpu_ns()?, Instant::now());
-        poll(&format!("{} to become idle", self.name), Duration::from_secs(60), || {
-            let now = self.cpu_ns()?;
-            if now.saturating_sub(last) > 500_000 {
-                (last, since) = (now, Instant::now());
-            }
-            Ok(since.elapsed() >= IDLE)
-        })
+        poll(
+            &format!("{} to become idle", self.name),
+            Duration::from_secs(60),
+            || {
+                let now = self.cpu_ns()?;
+                if now.saturating_sub(last) > 500_000 {
+                    (last, since) = (now, Instant::now());
+                }
+                Ok(since.elapsed() >= IDLE)
+            },
+        )
     }
 }
 
@@ -83,7 +93,10 @@ pub(super) fn poll(
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place where the benchmark waits between two looks")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where the benchmark waits between two looks"
+)]
 fn pause() {
     std::thread::sleep(LOOK);
 }

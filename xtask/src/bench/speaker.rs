@@ -58,14 +58,16 @@ impl<D: Dialect> Session<D> {
     /// Dials `daemon` from `ip` until a session stands.
     pub(super) fn establish(dialect: D, ip: IpAddr, daemon: SocketAddr, asn: u32) -> anyhow::Result<Self> {
         let mut last = None;
-        poll("a session", Duration::from_secs(30), || match attempt(&dialect, ip, daemon, asn) {
-            Ok(session) => {
-                last = Some(Ok(session));
-                Ok(true)
-            }
-            Err(error) => {
-                last = Some(Err(error));
-                Ok(false)
+        poll("a session", Duration::from_secs(30), || {
+            match attempt(&dialect, ip, daemon, asn) {
+                Ok(session) => {
+                    last = Some(Ok(session));
+                    Ok(true)
+                }
+                Err(error) => {
+                    last = Some(Err(error));
+                    Ok(false)
+                }
             }
         })
         .or_else(|timeout| match last.take() {
@@ -79,7 +81,13 @@ impl<D: Dialect> Session<D> {
         let (sender, seen) = mpsc::channel();
         let (reader, codec) = (stream.try_clone()?, dialect.clone());
         thread::spawn(move || read_all(&codec, reader, &sender));
-        Ok(Self { dialect, stream, asn, ip, seen })
+        Ok(Self {
+            dialect,
+            stream,
+            asn,
+            ip,
+            seen,
+        })
     }
 
     /// Announces routes `range`.
@@ -96,7 +104,10 @@ impl<D: Dialect> Session<D> {
     /// Waits until `done` holds for the totals seen so far; returns the time of the message that made it hold.
     pub(super) fn wait(&self, limit: Duration, mut done: impl FnMut(&Seen) -> bool) -> anyhow::Result<Instant> {
         loop {
-            let seen = self.seen.recv_timeout(limit).context("the expected routes did not arrive")?;
+            let seen = self
+                .seen
+                .recv_timeout(limit)
+                .context("the expected routes did not arrive")?;
             if done(&seen) {
                 return Ok(seen.at);
             }
@@ -140,7 +151,10 @@ fn attempt<D: Dialect>(dialect: &D, ip: IpAddr, daemon: SocketAddr, asn: u32) ->
 fn read_message<D: Dialect>(dialect: &D, stream: &mut TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut message = Vec::new();
     let mut byte = [0];
-    while dialect.message_length(&message).is_none_or(|length| message.len() < length) {
+    while dialect
+        .message_length(&message)
+        .is_none_or(|length| message.len() < length)
+    {
         stream.read_exact(&mut byte)?;
         message.push(byte[0]);
     }
@@ -151,12 +165,16 @@ fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, seen: &mpsc::Sender<
     let (mut buffer, mut filled) = (vec![0; 1 << 20], 0);
     let (mut announced, mut withdrawn) = (0, 0);
     loop {
-        let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) else { return };
+        let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) else {
+            return;
+        };
         let at = Instant::now();
         filled += count;
         let mut start = 0;
         while let Some(length) = dialect.message_length(&buffer[start..filled]) {
-            let Some(message) = buffer[..filled].get(start..start + length) else { break };
+            let Some(message) = buffer[..filled].get(start..start + length) else {
+                break;
+            };
             let counts = dialect.counts(message);
             announced += counts.announced;
             withdrawn += counts.withdrawn;
@@ -164,7 +182,14 @@ fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, seen: &mpsc::Sender<
         }
         buffer.copy_within(start..filled, 0);
         filled -= start;
-        if seen.send(Seen { at, announced, withdrawn }).is_err() {
+        if seen
+            .send(Seen {
+                at,
+                announced,
+                withdrawn,
+            })
+            .is_err()
+        {
             return;
         }
     }

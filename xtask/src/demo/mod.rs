@@ -1,0 +1,136 @@
+//! `cargo xtask demo`: two nodes on loopback, and one GraphQL query that travels through both.
+//!
+//! ```text
+//! client -> Envoy A -> gateway A -> products
+//!                                -> Envoy A (egress) -> Envoy B -> reviews
+//! ```
+
+mod fleet;
+mod interrupt;
+mod network;
+mod plan;
+mod ports;
+mod query;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::progress::Progress;
+use crate::{envoy, run, workspace};
+use fleet::Fleet;
+use interrupt::{Interrupt, Interrupted};
+use network::Programs;
+use plan::Plan;
+
+/// How to run the demo.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Keep everything running until Ctrl-C.
+    #[arg(long)]
+    stay: bool,
+    /// Use the ports from N on instead of those of examples/two-nodes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
+    ports_from: Option<u16>,
+}
+
+/// Exit code of a demo that was interrupted before it was up.
+const INTERRUPTED: u8 = 130;
+/// Where the demo writes, below the root. Relative, as the sockets in it have to fit into 107 bytes.
+pub(crate) const FOLDER: &str = "target/demo";
+
+/// Runs the demo and stops all it started, whatever happens.
+pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let interrupt = Interrupt::listen()?;
+    let progress = Progress::start();
+    let root = workspace::root()?;
+    let plan = Plan::load(&root, args.ports_from)?;
+    ports::check_free(&plan)?;
+    let programs = build(&root, &progress)?;
+    plan.write(&root)?;
+    let mut fleet = Fleet::new(&root, &interrupt);
+    let shown = show(args, &plan, &programs, &mut fleet, &progress);
+    if let Err(error) = &shown
+        && !error.is::<Interrupted>()
+    {
+        fleet.print_logs();
+    }
+    progress.step("stopping everything");
+    fleet.stop();
+    match shown {
+        Err(error) if error.is::<Interrupted>() => Ok(ExitCode::from(INTERRUPTED)),
+        shown => shown.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn build(root: &Path, progress: &Progress) -> anyhow::Result<Programs> {
+    let envoy = envoy::ensure(root, progress)?;
+    progress.step("building catalyst-routed, catalystctl and the example services");
+    let packages = ["catalyst-routed", "catalystctl", "catalyst-examples"];
+    let mut arguments = vec!["build", "--locked", "--bins"];
+    arguments.extend(packages.iter().flat_map(|package| ["--package", package]));
+    run::cargo(root, &arguments)?;
+    let gateway = workspace::gateway(root);
+    let binaries = debug_dir(root)?;
+    let gateway_binary = debug_dir(&gateway)?.join("catalyst-gateway");
+    if gateway_binary.is_file() {
+        progress.step("building catalyst-gateway");
+    } else {
+        progress.step("building catalyst-gateway: 700 crates, the first time takes several minutes");
+    }
+    run::cargo(&gateway, &["build", "--locked", "--bins"])?;
+    Ok(Programs {
+        envoy,
+        binaries,
+        gateway: gateway_binary,
+    })
+}
+
+fn debug_dir(folder: &Path) -> anyhow::Result<PathBuf> {
+    Ok(workspace::target_dir(folder)?.join("debug"))
+}
+
+/// Everything from the first process to the answer, and the stay.
+fn show(
+    args: &DemoArgs,
+    plan: &Plan,
+    programs: &Programs,
+    fleet: &mut Fleet<'_>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    network::start(plan, programs, fleet, progress)?;
+    progress.step("waiting until the graph of node a holds products (local) and reviews (from node b)");
+    let answer = query::wait_for_answer(fleet, &plan.graph_url())?;
+    progress.step("the answer came through both nodes");
+    print!("\n$ {}\n{answer}\n", query::as_curl(&plan.graph_url()));
+    for node in &plan.nodes {
+        println!(
+            "\n$ {}\n{}",
+            programs.spell_ctl(node, &["show", "routes"]),
+            programs.ctl(node, &["show", "routes"])?
+        );
+    }
+    println!("{}", what_next(args, plan, programs));
+    if args.stay {
+        progress.step("everything keeps running; Ctrl-C stops it");
+        fleet.stay()?;
+    }
+    Ok(())
+}
+
+fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
+    let [a, b] = &plan.nodes;
+    let first = if args.stay {
+        "Try next, in another terminal:"
+    } else {
+        "Try next, with `cargo xtask demo --stay` running:"
+    };
+    let lines = [
+        format!("  open {} in a browser: the graph of node a", plan.graph_url()),
+        format!("  {}", programs.spell_ctl(a, &["show", "route", &b.service.name])),
+        format!("  {}", programs.spell_ctl(b, &["service", "remove", &b.service.name])),
+        "    and send the query again: products still answer, reviews do not".to_owned(),
+        format!("  {}", programs.spell_ctl(a, &["watch", "routes"])),
+        format!("  configurations and logs are in {FOLDER}/"),
+    ];
+    format!("{first}\n{}\n", lines.join("\n"))
+}

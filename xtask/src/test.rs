@@ -1,0 +1,135 @@
+//! `cargo xtask test`: every test of both workspaces, on real parts.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::bail;
+
+use crate::progress::Progress;
+use crate::{apt, envoy, run, workspace};
+
+/// What to test.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Run only the tests whose name contains this (doc tests are left out then).
+    filter: Option<String>,
+}
+
+/// The exit code of those who have to install something themselves.
+const USAGE: u8 = 2;
+/// nextest: no test has a name that matches.
+const NO_TESTS_RUN: i32 = 4;
+
+/// Installs, builds, runs.
+pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let progress = Progress::start();
+    let root = workspace::root()?;
+    if !install_packages(&root, &progress)? {
+        return Ok(ExitCode::from(USAGE));
+    }
+    let envoy = envoy::ensure(&root, &progress)?;
+    let suite = Suite {
+        envoy: &envoy,
+        nextest: have_nextest(),
+        filter: args.filter.as_deref(),
+    };
+    for folder in workspace::all(&root) {
+        progress.step(format_args!("building {}", folder.display()));
+        run::cargo(&folder, &["build", "--workspace", "--bins", "--locked"])?;
+    }
+    let mut any = false;
+    for folder in workspace::all(&root) {
+        progress.step(format_args!("testing {}", folder.display()));
+        any |= suite.run(&folder)?;
+    }
+    if !any {
+        bail!(
+            "no test has a name that contains {:?}",
+            args.filter.as_deref().unwrap_or_default()
+        );
+    }
+    progress.step("all tests passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// False: packages are missing and may not be installed from here; the line to type was printed.
+fn install_packages(root: &Path, progress: &Progress) -> anyhow::Result<bool> {
+    let missing = apt::missing(envoy::find(root)?.is_some());
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    progress.step(format_args!("installing {}", missing.join(", ")));
+    let installed = apt::install(&missing)?;
+    if !installed {
+        eprintln!(
+            "error: tests need packages that only root can install. Type:\n    {}",
+            apt::install_line(&missing)
+        );
+    }
+    Ok(installed)
+}
+
+fn have_nextest() -> bool {
+    run::succeeds(Command::new(run::cargo_program()).args(["nextest", "--version"]))
+}
+
+/// How tests run.
+struct Suite<'a> {
+    envoy: &'a Path,
+    nextest: bool,
+    filter: Option<&'a str>,
+}
+
+impl Suite<'_> {
+    /// Runs the tests of the workspace in `folder`. False: nextest found none that match the filter.
+    fn run(&self, folder: &Path) -> anyhow::Result<bool> {
+        if !self.nextest {
+            self.cargo_test(folder)?;
+            return Ok(true);
+        }
+        let status = run::status(self.command(folder, &["nextest", "run"]).args(self.filter))?;
+        if status.code() == Some(NO_TESTS_RUN) && self.filter.is_some() {
+            return Ok(false);
+        }
+        if !status.success() {
+            bail!("tests failed in {}", folder.display());
+        }
+        if self.filter.is_none() {
+            self.doc_tests(folder)?;
+        }
+        Ok(true)
+    }
+
+    fn cargo_test(&self, folder: &Path) -> anyhow::Result<()> {
+        match self.filter {
+            None => run::visible(&mut self.command(folder, &["test"])),
+            Some(filter) => run::visible(self.command(folder, &["test"]).args(["--all-targets", filter])),
+        }
+    }
+
+    /// nextest leaves doc tests out.
+    fn doc_tests(&self, folder: &Path) -> anyhow::Result<()> {
+        let metadata = workspace::metadata(folder, false)?;
+        if !has_library(&metadata) {
+            return Ok(());
+        }
+        run::visible(self.command(folder, &["test"]).arg("--doc"))
+    }
+
+    fn command(&self, folder: &Path, task: &[&str]) -> Command {
+        let mut command = Command::new(run::cargo_program());
+        command
+            .args(task)
+            .args(["--workspace", "--locked"])
+            .current_dir(folder)
+            .env(envoy::VARIABLE, self.envoy);
+        command
+    }
+}
+
+/// `cargo test --doc` refuses a workspace without any library.
+fn has_library(metadata: &serde_json::Value) -> bool {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let mut targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    targets.any(|target| target["doctest"] == true)
+}
