@@ -1,6 +1,7 @@
 //! From what was written to what the core runs on.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
+use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 
-use super::text::Community;
+use super::text::{Community, Listen, Spelled};
 use super::types::{Config, Peer, Service};
 
 /// How long an advertisement waits for the gating data planes.
@@ -18,6 +20,10 @@ const ACK_WAIT: Duration = Duration::from_secs(1);
 const GRAPHQL_PATH: &str = "/graphql";
 /// The session's local address, and no data plane behind it.
 const NO_DATA_PLANE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// An empty range: tcp services get no port.
+#[expect(clippy::reversed_empty_ranges, reason = "empty is what is meant")]
+const NO_PORTS: RangeInclusive<u16> = 1..=0;
 
 impl Config {
     /// The organisation of a peer.
@@ -68,6 +74,33 @@ impl Config {
     pub fn local_services(&self) -> Vec<LocalService> {
         let named = |(key, service): (&String, &Service)| Some(local_service(ServiceName::parse(key).ok()?, service));
         self.services.iter().filter_map(named).collect()
+    }
+
+    /// What the envoy plugin runs on; `None` if it is off.
+    #[must_use]
+    pub fn envoy(&self) -> Option<EnvoyConfig> {
+        let envoy = self.plugins.envoy.as_ref()?;
+        let graphql = self.plugins.graphql.as_ref();
+        let identity = self.identity();
+        let organisation = |(name, address): (&String, &Spelled<SocketAddr>)| (name.as_str().into(), **address);
+        Some(EnvoyConfig {
+            node: identity.router_id.node,
+            asn: identity.router_id.asn,
+            organisation: identity.organisation,
+            xds: xds_address(&envoy.xds),
+            ingress: *envoy.ingress,
+            egress: *envoy.egress,
+            peer_listener: *envoy.peer_listener,
+            peer_listeners: envoy.peer_listeners.iter().map(organisation).collect(),
+            tcp_address: *envoy.tcp_address,
+            tcp_ports: envoy.tcp_ports.map_or(NO_PORTS, |ports| ports.first..=ports.last),
+            admin: *envoy.admin,
+            gateway: graphql.map(|g| *g.gateway),
+            graphql_hosts: graphql
+                .map(|g| g.hosts.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            state_dir: Some(self.node.state_dir.clone()),
+        })
     }
 
     /// (AS, node name) and the organisation.
@@ -136,7 +169,7 @@ impl Config {
         }
         for peer in self.peers.values_mut() {
             let organisation = peer.organisation.get_or_insert_with(|| ours.clone());
-            let default = super::text::Spelled(default_policy(*organisation != ours));
+            let default = Spelled(default_policy(*organisation != ours));
             peer.import.get_or_insert(default);
             peer.export.get_or_insert(default);
             peer.insecure.get_or_insert(insecure);
@@ -154,6 +187,13 @@ fn complete_service(service: &mut Service) {
 /// RFC 8212 towards and from outside; inside our organisation everything passes.
 fn default_policy(outside: bool) -> Policy {
     if outside { Policy::Reject } else { Policy::Accept }
+}
+
+fn xds_address(listen: &Listen) -> XdsAddress {
+    match listen {
+        Listen::Unix(path) => XdsAddress::Unix(path.clone()),
+        Listen::Tcp(address) => XdsAddress::Tcp(*address),
+    }
 }
 
 /// A service as the core knows it.

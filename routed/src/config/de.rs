@@ -23,6 +23,8 @@ pub(super) fn from_node<T: de::DeserializeOwned>(node: &Node) -> Result<T, TypeE
 pub(super) struct TypeError {
     pub(super) message: String,
     pub(super) origin: Option<Origin>,
+    /// A key is missing: no single flag is to blame for that.
+    missing: bool,
     /// Innermost step first.
     steps: Vec<Step>,
 }
@@ -34,6 +36,11 @@ impl TypeError {
     }
 
     fn or_at(mut self, origin: Origin) -> Self {
+        let origin = if self.missing && matches!(origin, Origin::Flag(_)) {
+            Origin::Nowhere
+        } else {
+            origin
+        };
         self.origin.get_or_insert(origin);
         self
     }
@@ -49,6 +56,7 @@ impl de::Error for TypeError {
         Self {
             message: message.to_string(),
             origin: None,
+            missing: false,
             steps: Vec::new(),
         }
     }
@@ -74,7 +82,10 @@ impl de::Error for TypeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::custom(format_args!("missing key {field:?}"))
+        Self {
+            missing: true,
+            ..Self::custom(format_args!("missing key {field:?}"))
+        }
     }
 }
 
@@ -115,6 +126,10 @@ fn plain(expected: &str) -> String {
 struct Found<'a>(Unexpected<'a>);
 
 impl fmt::Display for Found<'_> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the rest of serde's enum does not occur in JSON"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Unexpected::Bool(b) => write!(f, "{b}"),

@@ -68,11 +68,17 @@ impl Sources {
         }
     }
 
+    /// One problem as the whole answer.
+    pub(super) fn refuse(&self, origin: Origin, path: KeyPath, message: String) -> ConfigErrors {
+        ConfigErrors(vec![self.error(origin, path, message)])
+    }
+
     fn place(&self, origin: Origin) -> String {
         match origin {
             Origin::Text { line, column } => format!("{}:{line}:{column}", self.file),
             Origin::Flag(index) => self.flags.get(index).cloned().unwrap_or_default(),
-            Origin::Nowhere => String::new(),
+            Origin::Nowhere if self.file.is_empty() => "command line".to_owned(),
+            Origin::Nowhere => self.file.clone(),
         }
     }
 }

@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 use super::check::{Problem, Problems, check, check_service};
 use super::convert::local_service;
 use super::error::{ConfigError, ConfigErrors, Sources};
+use super::flags::Flag;
 use super::path::KeyPath;
-use super::set::{Override, apply};
+use super::set::apply;
 use super::tree::{Node, Origin};
 use super::types::{Config, Service};
-use super::{de, parse};
+use super::{de, parse, schema};
 
 /// The largest configuration file in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -27,42 +28,54 @@ const MAX_PROBLEMS: usize = 50;
 ///
 /// # Errors
 /// Everything that is wrong, with its place.
-pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, ConfigErrors> {
+pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Config, ConfigErrors> {
     let Some(file) = file else {
-        return load_text(None, overrides);
+        return load_text(None, flags);
     };
     let name = file.display().to_string();
-    let text = read(file).map_err(|message| {
-        let sources = Sources::default();
-        ConfigErrors(vec![ConfigError {
-            place: name.clone(),
-            ..sources.error(Origin::Nowhere, KeyPath::default(), message)
-        }])
-    })?;
-    load_text(Some((&name, &text)), overrides)
+    match read(file) {
+        Ok(text) => load_text(Some((&name, &text)), flags),
+        Err(message) => Err(Sources {
+            file: name,
+            flags: Vec::new(),
+        }
+        .refuse(Origin::Nowhere, KeyPath::default(), message)),
+    }
 }
 
 /// As [`load`], from a text and its name.
 ///
 /// # Errors
 /// Everything that is wrong, with its place.
-pub fn load_text(file: Option<(&str, &str)>, overrides: &[Override]) -> Result<Config, ConfigErrors> {
+pub fn load_text(file: Option<(&str, &str)>, flags: &[Flag]) -> Result<Config, ConfigErrors> {
     let sources = Sources {
         file: file.map(|(name, _)| name.to_owned()).unwrap_or_default(),
-        flags: overrides.iter().map(|o| o.flag.clone()).collect(),
+        flags: flags.iter().map(Flag::shown).collect(),
     };
-    let mut root = match file {
-        Some((_, text)) => parse_text(&sources, text)?,
-        None => Node::empty(),
-    };
-    for (index, one) in overrides.iter().enumerate() {
-        apply(&mut root, one, index)
-            .map_err(|message| ConfigErrors(vec![sources.error(Origin::Flag(index), one.path.clone(), message)]))?;
-    }
+    let root = overlaid(&sources, file.map(|(_, text)| text), flags)?;
     let mut config: Config = typed(&sources, &root)?;
-    refuse(&sources, &root, &KeyPath::default(), check(&config))?;
+    refuse(&sources, &root, check(&config))?;
     config.complete();
     Ok(config)
+}
+
+/// The text with the flags laid over it.
+fn overlaid(sources: &Sources, text: Option<&str>, flags: &[Flag]) -> Result<Node, ConfigErrors> {
+    let mut root = match text {
+        Some(text) => parse_text(sources, text)?,
+        None if flags.is_empty() => {
+            let message = "no configuration: give a file by -c FILE, or at least --name, --as and --org";
+            return Err(sources.refuse(Origin::Nowhere, KeyPath::default(), message.to_owned()));
+        }
+        None => Node::empty(),
+    };
+    for (index, flag) in flags.iter().enumerate() {
+        let fail = |(path, message)| sources.refuse(Origin::Flag(index), path, message);
+        for one in flag.expand().map_err(fail)? {
+            apply(&mut root, &one, index).map_err(fail)?;
+        }
+    }
+    Ok(root)
 }
 
 /// Reads one service as it is spelled under `services.NAME`, for `service add`.
@@ -75,7 +88,7 @@ pub fn parse_service(name: &str, json: &str) -> Result<LocalService, ConfigError
         flags: Vec::new(),
     };
     let path = KeyPath::default().field("services").key(name);
-    let fail = |message: String| ConfigErrors(vec![sources.error(Origin::Nowhere, path.clone(), message)]);
+    let fail = |message: String| sources.refuse(Origin::Nowhere, path.clone(), message);
     let name = ServiceName::parse(name).map_err(|e| fail(e.to_string()))?;
     if json.len() > MAX_SERVICE_BYTES {
         return Err(fail(format!("larger than {MAX_SERVICE_BYTES} bytes")));
@@ -84,7 +97,7 @@ pub fn parse_service(name: &str, json: &str) -> Result<LocalService, ConfigError
     let service: Service = typed(&sources, &root)?;
     let mut problems = Problems::default();
     check_service(&service, &KeyPath::default(), &mut problems);
-    refuse(&sources, &root, &KeyPath::default(), problems.0)?;
+    refuse(&sources, &root, problems.0)?;
     Ok(local_service(name, &service))
 }
 
@@ -100,19 +113,18 @@ fn read(file: &Path) -> Result<String, String> {
 }
 
 fn parse_text(sources: &Sources, text: &str) -> Result<Node, ConfigErrors> {
-    parse::parse(text).map_err(|e| ConfigErrors(vec![sources.error(e.origin, e.path, e.message)]))
+    parse::parse(text).map_err(|e| sources.refuse(e.origin, schema::spell(&e.path), e.message))
 }
 
 fn typed<T: DeserializeOwned>(sources: &Sources, root: &Node) -> Result<T, ConfigErrors> {
     de::from_node(root).map_err(|e| {
         let origin = e.origin.unwrap_or(root.origin);
-        ConfigErrors(vec![sources.error(origin, e.path(), e.message)])
+        sources.refuse(origin, e.path(), e.message)
     })
 }
 
 /// Turns broken rules into errors with places.
-fn refuse(sources: &Sources, root: &Node, base: &KeyPath, problems: Vec<Problem>) -> Result<(), ConfigErrors> {
-    let _ = base;
+fn refuse(sources: &Sources, root: &Node, problems: Vec<Problem>) -> Result<(), ConfigErrors> {
     let mut errors: Vec<ConfigError> = problems
         .into_iter()
         .take(MAX_PROBLEMS)

@@ -4,10 +4,15 @@
 //! read into types ([`types`]), rules between keys are checked, and the result is turned into what the core runs on.
 //! Each error names its place and its key: `routed.json:12:7: peers["b"].address: expected IP:port, found "x"`.
 
+pub mod cli;
+pub mod docs;
+pub mod schema;
+
 mod check;
 mod convert;
 mod de;
 mod error;
+mod flags;
 mod load;
 mod parse;
 mod path;
@@ -19,10 +24,10 @@ mod types;
 mod url;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use flags::Flag;
 pub use load::{load, load_text, parse_service};
 pub use path::{KeyPath, Step};
 pub use plugins::{Envoy, Graphql, Plugins};
-pub use set::Override;
 pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};
 pub use types::{Admin, Config, Endpoint, Node, Peer, Peering, Service};
 pub use url::{EndpointUrl, Scheme};

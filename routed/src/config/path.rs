@@ -32,22 +32,22 @@ impl KeyPath {
     /// This path and a key of a section.
     #[must_use]
     pub fn field(&self, key: &str) -> Self {
-        self.with(Step::Field(key.to_owned()))
+        self.with_step(Step::Field(key.to_owned()))
     }
 
     /// This path and a key of a map.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        self.with(Step::Key(key.to_owned()))
+        self.with_step(Step::Key(key.to_owned()))
     }
 
     /// This path and an element of a list.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        self.with(Step::Index(index))
+        self.with_step(Step::Index(index))
     }
 
-    fn with(&self, step: Step) -> Self {
+    pub(super) fn with_step(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)

@@ -103,7 +103,7 @@ impl<T: Text> JsonSchema for Spelled<T> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         if T::CHOICES.is_empty() {
-            json_schema!({ "type": "string", "format": T::EXPECTED, "examples": [T::EXAMPLE] })
+            json_schema!({ "type": "string", "x-expected": T::EXPECTED, "examples": [T::EXAMPLE] })
         } else {
             json_schema!({ "type": "string", "enum": T::CHOICES, "examples": [T::EXAMPLE] })
         }

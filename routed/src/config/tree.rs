@@ -6,7 +6,7 @@ use super::path::{KeyPath, Step};
 
 /// Where a value was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Origin {
+pub(super) enum Origin {
     /// In the text, at this line and column (both from 1; columns count characters).
     Text {
         /// The line.
@@ -22,16 +22,16 @@ pub enum Origin {
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
-pub struct Node {
+pub(super) struct Node {
     /// Where.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// What.
-    pub value: Value,
+    pub(super) value: Value,
 }
 
 /// A JSON value.
 #[derive(Debug, Clone)]
-pub enum Value {
+pub(super) enum Value {
     /// `null`.
     Null,
     /// `true`, `false`.
@@ -48,19 +48,18 @@ pub enum Value {
 
 /// A key of an object and its value.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub(super) struct Member {
     /// The key.
-    pub key: String,
+    pub(super) key: String,
     /// Where the key was written.
-    pub origin: Origin,
+    pub(super) origin: Origin,
     /// The value.
-    pub node: Node,
+    pub(super) node: Node,
 }
 
 impl Node {
     /// An empty object that nobody wrote.
-    #[must_use]
-    pub fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             origin: Origin::Nowhere,
             value: Value::Object(Vec::new()),
@@ -68,8 +67,7 @@ impl Node {
     }
 
     /// The member of an object.
-    #[must_use]
-    pub fn member(&self, key: &str) -> Option<&Member> {
+    pub(super) fn member(&self, key: &str) -> Option<&Member> {
         match &self.value {
             Value::Object(members) => members.iter().find(|m| m.key == key),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
@@ -84,8 +82,7 @@ impl Node {
     }
 
     /// Where `path` was written: the key where there is one, or the nearest part around it that was written at all.
-    #[must_use]
-    pub fn locate(&self, path: &KeyPath) -> Origin {
+    pub(super) fn locate(&self, path: &KeyPath) -> Origin {
         let mut node = self;
         let mut origin = self.origin;
         for step in &path.0 {
@@ -101,7 +98,7 @@ impl Node {
     }
 
     /// Says of this value and all below it that they were written at `origin`.
-    pub fn attribute_to(&mut self, origin: Origin) {
+    pub(super) fn attribute_to(&mut self, origin: Origin) {
         self.origin = origin;
         match &mut self.value {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -7,6 +7,8 @@ mod services;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use catalyst_core::wire::MIN_HOLD_TIME;
+
 use super::path::KeyPath;
 use super::text::Listen;
 use super::types::Config;
@@ -14,7 +16,7 @@ use super::types::Config;
 pub(super) use services::check_service;
 
 /// The shortest hold time but zero, and the longest (docs/protocol.md, OPEN).
-const HOLD_TIME: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(86_400));
+const HOLD_TIME: (Duration, Duration) = (MIN_HOLD_TIME, Duration::from_secs(86_400));
 /// The longest `drain` and `startup_wait`.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The most `domains` and `hosts`.

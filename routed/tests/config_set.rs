@@ -1,0 +1,281 @@
+//! JSON and flags are two spellings of the same configuration.
+
+use std::ffi::OsString;
+
+use catalyst_routed::config::cli::{Action, Invocation, LogFormat};
+use catalyst_routed::config::schema::{Kind, kind, schema};
+use catalyst_routed::config::{Config, Flag, KeyPath, Step, load_text};
+use serde_json::{Value, json};
+
+/// Every section is in it, so that every leaf can be set in it.
+fn base() -> Value {
+    json!({
+        "node": { "name": "a", "as": 65001, "organisation": "acme", "domains": ["one.acme"], "reflector": true },
+        "peers": {
+            "b": { "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "allowed_next_hops": ["127.0.0.9"] }
+        },
+        "services": {
+            "orders.dc1.acme": {
+                "protocol": "http:graphql",
+                "endpoints": [{ "url": "http://127.0.0.1:4009" }],
+                "communities": ["1:1"]
+            }
+        },
+        "plugins": {
+            "envoy": { "peer_listeners": { "beta": "127.0.0.1:8090", "gamma": "127.0.0.1:8091" }, "tcp_ports": "1-2" },
+            "graphql": { "hosts": ["graph.acme"] }
+        }
+    })
+}
+
+fn effective(config: &Value, flags: &[Flag]) -> Value {
+    let text = config.to_string();
+    let config = load_text(Some(("routed.json", &text)), flags).unwrap_or_else(|e| panic!("{flags:?} {text}: {e}"));
+    serde_json::to_value(config).unwrap()
+}
+
+/// A path and a schema for every leaf, names and elements filled in from the base.
+fn leaves(schema: &'static Value, at: &KeyPath, value: Option<&Value>, out: &mut Vec<(KeyPath, &'static Value)>) {
+    match kind(schema) {
+        Kind::Section => {
+            for (key, below) in schema["properties"].as_object().unwrap() {
+                leaves(below, &at.field(key), value.and_then(|v| v.get(key)), out);
+            }
+        }
+        Kind::Map => {
+            let (key, value) = value
+                .and_then(Value::as_object)
+                .and_then(|o| o.iter().next())
+                .expect("a name in the base");
+            leaves(&schema["additionalProperties"], &at.key(key), Some(value), out);
+        }
+        Kind::List => {
+            let value = value.and_then(|v| v.get(0)).expect("an element in the base");
+            leaves(&schema["items"], &at.index(0), Some(value), out);
+        }
+        Kind::String | Kind::Integer | Kind::Bool => out.push((at.clone(), schema)),
+    }
+}
+
+/// A value that differs from the base and from the default, and that the other rules let pass.
+fn another(path: &str, schema: &Value) -> Value {
+    match path {
+        "node.state_dir" => json!("/tmp/state"),
+        "peers[\"b\"].organisation" => json!("gamma"),
+        "peers[\"b\"].next_hop_self" => json!(true),
+        "peering.listen" => json!("127.0.0.1:1791"),
+        "peering.next_hop" => json!("127.0.0.1:7777"),
+        "plugins.envoy.tcp_address" => json!("127.0.0.3"),
+        "services[\"orders.dc1.acme\"].protocol" => json!("http:graphql"),
+        "services[\"orders.dc1.acme\"].path" => json!("/g"),
+        "admin.listen" => json!("unix:/tmp/admin.sock"),
+        "plugins.envoy.xds" => json!("127.0.0.1:7001"),
+        "plugins.envoy.ingress" => json!("127.0.0.1:7002"),
+        "plugins.envoy.egress" => json!("127.0.0.1:7003"),
+        "plugins.envoy.peer_listener" => json!("127.0.0.1:7004"),
+        "plugins.envoy.peer_listeners[\"beta\"]" => json!("127.0.0.1:7005"),
+        "plugins.envoy.admin" => json!("127.0.0.1:7006"),
+        "plugins.graphql.control" => json!("unix:/tmp/gateway.sock"),
+        "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
+        _ => match kind(schema) {
+            Kind::Bool => json!(!schema["default"].as_bool().unwrap_or(false)),
+            Kind::Integer => json!(77),
+            _ => schema["examples"][0].clone(),
+        },
+    }
+}
+
+/// The base less what the key at `path` excludes.
+fn base_for(path: &str) -> Value {
+    let mut base = base();
+    match path {
+        "peering.next_hop" => base["plugins"] = json!({}),
+        "node.reflector" => base["node"]["reflector"] = json!(false),
+        _ => {}
+    }
+    base
+}
+
+fn place<'a>(config: &'a mut Value, path: &KeyPath) -> &'a mut Value {
+    path.0.iter().fold(config, |value, step| match step {
+        Step::Field(key) | Step::Key(key) => {
+            if value.is_null() {
+                *value = json!({});
+            }
+            &mut value[key]
+        }
+        Step::Index(index) => &mut value[index],
+    })
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[test]
+fn every_leaf_of_the_schema_means_the_same_in_json_and_by_set() {
+    let mut all = Vec::new();
+    leaves(schema(), &KeyPath::default(), Some(&base()), &mut all);
+    assert!(all.len() >= 45, "the walk found {} leaves only", all.len());
+    for (path, schema) in all {
+        let value = another(&path.to_string(), schema);
+        let base = base_for(&path.to_string());
+        let mut written = base.clone();
+        *place(&mut written, &path) = value.clone();
+        let flag = Flag::new("set", &format!("{path}={}", plain(&value)));
+        let by_flag = effective(&base, &[flag]);
+        assert_eq!(effective(&written, &[]), by_flag, "{path}");
+        let mut read_back = by_flag.clone();
+        assert_eq!(
+            place(&mut read_back, &path),
+            &value,
+            "{path}: the effective configuration says what was set"
+        );
+        let by_json = Flag::new("set", &format!("{path}={value}"));
+        assert_eq!(effective(&base, &[by_json]), by_flag, "{path} in JSON");
+    }
+}
+
+#[test]
+fn every_inner_value_means_the_same_in_json_and_by_set() {
+    for path in [
+        "node",
+        "peers",
+        "peers.b",
+        "services",
+        "plugins",
+        "plugins.envoy",
+        "plugins.graphql.hosts",
+        "node.domains",
+    ] {
+        let path = KeyPath::parse(path).unwrap();
+        let mut full = base();
+        let value = place(&mut full, &path).clone();
+        let mut changed = base();
+        *place(&mut changed, &path) = Value::Null;
+        let text = changed
+            .to_string()
+            .replace(":null", ":{}")
+            .replace("\"domains\":{}", "\"domains\":[]");
+        let changed: Value = serde_json::from_str(&text.replace("\"hosts\":{}", "\"hosts\":[]")).unwrap();
+        let flag = Flag::new("set", &format!("{path}={value}"));
+        assert_eq!(effective(&changed, &[flag]), effective(&base(), &[]), "{path}");
+    }
+}
+
+#[test]
+fn the_effective_configuration_reads_back_as_itself() {
+    let once = effective(&base(), &[]);
+    assert_eq!(effective(&once, &[]), once);
+    assert_eq!(
+        once["peers"]["b"]["import"], "reject",
+        "defaults that depend on other keys are written out"
+    );
+    assert_eq!(once["services"]["orders.dc1.acme"]["path"], "/graphql");
+}
+
+fn set(assignments: &[&str]) -> Value {
+    let flags: Vec<Flag> = assignments.iter().map(|a| Flag::new("set", a)).collect();
+    effective(&base(), &flags)
+}
+
+#[test]
+fn later_flags_win_objects_replace_and_null_deletes() {
+    assert_eq!(set(&["peering.drain=3s", "peering.drain=4s"])["peering"]["drain"], "4s");
+    assert_eq!(
+        set(&["peering.drain=3s", "peering.drain=null"])["peering"]["drain"],
+        "2s"
+    );
+    assert_eq!(
+        set(&["node.domains[1]=two.acme"])["node"]["domains"],
+        json!(["one.acme", "two.acme"])
+    );
+    assert_eq!(
+        set(&["node.domains[1]=two.acme", "node.domains[0]=null"])["node"]["domains"],
+        json!(["two.acme"])
+    );
+    let replaced = set(&[r#"peers["b"]={"address":"127.0.0.3:1","as":5}"#]);
+    assert_eq!(
+        replaced["peers"]["b"]["organisation"], "acme",
+        "nothing of the old object is left"
+    );
+    assert_eq!(set(&["peers.b=null"])["peers"], json!({}));
+    assert_eq!(
+        set(&["peers.x.source=null"]),
+        effective(&base(), &[]),
+        "deleting what is not there changes nothing"
+    );
+    assert_eq!(set(&["node.name=\"null\""])["node"]["name"], "null");
+}
+
+fn invoke(args: &[&str]) -> Invocation {
+    let args = std::iter::once("catalyst-routed")
+        .chain(args.iter().copied())
+        .map(OsString::from);
+    Invocation::from_args(args).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn flags_alone_make_a_configuration() {
+    let config: Config = invoke(&[
+        "--name=a",
+        "--as=65001",
+        "--org=acme",
+        "--listen=127.0.0.1:1799",
+        "--hold-time=6s",
+        "--reflector",
+        "--peer=b=65002@127.0.0.2:1790,source=127.0.0.1,passive=true",
+        "--service=products.acme=http:graphql@http://127.0.0.1:1,http://127.0.0.1:2,path=/g,weight=5",
+        "--state-dir=/tmp/a",
+        "--admin=unix:/tmp/a/r",
+        "--xds=unix:/tmp/a/x",
+        "--gateway-control=unix:/tmp/a/g",
+    ])
+    .load()
+    .unwrap();
+    let written = json!({
+        "node": { "name": "a", "as": 65001, "organisation": "acme", "state_dir": "/tmp/a", "reflector": true },
+        "peering": { "listen": "127.0.0.1:1799", "hold_time": "6s" },
+        "peers": { "b": { "address": "127.0.0.2:1790", "as": 65002, "source": "127.0.0.1", "passive": true } },
+        "services": { "products.acme": {
+            "protocol": "http:graphql", "path": "/g", "weight": 5,
+            "endpoints": [{ "url": "http://127.0.0.1:1" }, { "url": "http://127.0.0.1:2" }]
+        } },
+        "admin": { "listen": "unix:/tmp/a/r" },
+        "plugins": { "envoy": { "xds": "unix:/tmp/a/x" }, "graphql": { "control": "unix:/tmp/a/g" } }
+    });
+    assert_eq!(serde_json::to_value(config).unwrap(), effective(&written, &[]));
+}
+
+#[test]
+fn flags_of_different_names_keep_their_order() {
+    let name = |args: &[&str]| {
+        let invocation = invoke(args);
+        effective(&base(), &invocation.flags)["node"]["name"].clone()
+    };
+    assert_eq!(name(&["--name", "x", "--set", "node.name=y"]), "y");
+    assert_eq!(name(&["--set", "node.name=y", "--name", "x"]), "x");
+    assert_eq!(name(&["--name", "x", "--set", "node.name=y", "--name", "z"]), "z");
+}
+
+#[test]
+fn the_command_line_says_what_to_do() {
+    assert_eq!(invoke(&["-c", "x"]).action, Action::Run);
+    assert_eq!(invoke(&["-c", "x", "--check"]).action, Action::Check);
+    assert_eq!(invoke(&["--print-config", "--name", "a"]).action, Action::PrintConfig);
+    let bootstrap = invoke(&["envoy-bootstrap", "-c", "x", "--set", "node.name=y"]);
+    assert_eq!((bootstrap.action, bootstrap.flags.len()), (Action::EnvoyBootstrap, 1));
+    let log = invoke(&["--log-format", "json", "--log", "debug"]);
+    assert_eq!((log.log_format, log.log.as_str()), (LogFormat::Json, "debug"));
+    for bad in [
+        &["--log-format", "xml"][..],
+        &["--check", "--print-config"],
+        &["--nosuch"],
+        &["stray"],
+    ] {
+        let args = std::iter::once("catalyst-routed")
+            .chain(bad.iter().copied())
+            .map(OsString::from);
+        assert_eq!(Invocation::from_args(args).unwrap_err().exit_code(), 2, "{bad:?}");
+    }
+}
