@@ -1,4 +1,17 @@
-//! The session state machine of one peer (RFC 4271 section 8 by name). STUB: signatures are the contract.
+//! The session state machine of one peer, following RFC 4271 section 8 by name (docs/protocol.md, "Sessions").
+//!
+//! Pure: events and the time go in, effects come out. A session holds at most two connections, one dialled and one
+//! accepted, and leaves all but one of them before it is Established (see [`collision`]).
+
+mod backoff;
+mod collision;
+mod connection;
+mod dial;
+mod message;
+mod open;
+#[cfg(test)]
+mod tests;
+mod timers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,12 +19,18 @@ use std::time::{Duration, Instant};
 
 use crate::attrs::OriginNode;
 use crate::event::ConnId;
-use crate::wire::{Family, Message, Notification, Open, RouteRefresh, Update, WireError};
+use crate::wire::{Family, Message, Notification, Open, RouteRefresh, Update, WireError, subcode};
+
+pub use backoff::connect_backoff;
+use connection::{Connections, Phase};
+use dial::Dialling;
+use timers::Timers;
+pub use timers::{Direction, Timer};
 
 /// State by the names of RFC 4271 section 8.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Disabled, or waiting for the back-off to end before it starts again.
+    /// Disabled: not started, or stopped.
     Idle,
     /// Dialling.
     Connect,
@@ -23,6 +42,21 @@ pub enum State {
     OpenConfirm,
     /// Up.
     Established,
+}
+
+impl State {
+    /// The spelling of CLI and JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Connect => "Connect",
+            Self::Active => "Active",
+            Self::OpenSent => "OpenSent",
+            Self::OpenConfirm => "OpenConfirm",
+            Self::Established => "Established",
+        }
+    }
 }
 
 /// What one session needs to know.
@@ -92,44 +126,187 @@ pub enum SessionEffect {
 }
 
 /// One peer's state machine: at most one Established connection, at most two while they collide.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
-    _config: SessionConfig,
+    config: SessionConfig,
+    /// Between ManualStart and ManualStop.
+    enabled: bool,
+    dialling: Dialling,
+    connections: Connections,
+    timers: Timers,
+    /// The state as last seen from outside, and when it was entered.
+    entered: (State, Instant),
+    last_error: Arc<str>,
 }
 
 impl Session {
     /// A session in Idle.
     #[must_use]
-    pub fn new(config: SessionConfig, _now: Instant) -> Self {
-        Self { _config: config }
+    pub fn new(config: SessionConfig, now: Instant) -> Self {
+        Self {
+            config,
+            enabled: false,
+            dialling: Dialling::default(),
+            connections: Connections::default(),
+            timers: Timers::default(),
+            entered: (State::Idle, now),
+            last_error: Arc::from(""),
+        }
     }
-    /// Handles one event.
-    pub fn handle(&mut self, _event: SessionEvent, _now: Instant, _out: &mut Vec<SessionEffect>) {
-        unimplemented!()
+
+    /// Handles one event. Events of connections that the session has left are ignored.
+    pub fn handle(&mut self, event: SessionEvent, now: Instant, out: &mut Vec<SessionEffect>) {
+        match event {
+            SessionEvent::Start => self.on_start(now, out),
+            SessionEvent::Stop(notification) => self.on_stop(&notification, out),
+            SessionEvent::Connected(id, _) => self.on_connected(id, now, out),
+            SessionEvent::ConnectFailed(error) => self.on_connect_failed(&error, now),
+            SessionEvent::Accepted(id, _) => self.on_accepted(id, now, out),
+            SessionEvent::Message(id, message) => self.on_message(id, message, now, out),
+            SessionEvent::Closed(id, reason) => self.on_closed(id, &reason, now, out),
+            SessionEvent::Timeout => self.on_timeout(now, out),
+        }
+        let state = self.state();
+        if state != self.entered.0 {
+            self.entered = (state, now);
+        }
     }
+
     /// When it wants [`SessionEvent::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        unimplemented!()
+        self.timers.next()
     }
+
+    /// The timers that are armed, for reports and tests.
+    pub fn timers(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
+        self.timers.armed()
+    }
+
     /// The state (of the connection furthest along).
     #[must_use]
     pub fn state(&self) -> State {
-        unimplemented!()
+        match self.connections.furthest() {
+            Some(phase) => phase.state(),
+            None if !self.enabled => State::Idle,
+            None if self.dialling.in_progress => State::Connect,
+            None => State::Active,
+        }
     }
+
     /// When it entered the state.
     #[must_use]
     pub fn since(&self) -> Instant {
-        unimplemented!()
+        self.entered.1
     }
-    /// Hold time in use.
+
+    /// Hold time in use: the lower of both sides' once the session is in OpenConfirm or beyond; zero means none.
     #[must_use]
     pub fn hold_time(&self) -> Option<Duration> {
-        unimplemented!()
+        self.connections.committed().map(|connection| connection.hold_time)
     }
+
     /// The last error in one line; empty if none.
     #[must_use]
     pub fn last_error(&self) -> &str {
-        unimplemented!()
+        &self.last_error
     }
+
+    fn on_start(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {
+        if !self.enabled {
+            self.enabled = true;
+            self.dial(now, out);
+        }
+    }
+
+    fn on_stop(&mut self, notification: &Notification, out: &mut Vec<SessionEffect>) {
+        let was_up = self.state() == State::Established;
+        for direction in Direction::BOTH {
+            if let Some(connection) = self.connections.take(direction) {
+                part(connection.id, notification.clone(), out);
+            }
+        }
+        self.enabled = false;
+        self.dialling.stop();
+        self.timers = Timers::default();
+        if was_up {
+            self.down(was_up, format!("stopped: {notification}"), out);
+        }
+    }
+
+    fn on_accepted(&mut self, id: ConnId, now: Instant, out: &mut Vec<SessionEffect>) {
+        if !self.enabled {
+            let text = "the session is stopped here";
+            return part(id, Notification::cease(subcode::cease::CONNECTION_REJECTED, text), out);
+        }
+        self.admit(Direction::Incoming, id, now, out);
+    }
+
+    fn on_closed(&mut self, id: ConnId, reason: &str, now: Instant, out: &mut Vec<SessionEffect>) {
+        let Some(direction) = self.connections.direction(id) else {
+            return;
+        };
+        let reason = format!("connection closed: {reason}");
+        if self.is_up(direction) {
+            self.down(true, reason, out);
+        } else if self.connections.get(direction.other()).is_none() {
+            // With another connection left it is most likely the loser of a collision, whose NOTIFICATION a reset ate.
+            self.last_error = reason.into();
+        }
+        self.leave(direction, now, out);
+    }
+
+    /// Runs every timer that has expired once; a timer that its own handler arms again waits for the next call.
+    fn on_timeout(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {
+        for timer in Timer::ALL {
+            if self.timers.take_expired(timer, now) {
+                self.on_timer(timer, now, out);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer, now: Instant, out: &mut Vec<SessionEffect>) {
+        match timer {
+            Timer::ConnectRetry => self.dial(now, out),
+            Timer::Connect => self.on_dial_unanswered(now),
+            Timer::Hold(direction) => self.on_hold_timer(direction, now, out),
+            Timer::Keepalive(direction) => self.on_keepalive_timer(direction, now, out),
+        }
+    }
+
+    /// Ends a connection by a NOTIFICATION of ours.
+    fn refuse(&mut self, direction: Direction, answer: Notification, now: Instant, out: &mut Vec<SessionEffect>) {
+        let Some(id) = self.connections.get(direction).map(|connection| connection.id) else {
+            return;
+        };
+        let reason = format!("told the peer: {answer}");
+        part(id, answer, out);
+        self.down(self.is_up(direction), reason, out);
+        self.leave(direction, now, out);
+    }
+
+    fn is_up(&self, direction: Direction) -> bool {
+        let connection = self.connections.get(direction);
+        connection.is_some_and(|connection| connection.phase == Phase::Established)
+    }
+
+    /// Forgets a connection, lets one that was held back for it go on, and dials again in time.
+    fn leave(&mut self, direction: Direction, now: Instant, out: &mut Vec<SessionEffect>) {
+        self.connections.take(direction);
+        self.timers.clear_connection(direction);
+        self.resume_held(direction.other(), now, out);
+        self.dial_later(now);
+    }
+
+    fn down(&mut self, was_up: bool, reason: String, out: &mut Vec<SessionEffect>) {
+        let reason: Arc<str> = reason.into();
+        self.last_error = Arc::clone(&reason);
+        out.push(SessionEffect::Down { was_up, reason });
+    }
+}
+
+/// Says goodbye on a connection and closes it.
+fn part(id: ConnId, notification: Notification, out: &mut Vec<SessionEffect>) {
+    out.push(SessionEffect::Send(id, Message::Notification(notification)));
+    out.push(SessionEffect::Close(id));
 }

@@ -1,0 +1,100 @@
+//! One connection of a session, and the two places for them.
+
+use std::time::Duration;
+
+use super::{Direction, State};
+use crate::event::ConnId;
+use crate::wire::Open;
+
+/// How far along a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Our OPEN is sent, the peer's awaited.
+    OpenSent,
+    /// The peer's OPEN is here, but the other connection may win: no KEEPALIVE has been sent (see `collision`).
+    Held,
+    /// KEEPALIVE is sent, the peer's awaited.
+    OpenConfirm,
+    /// Up.
+    Established,
+}
+
+impl Phase {
+    pub(super) fn state(self) -> State {
+        match self {
+            Self::OpenSent => State::OpenSent,
+            Self::Held | Self::OpenConfirm => State::OpenConfirm,
+            Self::Established => State::Established,
+        }
+    }
+
+    /// Whether our KEEPALIVE is sent: the peer may be Established on it, so nothing newer may take its place.
+    pub(super) fn is_committed(self) -> bool {
+        self >= Self::OpenConfirm
+    }
+}
+
+/// A connection on which our OPEN has been sent.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) phase: Phase,
+    /// The peer's OPEN, from `Held` on until it is handed out with `Up`.
+    pub(super) peer: Option<Open>,
+    /// Hold time in use, from `Held` on; zero means none.
+    pub(super) hold_time: Duration,
+    /// A KEEPALIVE came while it was held back.
+    pub(super) keepalive_seen: bool,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnId) -> Self {
+        Self {
+            id,
+            phase: Phase::OpenSent,
+            peer: None,
+            hold_time: Duration::ZERO,
+            keepalive_seen: false,
+        }
+    }
+}
+
+/// At most one connection of each direction.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Connections([Option<Connection>; 2]);
+
+impl Connections {
+    pub(super) fn get(&self, direction: Direction) -> Option<&Connection> {
+        self.0[direction.index()].as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, direction: Direction) -> Option<&mut Connection> {
+        self.0[direction.index()].as_mut()
+    }
+
+    pub(super) fn put(&mut self, direction: Direction, connection: Connection) {
+        self.0[direction.index()] = Some(connection);
+    }
+
+    pub(super) fn take(&mut self, direction: Direction) -> Option<Connection> {
+        self.0[direction.index()].take()
+    }
+
+    pub(super) fn direction(&self, id: ConnId) -> Option<Direction> {
+        let is_it = |direction: &Direction| self.get(*direction).is_some_and(|connection| connection.id == id);
+        Direction::BOTH.into_iter().find(is_it)
+    }
+
+    /// The phase of the connection furthest along.
+    pub(super) fn furthest(&self) -> Option<Phase> {
+        self.0.iter().flatten().map(|connection| connection.phase).max()
+    }
+
+    /// The connection that has gone too far to be given up for another; there is never more than one.
+    pub(super) fn committed(&self) -> Option<&Connection> {
+        self.0
+            .iter()
+            .flatten()
+            .find(|connection| connection.phase.is_committed())
+    }
+}

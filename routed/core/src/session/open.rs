@@ -1,0 +1,63 @@
+//! OPEN: what ours says, and what the peer's must say.
+
+use crate::attrs::RouterId;
+use crate::wire::{Family, Notification, Open, VERSION, code, subcode};
+
+use super::SessionConfig;
+
+/// The families that this version routes.
+const FAMILIES: [Family; 1] = [Family::Name];
+
+/// Our OPEN.
+pub(super) fn local_open(config: &SessionConfig) -> Open {
+    Open {
+        version: VERSION,
+        asn: config.local.router_id.asn,
+        node: config.local.router_id.node.clone(),
+        organisation: config.local.organisation.clone(),
+        hold_time: config.hold_time,
+        families: FAMILIES.to_vec(),
+        route_refresh: true,
+    }
+}
+
+/// The router id that an OPEN claims.
+pub(super) fn router_id(open: &Open) -> RouterId {
+    RouterId {
+        asn: open.asn,
+        node: open.node.clone(),
+    }
+}
+
+/// Checks the peer's OPEN against the configuration (RFC 4271 section 6.2); version and hold time are checked by the
+/// decoder. The error is the NOTIFICATION to send; its text reaches the other side's `show peer`.
+pub(super) fn check(config: &SessionConfig, open: &Open) -> Result<(), Notification> {
+    let refused = |subcode, text: String| Err(Notification::new(code::OPEN, subcode, text));
+    if open.asn != config.peer_asn {
+        let text = format!("expected AS {}, got AS {}", config.peer_asn, open.asn);
+        return refused(subcode::open::BAD_PEER_AS, text);
+    }
+    if open.organisation != config.peer_organisation {
+        let (expected, got) = (&config.peer_organisation, &open.organisation);
+        return refused(
+            subcode::open::BAD_ORGANISATION,
+            format!("expected organisation {expected}, got {got}"),
+        );
+    }
+    if let Some(expected) = config.peer_node.as_ref().filter(|expected| **expected != open.node) {
+        return refused(
+            subcode::open::BAD_NODE,
+            format!("expected node {expected}, got {}", open.node),
+        );
+    }
+    if router_id(open) == config.local.router_id {
+        return refused(
+            subcode::open::BAD_NODE,
+            format!("{} is the router id of this side too", router_id(open)),
+        );
+    }
+    if !FAMILIES.iter().any(|family| open.families.contains(family)) {
+        return refused(subcode::open::UNSUPPORTED_CAPABILITY, "no family in common".to_owned());
+    }
+    Ok(())
+}

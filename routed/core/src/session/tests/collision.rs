@@ -1,0 +1,222 @@
+//! Two sessions that dial each other, over a link that delivers in every possible order: exactly one connection
+//! survives, the same one on both sides.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::*;
+
+/// One end of the link: 0 or 1. A connection is numbered by the end that dialled it.
+type End = usize;
+
+/// Something on its way to an end. What belongs to one connection and end arrives in order.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+enum Parcel {
+    Connected,
+    Accepted,
+    Message(Vec<u8>),
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    end: End,
+    conn: usize,
+    reset: bool,
+}
+
+/// Two sessions and what is on its way between them.
+#[derive(Debug, Clone)]
+struct World {
+    sessions: [Session; 2],
+    /// By receiving end and connection.
+    queues: [[VecDeque<Parcel>; 2]; 2],
+    up: [Option<ConnId>; 2],
+    downs: usize,
+    now: Instant,
+}
+
+impl World {
+    fn new(ids: &[OriginNode; 2], now: Instant) -> Self {
+        let session = |end: End| {
+            let config = SessionConfig {
+                local: ids[end].clone(),
+                peer_asn: ids[1 - end].router_id.asn,
+                ..config()
+            };
+            Session::new(config, now)
+        };
+        let mut world = Self {
+            sessions: [session(0), session(1)],
+            queues: Default::default(),
+            up: [None, None],
+            downs: 0,
+            now,
+        };
+        world.give(0, SessionEvent::Start);
+        world.give(1, SessionEvent::Start);
+        world
+    }
+
+    fn give(&mut self, end: End, event: SessionEvent) {
+        let mut effects = Vec::new();
+        self.sessions[end].handle(event, self.now, &mut effects);
+        for effect in effects {
+            self.apply(end, effect);
+        }
+    }
+
+    fn apply(&mut self, end: End, effect: SessionEffect) {
+        let far = 1 - end;
+        match effect {
+            SessionEffect::Connect => {
+                self.queues[end][end].push_back(Parcel::Connected);
+                self.queues[far][end].push_back(Parcel::Accepted);
+            }
+            SessionEffect::Send(id, message) => {
+                let mut bytes = bytes::BytesMut::new();
+                crate::wire::encode(&message, &mut bytes);
+                self.queues[far][dialler(id)].push_back(Parcel::Message(bytes.to_vec()));
+            }
+            SessionEffect::Close(id) => self.queues[far][dialler(id)].push_back(Parcel::Closed),
+            SessionEffect::Up(conn, _) => self.up[end] = Some(conn),
+            SessionEffect::Down { was_up, .. } => {
+                self.downs += 1;
+                assert!(!was_up, "an Established session was given up");
+            }
+            SessionEffect::Update(_) | SessionEffect::EndOfRib(_) | SessionEffect::RouteRefresh(_) => {}
+        }
+    }
+
+    /// Every way to go on: the next parcel of a queue arrives, or a reset overtakes what is before it.
+    fn ways(&self) -> Vec<Way> {
+        let mut ways = Vec::new();
+        for (end, conn) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let queue = &self.queues[end][conn];
+            let is_open = !matches!(queue.front(), Some(Parcel::Connected | Parcel::Accepted));
+            let reset = is_open && queue.len() > 1 && queue.contains(&Parcel::Closed);
+            ways.extend((!queue.is_empty()).then_some(Way {
+                end,
+                conn,
+                reset: false,
+            }));
+            ways.extend(reset.then_some(Way { end, conn, reset }));
+        }
+        ways
+    }
+
+    fn deliver(&mut self, Way { end, conn, reset }: Way) {
+        if reset {
+            self.queues[end][conn].retain(|parcel| *parcel == Parcel::Closed);
+        }
+        let Some(parcel) = self.queues[end][conn].pop_front() else {
+            return;
+        };
+        let id = ConnId(u64::try_from(conn).expect("0 or 1"));
+        let event = match parcel {
+            Parcel::Connected => SessionEvent::Connected(id, address()),
+            Parcel::Accepted => SessionEvent::Accepted(id, address()),
+            Parcel::Closed => SessionEvent::Closed(id, "closed by the peer".into()),
+            Parcel::Message(bytes) => {
+                let body = bytes::Bytes::copy_from_slice(&bytes[5..]);
+                SessionEvent::Message(id, crate::wire::decode(bytes[4], &body))
+            }
+        };
+        self.give(end, event);
+    }
+
+    /// Worlds with equal fingerprints go on alike: the clock stands still.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?} {:?}", self.sessions, self.up).hash(&mut hasher);
+        self.queues.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// A connection has the number of the end that dialled it.
+fn dialler(id: ConnId) -> End {
+    usize::from(id == ConnId(1))
+}
+
+/// Walks every order of delivery; gives the connections that survived, and how many different worlds were seen.
+fn survivors(start: World) -> (HashSet<ConnId>, usize) {
+    let mut seen = HashSet::new();
+    let mut survivors = HashSet::new();
+    let mut open = vec![start];
+    while let Some(world) = open.pop() {
+        let ways = world.ways();
+        if ways.is_empty() {
+            survivors.insert(survivor(&world));
+        }
+        for way in ways {
+            let mut next = world.clone();
+            next.deliver(way);
+            if seen.insert(next.fingerprint()) {
+                open.push(next);
+            }
+        }
+    }
+    (survivors, seen.len())
+}
+
+fn survivor(world: &World) -> ConnId {
+    for session in &world.sessions {
+        assert_eq!(session.state(), State::Established, "{world:#?}");
+        assert_eq!(session.last_error(), "", "a collision is no error");
+    }
+    assert_eq!(world.up[0], world.up[1], "both sides kept the same connection");
+    assert_eq!(world.downs, 0);
+    world.up[0].expect("a connection that is up")
+}
+
+#[test]
+fn one_connection_survives_whatever_the_order() {
+    for ids in [
+        [node(1, "a"), node(2, "b")],
+        [node(2, "b"), node(1, "a")],
+        [node(7, "a"), node(7, "b")],
+    ] {
+        let (survivors, worlds) = survivors(World::new(&ids, Instant::now()));
+        // Either may survive: the connection of the lower side, where the other one came too late to collide.
+        assert_eq!(survivors, HashSet::from([ConnId(0), ConnId(1)]));
+        assert!(worlds > 300, "only {worlds} worlds were seen");
+    }
+}
+
+#[test]
+fn the_connection_of_the_higher_router_id_survives_where_both_stand() {
+    let mut crossing = World::new(&[node(1, "a"), node(2, "b")], Instant::now());
+    for (end, conn) in [(0, 0), (1, 1), (0, 1), (1, 0)] {
+        crossing.deliver(Way {
+            end,
+            conn,
+            reset: false,
+        });
+    }
+    assert_eq!(survivors(crossing).0, HashSet::from([ConnId(1)]));
+}
+
+#[test]
+fn the_loser_is_told_why() {
+    let mut bench = Bench::in_state(
+        State::Connect,
+        SessionConfig {
+            local: node(3, "c"),
+            ..config()
+        },
+    );
+    bench.accepted(IN);
+    bench.connected();
+    let effects = bench.message(OUT, Message::Open(peer_open()));
+    assert_eq!(words(&effects), "in:notify:6/7 in:close out:keepalive");
+}
+
+#[test]
+fn against_an_established_connection_the_new_one_loses() {
+    // Also when the peer is the higher side, or has lost its own end and comes back: it waits for the hold time.
+    let mut bench = Bench::in_state(State::Established, config());
+    assert_eq!(words(&bench.accepted(IN)), "in:notify:6/7 in:close");
+    assert_eq!(bench.message(IN, Message::Open(peer_open())), []);
+    assert_eq!(bench.session.state(), State::Established);
+}

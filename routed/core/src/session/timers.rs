@@ -1,0 +1,122 @@
+//! Every timer of a session in one table, so that what is armed can be listed.
+
+use std::time::Instant;
+
+/// Who opened a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// We dialled.
+    Outgoing,
+    /// The peer dialled.
+    Incoming,
+}
+
+impl Direction {
+    /// Both, in the order in which they are handled.
+    pub const BOTH: [Self; 2] = [Self::Outgoing, Self::Incoming];
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Outgoing => Self::Incoming,
+            Self::Incoming => Self::Outgoing,
+        }
+    }
+
+    pub(super) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The timers of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timer {
+    /// ConnectRetryTimer: the back-off between two attempts to dial.
+    ConnectRetry,
+    /// How long a dial may go unanswered.
+    Connect,
+    /// HoldTimer of a connection.
+    Hold(Direction),
+    /// KeepaliveTimer of a connection.
+    Keepalive(Direction),
+}
+
+impl Timer {
+    /// All of them, in the order in which those that expire together are handled: a connection that is dead is left
+    /// before anything is sent on it.
+    pub const ALL: [Self; 6] = [
+        Self::Hold(Direction::Outgoing),
+        Self::Hold(Direction::Incoming),
+        Self::Keepalive(Direction::Outgoing),
+        Self::Keepalive(Direction::Incoming),
+        Self::Connect,
+        Self::ConnectRetry,
+    ];
+
+    fn index(self) -> usize {
+        match self {
+            Self::Hold(direction) => direction.index(),
+            Self::Keepalive(direction) => 2 + direction.index(),
+            Self::Connect => 4,
+            Self::ConnectRetry => 5,
+        }
+    }
+}
+
+/// The deadline of each timer that is armed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timers([Option<Instant>; Timer::ALL.len()]);
+
+impl Timers {
+    pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
+        self.0[timer.index()] = Some(at);
+    }
+
+    /// Arms it unless it expires earlier already.
+    pub(super) fn arm_by(&mut self, timer: Timer, at: Instant) {
+        let deadline = self.0[timer.index()].map_or(at, |armed| armed.min(at));
+        self.arm(timer, deadline);
+    }
+
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.0[timer.index()] = None;
+    }
+
+    pub(super) fn clear_connection(&mut self, direction: Direction) {
+        self.clear(Timer::Hold(direction));
+        self.clear(Timer::Keepalive(direction));
+    }
+
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        self.0[timer.index()].is_some()
+    }
+
+    /// Disarms it if it has expired, and says whether it had.
+    pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
+        let expired = self.0[timer.index()].is_some_and(|at| at <= now);
+        if expired {
+            self.clear(timer);
+        }
+        expired
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    pub(super) fn armed(&self) -> impl Iterator<Item = (Timer, Instant)> + '_ {
+        let deadline = |timer: Timer| self.0[timer.index()].map(|at| (timer, at));
+        Timer::ALL.into_iter().filter_map(deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_timer_has_a_place_of_its_own() {
+        let mut places: Vec<usize> = Timer::ALL.into_iter().map(Timer::index).collect();
+        places.sort_unstable();
+        assert_eq!(places, (0..Timer::ALL.len()).collect::<Vec<_>>());
+    }
+}
