@@ -1,24 +1,261 @@
-//! Which port the egress listener of a tcp service has. The same name keeps its port, across restarts too.
+//! Which port the egress listener of a tcp service has. The same name keeps its port, across restarts too: clients have
+//! it in their configuration.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "tcp-ports.json";
+/// Far more than 65,536 names of 253 bytes need.
+const MAX_FILE_BYTES: u64 = 32 << 20;
 
 /// The assignments could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {error}")]
+#[error("cannot write {}: {error}", path.display())]
 pub struct PortsError {
-    path: std::path::PathBuf,
-    error: std::io::Error,
+    path: PathBuf,
+    error: io::Error,
 }
 
-/// Port assignments.
+/// Every port of the range is taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("every port of plugins.envoy.tcp_ports ({start}-{end}) is taken by another tcp service")]
+pub struct Exhausted {
+    start: u16,
+    end: u16,
+}
+
+/// The content of the file: every name that has had a port, the one unused for longest first.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    ports: Vec<StoredPort>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredPort {
+    name: String,
+    port: u16,
+}
+
+/// Port assignments. A name that goes keeps its port until no port is left that nobody has ever had; then the name that
+/// went first loses it.
 #[derive(Debug)]
-pub struct Ports {}
+pub struct Ports {
+    range: RangeInclusive<u16>,
+    excluded: BTreeSet<u16>,
+    by_name: BTreeMap<String, u16>,
+    used: BTreeSet<u16>,
+    /// Names without a service at present, the first to go in front.
+    idle: VecDeque<String>,
+    path: Option<PathBuf>,
+    unsaved: bool,
+}
 
 impl Ports {
-    /// Loads the assignments from `state_dir`. A broken file is set aside and named in the warning.
+    /// Loads the assignments from `state_dir`. A file that cannot be read is set aside; the warning says so.
     #[must_use]
-    pub fn load(_state_dir: Option<&Path>, _range: RangeInclusive<u16>) -> (Self, Option<String>) {
-        (Self {}, None)
+    pub fn load(state_dir: Option<&Path>, range: RangeInclusive<u16>) -> (Self, Option<String>) {
+        let path = state_dir.map(|dir| dir.join(FILE));
+        let (stored, warning) = match path.as_deref().map(read) {
+            None => (Stored::default(), None),
+            Some(Ok(stored)) => (stored, None),
+            Some(Err(error)) => (Stored::default(), path.as_deref().map(|path| set_aside(path, &error))),
+        };
+        (Self::from_stored(stored, range, path), warning)
+    }
+
+    fn from_stored(stored: Stored, range: RangeInclusive<u16>, path: Option<PathBuf>) -> Self {
+        let mut ports = Self {
+            range,
+            excluded: BTreeSet::new(),
+            by_name: BTreeMap::new(),
+            used: BTreeSet::new(),
+            idle: VecDeque::new(),
+            path,
+            unsaved: false,
+        };
+        for StoredPort { name, port } in stored.ports {
+            // The range may have been changed since; a duplicate can only come from an editor: the first one counts.
+            if ports.range.contains(&port) && !ports.by_name.contains_key(&name) && ports.used.insert(port) {
+                ports.idle.push_back(name.clone());
+                ports.by_name.insert(name, port);
+            }
+        }
+        ports
+    }
+
+    /// Takes a port out of the range (a listener of the node itself has it).
+    pub fn exclude(&mut self, port: u16) {
+        self.excluded.insert(port);
+        if self.used.remove(&port) {
+            self.by_name.retain(|_, taken| *taken != port);
+            self.idle.retain(|name| self.by_name.contains_key(name));
+            self.unsaved = true;
+        }
+    }
+
+    /// The port of a name: the one that it has or had, else one that nobody ever had, else the one that has been
+    /// without a service for longest.
+    ///
+    /// # Errors
+    /// All of them are in use.
+    pub fn assign(&mut self, name: &str) -> Result<u16, Exhausted> {
+        if let Some(port) = self.by_name.get(name) {
+            self.idle.retain(|idle| idle != name);
+            return Ok(*port);
+        }
+        let fresh = self.range.clone().find(|port| !self.used.contains(port) && !self.excluded.contains(port));
+        let port = match fresh {
+            Some(port) => port,
+            None => self.take_from_idle()?,
+        };
+        self.by_name.insert(name.to_owned(), port);
+        self.used.insert(port);
+        self.unsaved = true;
+        Ok(port)
+    }
+
+    fn take_from_idle(&mut self) -> Result<u16, Exhausted> {
+        let full = Exhausted { start: *self.range.start(), end: *self.range.end() };
+        let name = self.idle.pop_front().ok_or(full.clone())?;
+        self.by_name.remove(&name).ok_or(full)
+    }
+
+    /// The service of a name is gone. Its port stays remembered.
+    pub fn release(&mut self, name: &str) {
+        if self.by_name.contains_key(name) && !self.idle.iter().any(|idle| idle == name) {
+            self.idle.push_back(name.to_owned());
+            self.unsaved = true;
+        }
+    }
+
+    /// The port that a name has, in use or remembered.
+    #[must_use]
+    pub fn port_of(&self, name: &str) -> Option<u16> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Writes the assignments down if they have changed, all or nothing.
+    ///
+    /// # Errors
+    /// The file cannot be written; the next call tries again.
+    pub fn persist(&mut self) -> Result<(), PortsError> {
+        let Some(path) = self.path.as_deref().filter(|_| self.unsaved) else { return Ok(()) };
+        write(path, &self.stored()).map_err(|error| PortsError { path: path.to_owned(), error })?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    fn stored(&self) -> Stored {
+        let idle: BTreeSet<&String> = self.idle.iter().collect();
+        let live = self.by_name.keys().filter(|name| !idle.contains(name));
+        let in_order = self.idle.iter().chain(live);
+        let ports = in_order.filter_map(|name| Some(StoredPort { name: name.clone(), port: *self.by_name.get(name)? }));
+        Stored { ports: ports.collect() }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Stored> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::default()),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    if file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)? as u64 > MAX_FILE_BYTES {
+        return Err(io::Error::other(format!("larger than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn set_aside(path: &Path, error: &io::Error) -> String {
+    let aside = path.with_extension("json.corrupt");
+    let kept = match fs::rename(path, &aside) {
+        Ok(()) => format!("it is kept as {}", aside.display()),
+        Err(rename) => format!("and it cannot be renamed: {rename}"),
+    };
+    format!("{}: {error}; {kept}; tcp services get new ports", path.display())
+}
+
+/// Writes beside the file and renames, so that a crash leaves the old content or the new.
+fn write(path: &Path, stored: &Stored) -> io::Result<()> {
+    let beside = path.with_extension("json.new");
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    let mut file = File::create(&beside)?;
+    serde_json::to_writer_pretty(&mut file, stored)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_port_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
+        assert_eq!(warning, None);
+        assert_eq!((ports.assign("a"), ports.assign("b"), ports.assign("c")), (Ok(100), Ok(101), Ok(102)));
+        ports.release("a");
+        ports.persist().unwrap();
+        let (mut again, warning) = Ports::load(Some(dir.path()), 100..=109);
+        assert_eq!(warning, None);
+        assert_eq!((again.assign("d"), again.assign("b"), again.assign("a")), (Ok(103), Ok(101), Ok(100)));
+    }
+
+    #[test]
+    fn the_port_unused_for_longest_is_taken_last() {
+        let (mut ports, _) = Ports::load(None, 100..=101);
+        assert_eq!((ports.assign("a"), ports.assign("b")), (Ok(100), Ok(101)));
+        assert_eq!(ports.assign("c"), Err(Exhausted { start: 100, end: 101 }));
+        ports.release("b");
+        ports.release("a");
+        assert_eq!(ports.assign("c"), Ok(101), "b went first");
+        assert_eq!(ports.assign("a"), Ok(100), "a still has its own");
+        assert!(ports.assign("b").is_err());
+    }
+
+    #[test]
+    fn a_corrupt_file_is_set_aside_with_a_message() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(FILE), "{\"ports\": [").unwrap();
+        let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
+        let warning = warning.unwrap();
+        assert!(warning.contains("tcp-ports.json") && warning.contains("line 1"), "{warning}");
+        assert!(dir.path().join("tcp-ports.json.corrupt").exists());
+        ports.assign("a").unwrap();
+        ports.persist().unwrap();
+        assert_eq!(Ports::load(Some(dir.path()), 100..=109).1, None);
+    }
+
+    #[test]
+    fn what_no_longer_fits_the_range_is_dropped() {
+        let text = r#"{"ports":[{"name":"a","port":100},{"name":"b","port":200},{"name":"c","port":200},{"name":"d","port":9}]}"#;
+        let stored: Stored = serde_json::from_str(text).unwrap();
+        let mut ports = Ports::from_stored(stored, 200..=202, None);
+        ports.exclude(201);
+        assert_eq!((ports.assign("b"), ports.assign("c")), (Ok(200), Ok(202)));
+        assert!(ports.assign("a").is_err());
+    }
+
+    #[test]
+    fn an_unwritable_place_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocked = dir.path().join("file");
+        fs::write(&blocked, "").unwrap();
+        let (mut ports, _) = Ports::load(Some(&blocked), 100..=109);
+        ports.assign("a").unwrap();
+        let error = ports.persist().unwrap_err().to_string();
+        assert!(error.contains("tcp-ports.json"), "{error}");
     }
 }

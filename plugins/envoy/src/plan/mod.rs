@@ -1,49 +1,293 @@
-//! Pure planning: routes in, xDS resources out. SKELETON: the signatures are the contract.
+//! Pure planning: routes in, xDS resources out. No I/O, no clock: the same table gives the same bytes.
+//!
+//! Listeners never change with the routes. A request finds its route by a scope, one per (class of listener, name); the
+//! Lua filter of the listener computes the scope's key. Traffic to other nodes shares one cluster per next hop.
 
-use catalyst_plugin::{RouteTable, ServiceName, Touched};
+mod check;
+mod cluster;
+mod filter;
+mod held;
+mod listener;
+mod names;
+mod proto;
+mod scope;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod wildcards;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use catalyst_plugin::{Protocol, Route, RouteTable, ServiceName, Target, Touched};
+
+use self::held::{Changes, Held};
+use self::listener::HttpListener;
+use self::names::Class;
+pub use self::names::VIA_HEADER;
+use self::scope::{Action, Clusters};
+use self::wildcards::WildcardTable;
 use crate::config::EnvoyConfig;
 use crate::ports::{Ports, PortsError};
-use crate::resource::{Resource, ResourceKey};
+use crate::resource::{Resource, ResourceKey, ResourceKind};
 
 /// Plans resources and remembers which routes each of them serves.
 #[derive(Debug)]
-pub struct Planner {}
+pub struct Planner {
+    config: EnvoyConfig,
+    ports: Ports,
+    listeners: Vec<HttpListener>,
+    orgs: Vec<Arc<str>>,
+    wildcards: WildcardTable,
+    filters: BTreeMap<ResourceKey, Resource>,
+    held: Held,
+    rejected: BTreeMap<ServiceName, String>,
+}
 
 impl Planner {
     /// A planner that has seen no route.
     #[must_use]
-    pub fn new(_config: EnvoyConfig, _ports: Ports) -> Self {
-        Self {}
+    pub fn new(config: EnvoyConfig, mut ports: Ports) -> Self {
+        for at in http_addresses(&config) {
+            if at.ip() == config.tcp_address || at.ip().is_unspecified() || config.tcp_address.is_unspecified() {
+                ports.exclude(at.port());
+            }
+        }
+        Self {
+            listeners: listener::all(&config),
+            orgs: config.peer_listeners.keys().cloned().collect(),
+            wildcards: WildcardTable::default(),
+            filters: BTreeMap::new(),
+            held: Held::default(),
+            rejected: BTreeMap::new(),
+            config,
+            ports,
+        }
     }
 
     /// What exists without any route: listeners, the gateway's cluster and scope. [`Planner::plan`] with
     /// [`Touched::All`] gives these too, besides the extensions (which depend on the wildcards in the table).
     #[must_use]
     pub fn fixed(&self) -> Vec<Resource> {
-        Vec::new()
+        let listeners = self.listeners.iter();
+        let mut fixed: Vec<Resource> = listeners
+            .map(|one| Resource::encode(ResourceKind::Listener, one.name(), &one.resource()))
+            .collect();
+        if let Some(gateway) = self.config.gateway {
+            let cluster = cluster::gateway(gateway);
+            fixed.push(Resource::encode(ResourceKind::Cluster, names::GATEWAY_CLUSTER, &cluster));
+            fixed.push(Resource::encode(ResourceKind::ScopedRoute, names::GRAPH_SCOPE, &scope::graph()));
+        }
+        fixed
     }
 
     /// The resources that change; `None`: no longer wanted. `All` gives every wanted resource (the fixed ones too) and
     /// the removal of those that this planner gave before.
-    pub fn plan(&mut self, _routes: &RouteTable, _touched: Touched<'_>) -> Vec<(ResourceKey, Option<Resource>)> {
-        Vec::new()
+    pub fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<(ResourceKey, Option<Resource>)> {
+        let all = matches!(touched, Touched::All);
+        let mut dirty = self.dirty(routes, touched);
+        let wildcards_changed = self.take_wildcards(routes, &mut dirty);
+        let mut batch = Vec::with_capacity(dirty.len());
+        // Ports first go back, then out: a range that is full before the batch may have room after it.
+        for name in &dirty {
+            self.release_port(name, routes.get(name));
+        }
+        for name in dirty {
+            let wanted = routes.get(&name).map(|route| self.resources(route)).unwrap_or_default();
+            if wanted.is_empty() {
+                self.rejected.remove(&name);
+            }
+            batch.push((name, wanted));
+        }
+        let mut changes = Changes::new();
+        self.held.replace(batch, &mut changes);
+        if all || wildcards_changed {
+            self.plan_filters(&mut changes);
+        }
+        if all {
+            self.add_all(&mut changes);
+        }
+        changes.into_iter().collect()
     }
 
     /// The routes that depend on a resource. Empty for fixed resources.
     #[must_use]
-    pub fn routes_of(&self, _key: &ResourceKey) -> Vec<ServiceName> {
-        Vec::new()
+    pub fn routes_of(&self, key: &ResourceKey) -> Vec<ServiceName> {
+        if self.filters.contains_key(key) {
+            return self.wildcards.names().collect();
+        }
+        self.held.users(key)
     }
 
-    /// The routes that cannot be expressed, with the reason: they have no resources at all.
+    /// The routes that cannot be expressed, with the reason. Requests for them are answered 503.
     #[must_use]
     pub fn rejected(&self) -> Vec<(ServiceName, String)> {
-        Vec::new()
+        self.rejected.iter().map(|(name, reason)| (name.clone(), reason.clone())).collect()
+    }
+
+    /// The port of a tcp service's egress listener, while it has one.
+    #[must_use]
+    pub fn tcp_port(&self, name: &ServiceName) -> Option<u16> {
+        self.ports.port_of(name.as_str())
     }
 
     /// Writes the port assignments down if they have changed. To be called before new listeners are served.
+    ///
+    /// # Errors
+    /// The file cannot be written; the assignments hold until the daemon ends, and the next call tries again.
     pub fn persist_ports(&mut self) -> Result<(), PortsError> {
-        Ok(())
+        self.ports.persist()
     }
+
+    fn dirty(&self, routes: &RouteTable, touched: Touched<'_>) -> BTreeSet<ServiceName> {
+        match touched {
+            Touched::All => routes.keys().chain(self.held.names()).cloned().chain(self.wildcards.names()).collect(),
+            Touched::Names(names) => names.iter().cloned().collect(),
+        }
+    }
+
+    /// Follows the wildcards among the dirty names. Where outside organisations are served, a wildcard decides what the
+    /// names below it need there: they become dirty too.
+    fn take_wildcards(&mut self, routes: &RouteTable, dirty: &mut BTreeSet<ServiceName>) -> bool {
+        let changed: Vec<ServiceName> = dirty
+            .iter()
+            .filter(|name| self.wildcards.update(name, routes.get(*name).map(Arc::as_ref)))
+            .cloned()
+            .collect();
+        if !self.orgs.is_empty() && !changed.is_empty() {
+            let below = routes.keys().filter(|name| changed.iter().any(|wildcard| wildcard.covers(name.as_str())));
+            dirty.extend(below.cloned());
+        }
+        !changed.is_empty()
+    }
+
+    fn release_port(&mut self, name: &ServiceName, route: Option<&Arc<Route>>) {
+        if !route.is_some_and(|route| has_port(route)) {
+            self.ports.release(name.as_str());
+        }
+    }
+
+    /// Everything that one route needs.
+    fn resources(&mut self, route: &Route) -> Vec<Resource> {
+        match self.served(route) {
+            Ok(resources) => {
+                self.rejected.remove(&route.name);
+                resources
+            }
+            Err(reason) => {
+                let body = format!("cannot serve {}: {reason}\n", route.name);
+                self.rejected.insert(route.name.clone(), reason);
+                self.scopes(route, &Action::Answer { status: 503, body })
+            }
+        }
+    }
+
+    fn served(&mut self, route: &Route) -> Result<Vec<Resource>, String> {
+        let clusters = check::clusters(route)?;
+        let mut resources = Vec::new();
+        if has_port(route) {
+            resources.push(self.tcp_listener(route, &clusters)?);
+        }
+        resources.extend(clusters_of(route));
+        resources.extend(self.scopes(route, &action(route, clusters)));
+        Ok(resources)
+    }
+
+    fn tcp_listener(&mut self, route: &Route, clusters: &Clusters) -> Result<Resource, String> {
+        let port = self.ports.assign(route.name.as_str()).map_err(|full| full.to_string())?;
+        let node = self.config.node_id();
+        let way = match route.target {
+            Target::Local(_) => tcp::Way::Endpoints,
+            Target::Remote(_) | Target::Discard => tcp::Way::Tunnel { name: route.name.as_str(), node: &node },
+        };
+        let name = names::tcp_listener(&route.name);
+        let at = SocketAddr::new(self.config.tcp_address, port);
+        let listener = tcp::listener(name.clone(), at, clusters, way);
+        Ok(Resource::encode(ResourceKind::Listener, name, &listener))
+    }
+
+    /// The scopes of a name, one per class that knows it.
+    fn scopes(&self, route: &Route, action: &Action) -> Vec<Resource> {
+        if route.name.is_wildcard() && matches!(route.target, Target::Discard) {
+            // A stop in the Lua filter is all that it is.
+            return Vec::new();
+        }
+        let name = route.name.as_str();
+        let mut scopes = vec![scope_resource(Class::Own, name, action)];
+        for org in &self.orgs {
+            let class = Class::Org(org);
+            if route.exported_to.contains(org) {
+                scopes.push(scope_resource(class, name, action));
+            } else if !route.name.is_wildcard() && self.wildcards.would_serve(class, name) {
+                // Not theirs, but below a wildcard that is: without this they would reach it by that.
+                scopes.push(scope_resource(class, name, &no_route(name)));
+            }
+        }
+        scopes
+    }
+
+    fn plan_filters(&mut self, changes: &mut Changes) {
+        for one in &self.listeners {
+            let class = one.org.as_deref().map_or(Class::Own, Class::Org);
+            let filter = filter::filter(&one.filter, &self.wildcards.of_class(class));
+            let resource = Resource::encode(ResourceKind::Extension, one.filter.name.as_str(), &filter);
+            let before = self.filters.insert(resource.key.clone(), resource.clone());
+            if before.as_ref() != Some(&resource) {
+                changes.insert(resource.key.clone(), Some(resource));
+            }
+        }
+    }
+
+    fn add_all(&self, changes: &mut Changes) {
+        let wanted = self.held.all().chain(self.filters.values()).cloned().chain(self.fixed());
+        changes.extend(wanted.map(|resource| (resource.key.clone(), Some(resource))));
+    }
+}
+
+fn http_addresses(config: &EnvoyConfig) -> impl Iterator<Item = SocketAddr> {
+    [config.ingress, config.egress, config.peer_listener, config.admin]
+        .into_iter()
+        .chain(config.peer_listeners.values().copied())
+        .chain(config.gateway)
+}
+
+/// Whether a route has an egress listener of its own.
+fn has_port(route: &Route) -> bool {
+    route.protocol == Protocol::Tcp && !matches!(route.target, Target::Discard) && check::clusters(route).is_ok()
+}
+
+fn clusters_of(route: &Route) -> Vec<Resource> {
+    match &route.target {
+        Target::Local(endpoints) => {
+            let name = names::local_cluster(&route.name);
+            let cluster = cluster::local(name.clone(), route.protocol, endpoints);
+            vec![Resource::encode(ResourceKind::Cluster, name, &cluster)]
+        }
+        Target::Remote(hops) => check::usable(hops)
+            .map(|hop| {
+                let cluster = cluster::hop(hop.address);
+                Resource::encode(ResourceKind::Cluster, cluster.name.as_str(), &cluster)
+            })
+            .collect(),
+        Target::Discard => Vec::new(),
+    }
+}
+
+fn action(route: &Route, clusters: Clusters) -> Action {
+    let ends_here = matches!(route.target, Target::Local(_));
+    match (&route.target, route.protocol) {
+        (Target::Discard, _) => no_route(route.name.as_str()),
+        (_, Protocol::Tcp) => Action::Tunnel { clusters, ends_here },
+        (_, protocol) => Action::Http { clusters, streams: protocol == Protocol::HttpGrpc, ends_here },
+    }
+}
+
+fn no_route(name: &str) -> Action {
+    Action::Answer { status: 404, body: format!("no route to {name}\n") }
+}
+
+fn scope_resource(class: Class<'_>, name: &str, action: &Action) -> Resource {
+    let key = class.scope(name);
+    Resource::encode(ResourceKind::ScopedRoute, key.as_str(), &scope::service(&key, name, action))
 }

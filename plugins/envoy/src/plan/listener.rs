@@ -1,0 +1,231 @@
+//! The HTTP listeners: ingress, egress, one for our own organisation's nodes, one per outside organisation. They do not
+//! change with the routes; what does is behind them, in scopes and in the Lua filter.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
+use envoy_types::pb::envoy::config::common::mutation_rules::v3 as mutation;
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::config::listener::v3 as pb;
+use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
+
+use super::filter::{FilterSpec, Via};
+use super::names::{Class, SCOPE_HEADER};
+use super::proto::{address, ads, any, boolean, duration, extension, inline, uint};
+use crate::config::EnvoyConfig;
+
+const LUA_TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
+/// The time a client has to send its request headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without a stream is closed after this long.
+const CONNECTION_IDLE: Duration = Duration::from_secs(3600);
+/// In force until a route is found, whose own idle timeout then counts.
+const STREAM_IDLE: Duration = Duration::from_secs(300);
+/// A changed listener lets its connections finish for this long.
+const DRAIN: Duration = Duration::from_secs(5);
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const NO_ROUTE: &str = "no route to %REQ(:AUTHORITY)%\n";
+
+/// Who comes in by a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Anyone.
+    Clients,
+    /// This node's services.
+    Services,
+    /// Envoys of other nodes.
+    Peers,
+}
+
+/// One HTTP listener and its filter.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpListener {
+    name: String,
+    at: SocketAddr,
+    side: Side,
+    /// The filter that finds scopes here.
+    pub(crate) filter: FilterSpec,
+    /// The outside organisation that it is for.
+    pub(crate) org: Option<std::sync::Arc<str>>,
+}
+
+/// Every HTTP listener of a node.
+pub(crate) fn all(config: &EnvoyConfig) -> Vec<HttpListener> {
+    let own = config.node_id();
+    let hosts = Some(config.graphql_hosts.clone());
+    let mut listeners = vec![
+        listener("ingress", config.ingress, Side::Clients, Via::Start(own.clone()), hosts),
+        listener("egress", config.egress, Side::Services, Via::Start(own.clone()), None),
+        listener("peer", config.peer_listener, Side::Peers, Via::Node(own), None),
+    ];
+    for (org, at) in &config.peer_listeners {
+        let mut outside = listener(&format!("peer:{org}"), *at, Side::Peers, Via::As(config.asn), None);
+        outside.filter.class = Class::Org(org).prefix();
+        outside.org = Some(org.clone());
+        listeners.push(outside);
+    }
+    listeners
+}
+
+fn listener(name: &str, at: SocketAddr, side: Side, via: Via, graph: Option<Vec<String>>) -> HttpListener {
+    let filter = FilterSpec { name: format!("scope:{name}"), class: Class::Own.prefix(), via, graph };
+    HttpListener { name: name.into(), at, side, filter, org: None }
+}
+
+impl HttpListener {
+    /// The LDS name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The LDS resource.
+    pub(crate) fn resource(&self) -> pb::Listener {
+        let balance = pb::listener::connection_balance_config::BalanceType::ExactBalance(Default::default());
+        pb::Listener {
+            name: self.name.clone(),
+            address: Some(address(self.at)),
+            filter_chains: vec![network_filter("envoy.filters.network.http_connection_manager", any(&self.manager()))],
+            traffic_direction: self.direction().into(),
+            // Without SO_REUSEPORT a port in use is an error, not a silent share of somebody else's traffic.
+            enable_reuse_port: boolean(false),
+            // Peers bring few, long connections: spread them over the workers one by one.
+            connection_balance_config: (self.side == Side::Peers)
+                .then_some(pb::listener::ConnectionBalanceConfig { balance_type: Some(balance) }),
+            ..Default::default()
+        }
+    }
+
+    fn direction(&self) -> core::TrafficDirection {
+        match self.side {
+            Side::Clients | Side::Peers => core::TrafficDirection::Inbound,
+            Side::Services => core::TrafficDirection::Outbound,
+        }
+    }
+
+    fn manager(&self) -> hcm::HttpConnectionManager {
+        hcm::HttpConnectionManager {
+            codec_type: hcm::http_connection_manager::CodecType::Auto.into(),
+            stat_prefix: self.name.replace(':', "_"),
+            common_http_protocol_options: Some(core::HttpProtocolOptions {
+                idle_timeout: duration(CONNECTION_IDLE),
+                ..Default::default()
+            }),
+            http_protocol_options: Some(core::Http1ProtocolOptions { enable_trailers: true, ..Default::default() }),
+            http2_protocol_options: Some(self.http2()),
+            stream_idle_timeout: duration(STREAM_IDLE),
+            request_headers_timeout: duration(HEADERS_TIMEOUT),
+            drain_timeout: duration(DRAIN),
+            use_remote_address: boolean(self.side == Side::Clients),
+            server_header_transformation:
+                hcm::http_connection_manager::ServerHeaderTransformation::PassThrough.into(),
+            upgrade_configs: self.upgrades(),
+            early_header_mutation_extensions: vec![discard_scope_header()],
+            local_reply_config: Some(no_route_reply()),
+            http_filters: vec![discovered(&self.filter.name), router()],
+            route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::ScopedRoutes(scoped_routes())),
+            ..Default::default()
+        }
+    }
+
+    fn http2(&self) -> core::Http2ProtocolOptions {
+        core::Http2ProtocolOptions {
+            // Extended CONNECT (WebSocket) needs it everywhere; plain CONNECT is opened per route.
+            allow_connect: true,
+            initial_stream_window_size: uint(STREAM_WINDOW_BYTES),
+            initial_connection_window_size: uint(CONNECTION_WINDOW_BYTES),
+            ..Default::default()
+        }
+    }
+
+    /// CONNECT is known to peer listeners alone, and closed there too unless a tcp service's route opens it.
+    fn upgrades(&self) -> Vec<hcm::http_connection_manager::UpgradeConfig> {
+        let mut upgrades = vec![upgrade("websocket", true)];
+        if self.side == Side::Peers {
+            upgrades.push(upgrade("CONNECT", false));
+        }
+        upgrades
+    }
+}
+
+fn upgrade(kind: &str, enabled: bool) -> hcm::http_connection_manager::UpgradeConfig {
+    hcm::http_connection_manager::UpgradeConfig {
+        upgrade_type: kind.into(),
+        enabled: boolean(enabled),
+        ..Default::default()
+    }
+}
+
+/// A filter chain of one network filter.
+pub(crate) fn network_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -> pb::FilterChain {
+    let filter = pb::Filter { name: name.into(), config_type: Some(pb::filter::ConfigType::TypedConfig(config)) };
+    pb::FilterChain { filters: vec![filter], ..Default::default() }
+}
+
+/// A scope header from outside goes before anything looks at it, so that even a broken filter cannot let one in.
+fn discard_scope_header() -> core::TypedExtensionConfig {
+    let remove = mutation::HeaderMutation {
+        action: Some(mutation::header_mutation::Action::Remove(SCOPE_HEADER.into())),
+    };
+    let mutations = HeaderMutation { mutations: vec![remove] };
+    extension("envoy.http.early_header_mutation.header_mutation", &mutations)
+}
+
+/// The body of 404 where no scope or route is found (response flag NR).
+fn no_route_reply() -> hcm::LocalReplyConfig {
+    let flags = accesslog::ResponseFlagFilter { flags: vec!["NR".into()] };
+    let filter = accesslog::AccessLogFilter {
+        filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(flags)),
+    };
+    let body = core::SubstitutionFormatString {
+        format: Some(core::substitution_format_string::Format::TextFormatSource(inline(NO_ROUTE))),
+        ..Default::default()
+    };
+    let mapper = hcm::ResponseMapper { filter: Some(filter), body_format_override: Some(body), ..Default::default() };
+    hcm::LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+}
+
+fn discovered(name: &str) -> hcm::HttpFilter {
+    let source = core::ExtensionConfigSource {
+        config_source: Some(ads()),
+        type_urls: vec![LUA_TYPE.into()],
+        ..Default::default()
+    };
+    hcm::HttpFilter {
+        name: name.into(),
+        config_type: Some(hcm::http_filter::ConfigType::ConfigDiscovery(source)),
+        ..Default::default()
+    }
+}
+
+fn router() -> hcm::HttpFilter {
+    let router = Router { suppress_envoy_headers: true, ..Default::default() };
+    hcm::HttpFilter {
+        name: "envoy.filters.http.router".into(),
+        config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&router))),
+        ..Default::default()
+    }
+}
+
+/// The same for every listener: Envoy then keeps one subscription and one table.
+fn scoped_routes() -> hcm::ScopedRoutes {
+    use hcm::scoped_routes::scope_key_builder::{FragmentBuilder, fragment_builder};
+    use hcm::scoped_routes::{ConfigSpecifier, ScopeKeyBuilder};
+    let extractor = fragment_builder::HeaderValueExtractor {
+        name: SCOPE_HEADER.into(),
+        element_separator: ";".into(),
+        extract_type: Some(fragment_builder::header_value_extractor::ExtractType::Index(0)),
+    };
+    let fragment = FragmentBuilder { r#type: Some(fragment_builder::Type::HeaderValueExtractor(extractor)) };
+    let discovery =
+        hcm::ScopedRds { scoped_rds_config_source: Some(ads()), srds_resources_locator: String::new() };
+    hcm::ScopedRoutes {
+        name: "catalyst".into(),
+        scope_key_builder: Some(ScopeKeyBuilder { fragments: vec![fragment] }),
+        rds_config_source: None,
+        config_specifier: Some(ConfigSpecifier::ScopedRds(discovery)),
+    }
+}

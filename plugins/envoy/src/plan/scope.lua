@@ -1,0 +1,104 @@
+-- Finds the scope of a request, and keeps it from going round in circles. Envoy runs this on every request; the lines
+-- before this file (CLASS, SELF, VIA, GRAPH, WILD) come from the planner.
+
+local SCOPE_HEADER = "x-catalyst-scope"
+local VIA_HEADER = "x-catalyst-via"
+-- More hops than any sane path has; a request that has passed them is going in circles that nobody signs.
+local MAX_HOPS = 64
+
+-- The host without its port, in lower case; nil if it is no host. The second value is true for IP literals.
+local function host_of(authority)
+  local v6 = authority:match("^%[([%x:%.]+)%]$") or authority:match("^%[([%x:%.]+)%]:%d*$")
+  if v6 then
+    return "[" .. v6:lower() .. "]", true
+  end
+  local host = authority:match("^([%w%._%-]+)$") or authority:match("^([%w%._%-]+):%d*$")
+  if not host then
+    return nil, false
+  end
+  host = host:lower():gsub("%.$", "")
+  return host, host:match("^%d+%.%d+%.%d+%.%d+$") ~= nil
+end
+
+-- The longest wildcard that covers the host; nil if there is none or it is a stop.
+local function wildcard_of(host)
+  local dot = host:find(".", 1, true)
+  while dot do
+    local found = WILD[host:sub(dot)]
+    if found ~= nil then
+      return found or nil
+    end
+    dot = host:find(".", dot + 1, true)
+  end
+  return WILD[""] or nil
+end
+
+-- Whether the request has passed here before. `entry` is ours as a whole, or the AS before its '/'.
+local function is_own(entry)
+  if VIA == "as" then
+    return entry == SELF or entry:match("^(%d+)/") == SELF
+  end
+  return entry == SELF
+end
+
+-- The via header to send on; nil if the request goes in a circle.
+local function next_via(passed)
+  if VIA == "start" or passed == nil or passed == "" then
+    return SELF
+  end
+  local hops = 0
+  for entry in passed:gmatch("[^,%s]+") do
+    hops = hops + 1
+    if is_own(entry) or hops > MAX_HOPS then
+      return nil
+    end
+  end
+  return passed .. ", " .. SELF
+end
+
+local function choose(handle, headers, key)
+  headers:replace(SCOPE_HEADER, key)
+  handle:clearRouteCache()
+end
+
+-- metadata() makes Envoy look the route up; its name is empty where the scope has none.
+local function has_route(handle)
+  handle:metadata()
+  local name = handle:streamInfo():routeName()
+  return name ~= nil and name ~= ""
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:remove(SCOPE_HEADER)
+  local via = next_via(headers:get(VIA_HEADER))
+  if not via then
+    handle:respond({[":status"] = "508", ["content-type"] = "text/plain"}, "loop: this request has been here before\n")
+    return
+  end
+  headers:replace(VIA_HEADER, via)
+
+  local authority = headers:get(":authority") or ""
+  local host, literal = host_of(authority)
+  if not host then
+    handle:clearRouteCache()
+    return
+  end
+  -- The authority of CONNECT must keep its port (RFC 9113 section 8.5).
+  if host ~= authority and headers:get(":method") ~= "CONNECT" then
+    headers:replace(":authority", host)
+  end
+  if GRAPH and (literal or GRAPH[host]) then
+    choose(handle, headers, "graph")
+    return
+  end
+
+  choose(handle, headers, CLASS .. "/" .. host)
+  if next(WILD) == nil or has_route(handle) then
+    return
+  end
+  local wildcard = wildcard_of(host)
+  if wildcard then
+    choose(handle, headers, CLASS .. "/" .. wildcard)
+  end
+end
