@@ -8,12 +8,42 @@ use crate::resource::{Resource, ResourceKey, ResourceKind};
 /// A step of the desired table.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// Whether `upsert` is the whole table: what it does not name is no longer wanted.
+    /// Whether this is the whole table: what it does not name is no longer wanted.
     pub replace: bool,
+    /// Resources that are wanted with this content (`Some`), or wanted no longer.
+    pub set: BTreeMap<ResourceKey, Option<Resource>>,
+}
+
+impl Changes {
+    /// The whole table.
+    #[must_use]
+    pub fn table(resources: impl IntoIterator<Item = Resource>) -> Self {
+        Self { replace: true, ..Self::upsert(resources) }
+    }
+
     /// Resources that are wanted with this content.
-    pub upsert: Vec<Resource>,
+    #[must_use]
+    pub fn upsert(resources: impl IntoIterator<Item = Resource>) -> Self {
+        let set = resources.into_iter().map(|resource| (resource.key.clone(), Some(resource)));
+        Self { replace: false, set: set.collect() }
+    }
+
     /// Resources that are wanted no longer.
-    pub remove: Vec<ResourceKey>,
+    #[must_use]
+    pub fn remove(keys: impl IntoIterator<Item = ResourceKey>) -> Self {
+        Self { replace: false, set: keys.into_iter().map(|key| (key, None)).collect() }
+    }
+
+    /// Adds one resource; the latest word counts.
+    pub fn set(&mut self, key: ResourceKey, resource: Option<Resource>) {
+        self.set.insert(key, resource);
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.replace && self.set.is_empty()
+    }
 }
 
 /// The desired table, and what was found to be wrong with it.
@@ -39,23 +69,20 @@ impl Desired {
     pub(super) fn update(&mut self, changes: Changes, settled: bool) -> Vec<ResourceKey> {
         self.ready = true;
         self.settled = settled;
-        let mut touched = if changes.replace {
-            self.drop_all_but(&changes.upsert)
-        } else {
-            Vec::new()
-        };
-        touched.extend(changes.remove.into_iter().filter(|key| self.remove(key)));
-        touched.extend(changes.upsert.into_iter().filter_map(|resource| self.upsert(resource)));
+        let mut touched = if changes.replace { self.drop_all_but(&changes) } else { Vec::new() };
+        for (key, resource) in changes.set {
+            let touches = match resource {
+                Some(resource) => self.upsert(resource),
+                None => self.remove(&key),
+            };
+            touched.extend(touches.then_some(key));
+        }
         touched
     }
 
-    fn drop_all_but(&mut self, wanted: &[Resource]) -> Vec<ResourceKey> {
-        let wanted: std::collections::BTreeSet<&ResourceKey> = wanted.iter().map(|resource| &resource.key).collect();
-        let gone: Vec<_> = self
-            .iter()
-            .filter(|have| !wanted.contains(&have.key))
-            .map(|have| have.key.clone())
-            .collect();
+    fn drop_all_but(&mut self, wanted: &Changes) -> Vec<ResourceKey> {
+        let gone = self.iter().filter(|have| !wanted.set.contains_key(&have.key)).map(|have| have.key.clone());
+        let gone: Vec<_> = gone.collect();
         gone.into_iter().filter(|key| self.remove(key)).collect()
     }
 
@@ -66,15 +93,15 @@ impl Desired {
             .is_some_and(|kind| kind.remove(&key.name).is_some())
     }
 
-    fn upsert(&mut self, resource: Resource) -> Option<ResourceKey> {
-        let key = resource.key.clone();
-        let kind = self.kinds.entry(key.kind).or_default();
-        if kind.get(&key.name).is_some_and(|have| have.version == resource.version) {
-            return None;
+    fn upsert(&mut self, resource: Resource) -> bool {
+        let ResourceKey { kind, name } = resource.key.clone();
+        let of_kind = self.kinds.entry(kind).or_default();
+        if of_kind.get(&name).is_some_and(|have| have.version == resource.version) {
+            return false;
         }
-        self.quarantine.remove(&key);
-        kind.insert(key.name.clone(), Arc::new(resource));
-        Some(key)
+        self.quarantine.remove(&resource.key);
+        of_kind.insert(name, Arc::new(resource));
+        true
     }
 
     pub(super) fn is_ready(&self) -> bool {

@@ -1,0 +1,160 @@
+//! The Envoy data plane as the reconcile loop sees it: the planner in front, the ADS server behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalyst_plugin::{
+    DataPlane, Diff, PlaneError, PlaneEvent, Route, RouteTable, ServiceName, Touched, Verdict, Wanted,
+};
+
+use crate::ads::{AdsHandle, AdsServer, BindError, Changes};
+use crate::config::EnvoyConfig;
+use crate::plan::Planner;
+use crate::ports::Ports;
+use crate::resource::{Resource, ResourceKey, ResourceKind};
+
+/// How long a change is waited for before its resources are reported as pending.
+const APPLY_WAIT: Duration = Duration::from_secs(1);
+/// Resource names with this prefix stand for routes that have no resources; they are never sent.
+const INEXPRESSIBLE: &str = "inexpressible/";
+
+/// The Envoy data plane: any number of Envoys that connect to one xDS address.
+#[derive(Debug)]
+pub struct EnvoyPlane {
+    planner: Planner,
+    ads: AdsServer,
+    /// Planned, not yet with the ADS server. It gets all that is planned, also what the loop finds to be in place: the
+    /// next Envoy that connects may lack it.
+    staged: Changes,
+    /// What the server was last told; `None` before the first apply.
+    settled: Option<bool>,
+    /// Routes that cannot be expressed, with the reason.
+    inexpressible: BTreeMap<ServiceName, String>,
+}
+
+impl EnvoyPlane {
+    /// Listens on the xDS address. Envoys may connect from now on; they are answered once the first table is applied.
+    pub async fn bind(config: EnvoyConfig) -> Result<Self, BindError> {
+        let ads = AdsServer::bind(&config.xds).await?;
+        let (ports, trouble) = Ports::load(config.state_dir.as_deref(), config.tcp_ports.clone());
+        if let Some(trouble) = trouble {
+            tracing::warn!(%trouble, "starting without the port assignments of tcp services");
+        }
+        Ok(Self {
+            planner: Planner::new(config, ports),
+            ads,
+            staged: Changes::default(),
+            settled: None,
+            inexpressible: BTreeMap::new(),
+        })
+    }
+
+    /// A cloneable handle that shows the connected Envoys, the refused resources and the counters.
+    #[must_use]
+    pub fn stats(&self) -> AdsHandle {
+        self.ads.handle()
+    }
+
+    fn stage(&mut self, wanted: &[Wanted<Self>], all: bool) {
+        if all {
+            self.staged = Changes { replace: true, ..Changes::default() };
+        }
+        for (key, resource) in wanted {
+            self.staged.set(key.clone(), resource.clone());
+        }
+    }
+
+    fn flush(&mut self, settled: bool) -> u64 {
+        self.settled = Some(settled);
+        self.ads.update(std::mem::take(&mut self.staged), settled)
+    }
+
+    /// The routes without resources, as resources that are wanted and refused by this plane itself.
+    fn plan_inexpressible(&mut self) -> Vec<Wanted<Self>> {
+        let now: BTreeMap<_, _> = self.planner.rejected().into_iter().collect();
+        let before = std::mem::replace(&mut self.inexpressible, now);
+        let gone = before.keys().filter(|name| !self.inexpressible.contains_key(*name));
+        let gone = gone.map(|name| (inexpressible_key(name), None));
+        let here = self.inexpressible.iter().filter(|(name, why)| before.get(*name) != Some(*why));
+        let here = here.map(|(name, why)| {
+            let body = why.clone();
+            (inexpressible_key(name), Some(Resource::encode(ResourceKind::ScopedRoute, inexpressible_name(name), &body)))
+        });
+        gone.chain(here).collect()
+    }
+
+    fn refuse_inexpressible(&self, key: &ResourceKey) -> Option<(ResourceKey, Verdict)> {
+        let why = self.inexpressible.get(&inexpressible_route(key)?)?;
+        Some((key.clone(), Verdict::Rejected(why.as_str().into())))
+    }
+}
+
+fn inexpressible_name(name: &ServiceName) -> Arc<str> {
+    format!("{INEXPRESSIBLE}{}", name.as_str()).into()
+}
+
+fn inexpressible_key(name: &ServiceName) -> ResourceKey {
+    ResourceKey::new(ResourceKind::ScopedRoute, inexpressible_name(name))
+}
+
+fn inexpressible_route(key: &ResourceKey) -> Option<ServiceName> {
+    ServiceName::parse(key.name.strip_prefix(INEXPRESSIBLE)?).ok()
+}
+
+impl DataPlane for EnvoyPlane {
+    type Key = ResourceKey;
+    type Resource = Resource;
+
+    fn name(&self) -> &'static str {
+        "envoy"
+    }
+
+    fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<Wanted<Self>> {
+        let mut wanted = self.planner.plan(routes, touched);
+        self.stage(&wanted, matches!(touched, Touched::All));
+        if matches!(touched, Touched::All) {
+            self.inexpressible.clear();
+        }
+        wanted.extend(self.plan_inexpressible());
+        wanted
+    }
+
+    fn routes_of(&self, key: &ResourceKey) -> Vec<ServiceName> {
+        inexpressible_route(key).map_or_else(|| self.planner.routes_of(key), |name| vec![name])
+    }
+
+    fn serves(&self, _route: &Route) -> bool {
+        true
+    }
+
+    fn fingerprint(&self, resource: &Resource) -> u64 {
+        resource.fingerprint()
+    }
+
+    async fn observe(&mut self) -> Result<BTreeMap<ResourceKey, Option<u64>>, PlaneError> {
+        Ok(self.ads.held())
+    }
+
+    async fn apply(&mut self, diff: Diff<ResourceKey, Resource>) -> Result<Vec<(ResourceKey, Verdict)>, PlaneError> {
+        self.planner.persist_ports().map_err(|error| PlaneError(error.to_string()))?;
+        let keys: Vec<ResourceKey> = diff.upsert.iter().map(|(key, _)| key.clone()).collect();
+        let real = diff.upsert.into_iter().filter(|(key, _)| inexpressible_route(key).is_none());
+        real.for_each(|(key, resource)| self.staged.set(key, Some(resource)));
+        diff.remove.into_iter().for_each(|key| self.staged.set(key, None));
+        let round = self.flush(diff.settled);
+        self.ads.wait(round, APPLY_WAIT).await;
+        let (inexpressible, real): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inexpressible_route(key).is_some());
+        let mut verdicts = self.ads.verdicts(real.into_iter());
+        verdicts.extend(inexpressible.into_iter().filter_map(|key| self.refuse_inexpressible(key)));
+        Ok(verdicts)
+    }
+
+    async fn changed(&mut self) -> PlaneEvent<ResourceKey> {
+        // The loop had nothing to apply, but what it found in place is new to an Envoy that connects later.
+        if let Some(settled) = self.settled.filter(|_| !self.staged.is_empty()) {
+            self.flush(settled);
+        }
+        self.ads.next_event().await
+    }
+}
