@@ -5,6 +5,8 @@
 //! from top to bottom: [`plane`] (the trait), [`feed`] (coalescing), [`run`] (the loop), and below it the pure parts,
 //! `ledger` (desired against held) and `status` (verdicts of resources to statuses of routes).
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod feed;
 mod ledger;
 pub mod plane;
