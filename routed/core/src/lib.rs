@@ -7,8 +7,11 @@
 //! RIBs and turns events into effects, [`route`] is what the data planes see.
 
 pub mod attrs;
+mod best_path;
 pub mod event;
+mod intern;
 pub mod name;
+mod rib;
 pub mod route;
 pub mod session;
 pub mod speaker;

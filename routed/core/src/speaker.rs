@@ -1,78 +1,269 @@
-//! The Speaker: owns sessions and RIBs, turns events into effects. STUB: signatures are the contract.
+//! The Speaker: owns sessions and RIBs, turns events into effects.
+//!
+//! [`Speaker::handle`] takes events into adj_rib_in and marks names; [`Speaker::flush`] ends a batch: the decision once
+//! per marked name, the change for the data planes, export and packing per peer. The way of a route through the
+//! modules: `sessions` -> `import` -> `select` -> `gate` (make before break) -> `export` -> `adj_rib_out`.
 
-use std::time::Instant;
+mod adj_rib_out;
+mod export;
+mod gate;
+mod import;
+mod peer;
+mod planes;
+mod select;
+mod services;
+mod sessions;
+mod show;
+mod show_peers;
+mod withdraw;
 
-use crate::event::{Effect, Event, SpeakerConfig};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::event::{ConnId, Effect, Event, SpeakerConfig};
+use crate::intern::NameId;
 use crate::name::ServiceName;
+use crate::rib::Rib;
 use crate::route::RouteUpdate;
+use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
+use export::Exports;
+use peer::{Conn, Peer};
+use planes::Planes;
+use services::Service;
+use show::Order;
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]
 pub struct Speaker {
-    _config: SpeakerConfig,
+    config: SpeakerConfig,
+    epoch: Instant,
+    rib: Rib,
+    /// In the order of the configuration; `PeerId` is the index plus one.
+    peers: Vec<Peer>,
+    conns: HashMap<ConnId, Conn>,
+    services: HashMap<NameId, Service>,
+    /// Next hops that a data plane found dead.
+    unusable: HashSet<SocketAddr>,
+    exports: Exports,
+    planes: Planes,
+    phase: Phase,
+    effects: Vec<Effect>,
+    session_effects: Vec<SessionEffect>,
+    watched: Option<BTreeSet<ServiceName>>,
+    order: Order,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Built, not started.
+    New,
+    /// Until END-OF-RIB from every configured peer, or this instant.
+    Starting(Instant),
+    /// The table may be trusted.
+    Settled,
+    /// Goodbye was said; the data planes are left as they are.
+    Stopped,
 }
 
 impl Speaker {
     /// A Speaker with every session in Idle. [`Speaker::start`] sets it going.
     #[must_use]
-    pub fn new(config: SpeakerConfig, _now: Instant) -> Self {
-        Self { _config: config }
+    pub fn new(config: SpeakerConfig, now: Instant) -> Self {
+        let mut rib = Rib::new(config.identity.organisation.clone(), config.peers.len());
+        let peers = (1..)
+            .zip(&config.peers)
+            .map(|(id, peer)| Peer::new(id, peer.clone(), &config, now))
+            .collect();
+        let planes = Planes::new(&config, &mut rib.names);
+        Self {
+            epoch: now,
+            rib,
+            peers,
+            conns: HashMap::new(),
+            services: HashMap::new(),
+            unusable: HashSet::new(),
+            exports: Exports::default(),
+            planes,
+            phase: Phase::New,
+            effects: Vec::new(),
+            session_effects: Vec::new(),
+            watched: None,
+            order: Order::default(),
+            config,
+        }
     }
+
     /// Starts every session and emits the first `Routes(Reset)` if there are planes.
-    pub fn start(&mut self, _now: Instant) {
-        unimplemented!()
+    pub fn start(&mut self, now: Instant) {
+        if self.phase != Phase::New {
+            return;
+        }
+        self.phase = Phase::Starting(now + self.config.startup_wait);
+        if self.planes.any() {
+            let reset = self.planes.reset(&self.rib.names, false);
+            self.effects.push(Effect::Routes(reset));
+        }
+        self.start_sessions(now);
     }
+
     /// Takes one event in: RIBs in, dirty marks. Nothing is selected or sent before [`Speaker::flush`].
-    pub fn handle(&mut self, _event: Event, _now: Instant) {
-        unimplemented!()
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Connected {
+                peer,
+                conn,
+                local,
+                remote,
+            } => self.on_connected(&peer, conn, local, remote, now),
+            Event::ConnectFailed { peer, error } => self.on_connect_failed(&peer, error, now),
+            Event::Accepted { conn, local, remote } => self.on_accepted(conn, local, remote, now),
+            Event::Frame { conn, kind, body } => self.on_frame(conn, kind, &body, now),
+            Event::BadFrame { conn, length } => self.on_bad_frame(conn, length, now),
+            Event::Closed { conn, reason } => self.on_closed(conn, reason, now),
+            Event::Sent { conn, bytes } => self.on_sent(conn, bytes),
+            Event::Timeout => self.on_timeout(now),
+            Event::ServiceAdd(service) => self.on_service_add(service, now),
+            Event::ServiceRemove(name) => self.on_service_remove(&name),
+            Event::PlaneUp(plane) => self.planes.up(&plane, now),
+            Event::PlaneDown(plane) => self.planes.down(&plane, now),
+            Event::PlaneReport(report) => self.on_plane_report(report),
+            Event::NextHop { address, usable } => self.on_next_hop(address, usable),
+            Event::Shutdown => self.on_shutdown(now),
+        }
     }
+
     /// Ends a batch: best path once per dirty name, export, packing. Call it after every event or batch of events.
-    pub fn flush(&mut self, _now: Instant) {
-        unimplemented!()
+    pub fn flush(&mut self, now: Instant) {
+        if self.phase != Phase::Stopped {
+            self.move_gate(now);
+            self.select_dirty(now);
+            self.end_drains(now);
+            self.settle(now);
+            self.emit_delta();
+            self.send_all(now);
+        }
+        self.rib.sweep();
     }
+
     /// The effects since the last call, in order.
     pub fn drain_effects(&mut self) -> std::vec::Drain<'_, Effect> {
-        unimplemented!()
+        self.effects.drain(..)
     }
+
     /// When it wants [`Event::Timeout`]; changes with every `handle` and `flush`.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        unimplemented!()
+        let sessions = self.peers.iter().filter_map(|peer| peer.session.poll_timeout());
+        if self.phase == Phase::Stopped {
+            return sessions.min();
+        }
+        let starting = match self.phase {
+            Phase::Starting(until) => Some(until),
+            Phase::New | Phase::Settled | Phase::Stopped => None,
+        };
+        let end_of_rib = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.end_of_rib_due(self.config.ack_wait));
+        let planes = self.planes.poll_timeout(self.config.hold_time, self.config.ack_wait);
+        sessions.chain(starting).chain(end_of_rib).chain(planes).min()
     }
+
     /// The selected table now, for a data plane that asks for a Reset.
     #[must_use]
     pub fn reset(&self) -> RouteUpdate {
-        unimplemented!()
+        self.planes.reset(&self.rib.names, self.is_settled())
     }
+
     /// Every path of every name from `after` (exclusive) on in order of name, until `limit` paths are passed; whole
     /// names only.
     #[must_use]
-    pub fn routes(&self, _after: Option<&ServiceName>, _limit: usize, _now: Instant) -> Vec<RouteView> {
-        unimplemented!()
+    pub fn routes(&self, after: Option<&ServiceName>, limit: usize, now: Instant) -> Vec<RouteView> {
+        self.show_routes(after, limit, now)
     }
+
     /// Every path of one name, best first.
     #[must_use]
-    pub fn route(&self, _name: &ServiceName, _now: Instant) -> Vec<RouteView> {
-        unimplemented!()
+    pub fn route(&self, name: &ServiceName, now: Instant) -> Vec<RouteView> {
+        self.rib
+            .names
+            .lookup(name.as_str())
+            .map_or_else(Vec::new, |id| self.show_name(id, now))
     }
+
     /// Names whose selected route, status or paths changed since the last call (for `watch routes`); only collected
     /// while `watch(true)`.
     pub fn take_watched(&mut self) -> Vec<ServiceName> {
-        unimplemented!()
+        self.watched
+            .as_mut()
+            .map_or_else(Vec::new, |names| std::mem::take(names).into_iter().collect())
     }
+
     /// Turns collection for [`Speaker::take_watched`] on or off.
-    pub fn watch(&mut self, _on: bool) {
-        unimplemented!()
+    pub fn watch(&mut self, on: bool) {
+        match (on, &self.watched) {
+            (true, None) => self.watched = Some(BTreeSet::new()),
+            (false, Some(_)) => self.watched = None,
+            (true, Some(_)) | (false, None) => {}
+        }
     }
+
     /// Every peer, in order of name.
     #[must_use]
-    pub fn peers(&self, _now: Instant) -> Vec<PeerView> {
-        unimplemented!()
+    pub fn peers(&self, now: Instant) -> Vec<PeerView> {
+        self.show_peers(now)
     }
+
     /// Every data plane.
     #[must_use]
     pub fn planes(&self) -> Vec<PlaneView> {
-        unimplemented!()
+        self.planes.show(&self.rib.names)
+    }
+
+    /// Whether every configured peer has sent END-OF-RIB, or `startup_wait` is over.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        matches!(self.phase, Phase::Settled | Phase::Stopped)
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let Phase::Starting(until) = self.phase else {
+            return;
+        };
+        if now >= until || self.peers.iter().all(|peer| peer.ever_ended_rib) {
+            self.phase = Phase::Settled;
+            self.planes.owe_delta();
+        }
+    }
+
+    fn emit_delta(&mut self) {
+        let settled = self.is_settled();
+        if let Some(delta) = self.planes.take_delta(settled) {
+            self.effects.push(Effect::Routes(delta));
+        }
+    }
+
+    fn watch_name(&mut self, name: NameId) {
+        if let Some(watched) = &mut self.watched {
+            watched.insert(ServiceName::from_checked(self.rib.names.text(name)));
+        }
+    }
+
+    /// Ages are kept in tenths of a second: 13 years fit in a u32.
+    fn tenths(&self, now: Instant) -> u32 {
+        let since = now.saturating_duration_since(self.epoch).as_millis() / 100;
+        u32::try_from(since).unwrap_or(u32::MAX)
+    }
+
+    fn age(&self, since_tenths: u32, now: Instant) -> Duration {
+        let since = Duration::from_millis(u64::from(since_tenths) * 100);
+        now.saturating_duration_since(self.epoch).saturating_sub(since)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,8 @@ pub struct PeerView {
     pub updates_out: u64,
     /// Names treated as withdrawn for a malformed attribute, a bad next hop or a bad leftmost AS.
     pub treated_as_withdraw: u64,
+    /// Why, the last time; empty if never.
+    pub treated_as_withdraw_reason: String,
     /// Import policy.
     pub import: Policy,
     /// Export policy.

@@ -1,0 +1,306 @@
+//! The attribute table: every attribute set once, by value, as its canonical bytes and the few fields that decisions
+//! need. The whole [`Attrs`] are decoded when somebody looks.
+
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::slab::Slab;
+use super::values::Values;
+use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF, Origin, Protocol, RouterId};
+use crate::route::Table;
+use crate::wire;
+
+/// An attribute set in the table; 0 is none.
+pub(crate) type AttrId = u32;
+
+/// What the decision process and export need of an attribute set.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    pub(crate) as_path: Box<[u32]>,
+    /// The default where the attribute is absent.
+    pub(crate) local_pref: u32,
+    /// 0 where the attribute is absent (RFC 4271 section 9.1.2.2 c).
+    pub(crate) med: u32,
+    /// In [`AttrTable::next_hop`].
+    pub(crate) next_hop: u32,
+    /// In [`AttrTable::originator`]; 0 where the attribute is absent.
+    pub(crate) originator: u32,
+    pub(crate) weight: u16,
+    pub(crate) cluster_len: u16,
+    pub(crate) origin: Origin,
+    pub(crate) protocol: Protocol,
+    pub(crate) table: Table,
+}
+
+impl Default for Hot {
+    fn default() -> Self {
+        Self {
+            as_path: Box::default(),
+            local_pref: 0,
+            med: 0,
+            next_hop: 0,
+            originator: 0,
+            weight: 0,
+            cluster_len: 0,
+            origin: Origin::Igp,
+            protocol: Protocol::Http,
+            table: Table::External,
+        }
+    }
+}
+
+/// What a policy made of this set, for one class of peers. Not counted as a reference: the generation tells whether
+/// the result still stands for the same set.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    class: u16,
+    source: u16,
+    attr: AttrId,
+    generation: u32,
+    note: u8,
+}
+
+/// A policy result taken from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cached {
+    /// The resulting set; 0: none.
+    pub(crate) attr: AttrId,
+    /// The caller's own mark.
+    pub(crate) note: u8,
+}
+
+#[derive(Debug, Default)]
+struct AttrSet {
+    raw: Box<[u8]>,
+    hash: u32,
+    refs: u32,
+    generation: u32,
+    in_sweep: bool,
+    hot: Hot,
+    slot: Slot,
+    #[expect(
+        clippy::box_collection,
+        reason = "most sets never have a second slot, and pay 8 bytes for it, not 24"
+    )]
+    more: Option<Box<Vec<Slot>>>,
+}
+
+/// Attribute sets by value and by id.
+#[derive(Debug)]
+pub(crate) struct AttrTable {
+    organisation: Arc<str>,
+    sets: Slab<AttrSet>,
+    index: HashTable<AttrId>,
+    hasher: DefaultHashBuilder,
+    next_hops: Values<SocketAddr>,
+    originators: Values<RouterId>,
+    sweep: Vec<AttrId>,
+    last_decoded: Option<(AttrId, u32, Arc<Attrs>)>,
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) | u64::from(hash.rotate_left(16)) << 32
+}
+
+impl AttrTable {
+    /// A table of the node of this organisation.
+    pub(crate) fn new(organisation: Arc<str>) -> Self {
+        Self {
+            organisation,
+            sets: Slab::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            next_hops: Values::new(),
+            originators: Values::new(),
+            sweep: Vec::new(),
+            last_decoded: None,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
+    fn hash(&self, raw: &[u8]) -> u32 {
+        self.hasher.hash_one(raw) as u32
+    }
+
+    /// The set with these canonical bytes, if it is in the table.
+    pub(crate) fn find(&self, raw: &[u8]) -> Option<AttrId> {
+        self.find_hashed(self.hash(raw), raw)
+    }
+
+    fn find_hashed(&self, hash: u32, raw: &[u8]) -> Option<AttrId> {
+        let same = |&id: &AttrId| self.sets[id].hash == hash && *self.sets[id].raw == *raw;
+        self.index.find(spread(hash), same).copied()
+    }
+
+    /// The id of an attribute set. It is gone after the next [`AttrTable::sweep`] unless somebody retains it.
+    pub(crate) fn intern(&mut self, attrs: &Attrs) -> AttrId {
+        let raw = wire::encode_attrs(attrs);
+        let hash = self.hash(&raw);
+        if let Some(id) = self.find_hashed(hash, &raw) {
+            return id;
+        }
+        let hot = self.hot_of(attrs);
+        // A place used again keeps its generation going: see `forget`.
+        let id = self.sets.claim();
+        let set = &mut self.sets[id];
+        (set.raw, set.hash, set.hot) = (Box::from(&raw[..]), hash, hot);
+        let sets = &self.sets;
+        self.index.insert_unique(spread(hash), id, |&id| spread(sets[id].hash));
+        self.may_be_unused(id);
+        id
+    }
+
+    fn hot_of(&mut self, attrs: &Attrs) -> Hot {
+        let ours = attrs.origin_node.organisation == self.organisation;
+        Hot {
+            as_path: attrs.as_path.clone().into_boxed_slice(),
+            local_pref: attrs.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
+            med: attrs.med.unwrap_or(0),
+            next_hop: self.next_hops.retain(&attrs.next_hop),
+            originator: attrs.originator.as_ref().map_or(0, |id| self.originators.retain(id)),
+            weight: attrs.service.weight,
+            cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
+            origin: attrs.origin,
+            protocol: attrs.service.protocol,
+            table: if ours { Table::Internal } else { Table::External },
+        }
+    }
+
+    pub(crate) fn hot(&self, id: AttrId) -> &Hot {
+        &self.sets[id].hot
+    }
+
+    /// The canonical bytes.
+    pub(crate) fn raw(&self, id: AttrId) -> &[u8] {
+        &self.sets[id].raw
+    }
+
+    /// The next hop of a set.
+    pub(crate) fn next_hop(&self, id: AttrId) -> SocketAddr {
+        let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.next_hops
+            .get(self.sets[id].hot.next_hop)
+            .copied()
+            .unwrap_or(unspecified)
+    }
+
+    /// ORIGINATOR of a set.
+    pub(crate) fn originator(&self, id: AttrId) -> Option<&RouterId> {
+        self.originators.get(self.sets[id].hot.originator)
+    }
+
+    /// The whole set, decoded.
+    pub(crate) fn decode(&self, id: AttrId) -> Arc<Attrs> {
+        match &self.last_decoded {
+            Some((last, generation, attrs)) if *last == id && *generation == self.sets[id].generation => attrs.clone(),
+            Some(_) | None => Arc::new(self.decode_now(id)),
+        }
+    }
+
+    fn decode_now(&self, id: AttrId) -> Attrs {
+        wire::decode_attrs(&Bytes::copy_from_slice(&self.sets[id].raw))
+            .expect("a set in the table came from the decoder")
+    }
+
+    /// As [`AttrTable::decode`], remembered: neighbours in a batch share their set.
+    pub(crate) fn decode_and_keep(&mut self, id: AttrId) -> Arc<Attrs> {
+        let attrs = self.decode(id);
+        self.last_decoded = Some((id, self.sets[id].generation, attrs.clone()));
+        attrs
+    }
+
+    /// Holds a set.
+    pub(crate) fn retain(&mut self, id: AttrId) {
+        self.sets[id].refs += 1;
+    }
+
+    /// Lets go of a set; 0 is let go of freely.
+    pub(crate) fn release(&mut self, id: AttrId) {
+        if id != 0 {
+            self.sets[id].refs -= 1;
+            self.may_be_unused(id);
+        }
+    }
+
+    fn may_be_unused(&mut self, id: AttrId) {
+        let set = &mut self.sets[id];
+        if set.refs == 0 && !set.in_sweep {
+            set.in_sweep = true;
+            self.sweep.push(id);
+        }
+    }
+
+    /// Forgets the sets that nobody holds.
+    pub(crate) fn sweep(&mut self) {
+        let candidates = std::mem::take(&mut self.sweep);
+        for &id in &candidates {
+            self.sets[id].in_sweep = false;
+            if self.sets[id].refs == 0 {
+                self.forget(id);
+            }
+        }
+        self.sweep = candidates;
+        self.sweep.clear();
+    }
+
+    fn forget(&mut self, id: AttrId) {
+        if let Ok(found) = self.index.find_entry(spread(self.sets[id].hash), |&other| other == id) {
+            found.remove();
+        }
+        let set = self.sets.remove(id);
+        self.next_hops.release(set.hot.next_hop);
+        self.originators.release(set.hot.originator);
+        self.sets[id].generation = set.generation.wrapping_add(1);
+    }
+
+    /// How many sets there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// What was remembered of (class, source) for this set.
+    pub(crate) fn cached(&self, id: AttrId, class: u16, source: u16) -> Option<Cached> {
+        let set = &self.sets[id];
+        let more = set.more.iter().flat_map(|more| more.iter());
+        let slot = std::iter::once(&set.slot)
+            .chain(more)
+            .find(|slot| (slot.class, slot.source) == (class, source))?;
+        let stands = slot.attr == 0 || self.sets[slot.attr].generation == slot.generation;
+        stands.then_some(Cached {
+            attr: slot.attr,
+            note: slot.note,
+        })
+    }
+
+    /// Remembers a result for (class, source). Class 0 is no class.
+    pub(crate) fn remember(&mut self, id: AttrId, class: u16, source: u16, result: Cached) {
+        let generation = if result.attr == 0 {
+            0
+        } else {
+            self.sets[result.attr].generation
+        };
+        let slot = Slot {
+            class,
+            source,
+            attr: result.attr,
+            generation,
+            note: result.note,
+        };
+        let set = &mut self.sets[id];
+        let same = |known: &Slot| (known.class, known.source) == (class, source);
+        if set.slot.class == 0 || same(&set.slot) {
+            set.slot = slot;
+            return;
+        }
+        let more = set.more.get_or_insert_default();
+        match more.iter_mut().find(|known| same(known)) {
+            Some(known) => *known = slot,
+            None => more.push(slot),
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The name table: every name that anything refers to, once.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::slab::Slab;
+
+/// A name in the table; 0 is none.
+pub(crate) type NameId = u32;
+
+const TEXT_PAGE: usize = 1 << 16;
+/// Texts are stored in whole units, so that a freed place fits every text of as many units.
+const UNIT: usize = 4;
+/// 253 bytes are at most 64 units.
+const CLASSES: usize = 65;
+
+/// Marks of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct NameFlags(u8);
+
+impl NameFlags {
+    /// In the list of names whose best path is to be computed.
+    pub(crate) const DIRTY: u8 = 1;
+    /// A path was lost by a dead session or next hop since the last computation: no drain.
+    pub(crate) const HARD_LOSS: u8 = 2;
+    /// The `*.suffix` of one of our domains: a discard stands where nobody offers it.
+    pub(crate) const DISCARD: u8 = 4;
+    /// In the list of names that may be free.
+    pub(crate) const SWEEP: u8 = 8;
+
+    pub(crate) fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+    pub(crate) fn set(&mut self, flag: u8) {
+        self.0 |= flag;
+    }
+    /// Clears a flag and says whether it was set.
+    pub(crate) fn take(&mut self, flag: u8) -> bool {
+        let had = self.has(flag);
+        self.0 &= !flag;
+        had
+    }
+}
+
+/// What is known of a name, in one cache line with its neighbour.
+#[derive(Debug, Default)]
+pub(crate) struct NameEntry {
+    /// Where the text is, in units.
+    text: u32,
+    /// The lower half of its hash: growing the index does not read the texts again.
+    hash: u32,
+    /// The first of its paths; they are chained by `Path::next_of_name`.
+    pub(crate) first: u32,
+    /// The path that won the last decision.
+    pub(crate) selected: u32,
+    /// What keeps it besides its paths: cells of adj_rib_out, routes of data planes, configuration.
+    pub(crate) refs: u32,
+    /// The acknowledged part of loc_rib, which peers may see: attributes, and the peer that it was learned from.
+    pub(crate) loc_attr: u32,
+    /// See `loc_attr`.
+    pub(crate) loc_source: u16,
+    len: u8,
+    /// Marks.
+    pub(crate) flags: NameFlags,
+}
+
+impl NameEntry {
+    fn is_unused(&self) -> bool {
+        self.first == 0 && self.refs == 0 && self.loc_attr == 0 && !self.flags.has(NameFlags::DIRTY)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Texts {
+    pages: Vec<Box<[u8]>>,
+    used_in_last: usize,
+    free: Vec<Vec<u32>>,
+}
+
+impl Texts {
+    fn insert(&mut self, text: &[u8]) -> u32 {
+        let units = text.len().div_ceil(UNIT);
+        let at = match self.free.get_mut(units).and_then(Vec::pop) {
+            Some(at) => at,
+            None => self.grow(units * UNIT),
+        };
+        let (page, start) = Self::place(at);
+        self.pages[page][start..start + text.len()].copy_from_slice(text);
+        at
+    }
+
+    fn grow(&mut self, bytes: usize) -> u32 {
+        if self.pages.is_empty() || self.used_in_last + bytes > TEXT_PAGE {
+            self.pages.push(vec![0; TEXT_PAGE].into_boxed_slice());
+            self.used_in_last = 0;
+        }
+        let at = ((self.pages.len() - 1) * TEXT_PAGE + self.used_in_last) / UNIT;
+        self.used_in_last += bytes;
+        u32::try_from(at).expect("16 GiB of names are more than path ids can refer to")
+    }
+
+    fn get(&self, at: u32, len: u8) -> &[u8] {
+        let (page, start) = Self::place(at);
+        &self.pages[page][start..start + usize::from(len)]
+    }
+
+    fn remove(&mut self, at: u32, len: u8) {
+        if self.free.is_empty() {
+            self.free.resize_with(CLASSES, Vec::new);
+        }
+        self.free[usize::from(len).div_ceil(UNIT)].push(at);
+    }
+
+    fn place(at: u32) -> (usize, usize) {
+        let byte = at as usize * UNIT;
+        (byte / TEXT_PAGE, byte % TEXT_PAGE)
+    }
+}
+
+/// Names by text and by id. The hash is seeded per process, so that nobody can prepare names that collide; its order
+/// never shows.
+#[derive(Debug)]
+pub(crate) struct NameTable {
+    entries: Slab<NameEntry>,
+    texts: Texts,
+    index: HashTable<NameId>,
+    hasher: DefaultHashBuilder,
+    sweep: Vec<NameId>,
+    generation: u64,
+}
+
+fn spread(hash: u32) -> u64 {
+    // The index takes its bucket from the low bits and its tag from the high ones.
+    u64::from(hash) | u64::from(hash.rotate_left(16)) << 32
+}
+
+impl NameTable {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Slab::new(),
+            texts: Texts::default(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            sweep: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
+    fn hash(&self, text: &str) -> u32 {
+        self.hasher.hash_one(text.as_bytes()) as u32
+    }
+
+    /// The id of a name that is in the table.
+    pub(crate) fn lookup(&self, text: &str) -> Option<NameId> {
+        let hash = self.hash(text);
+        self.index.find(spread(hash), |&id| self.is(id, hash, text)).copied()
+    }
+
+    fn is(&self, id: NameId, hash: u32, text: &str) -> bool {
+        let entry = &self.entries[id];
+        entry.hash == hash && self.texts.get(entry.text, entry.len) == text.as_bytes()
+    }
+
+    /// The id of a name, which joins the table if need be. `text` is a checked name (at most 253 bytes).
+    pub(crate) fn intern(&mut self, text: &str) -> NameId {
+        let hash = self.hash(text);
+        if let Some(&id) = self.index.find(spread(hash), |&id| self.is(id, hash, text)) {
+            return id;
+        }
+        let len = u8::try_from(text.len()).expect("names are checked where they come in");
+        let at = self.texts.insert(text.as_bytes());
+        let id = self.entries.insert(NameEntry {
+            text: at,
+            hash,
+            len,
+            ..NameEntry::default()
+        });
+        let entries = &self.entries;
+        self.index
+            .insert_unique(spread(hash), id, |&id| spread(entries[id].hash));
+        self.generation += 1;
+        self.may_be_unused(id);
+        id
+    }
+
+    /// The text of a name.
+    pub(crate) fn text(&self, id: NameId) -> &str {
+        std::str::from_utf8(self.bytes(id)).expect("names are ASCII")
+    }
+
+    /// The text as bytes: cheaper to compare.
+    pub(crate) fn bytes(&self, id: NameId) -> &[u8] {
+        let entry = &self.entries[id];
+        self.texts.get(entry.text, entry.len)
+    }
+
+    pub(crate) fn get(&self, id: NameId) -> &NameEntry {
+        &self.entries[id]
+    }
+
+    pub(crate) fn get_mut(&mut self, id: NameId) -> &mut NameEntry {
+        &mut self.entries[id]
+    }
+
+    /// Holds a name.
+    pub(crate) fn retain(&mut self, id: NameId) {
+        self.entries[id].refs += 1;
+    }
+
+    /// Lets go of a name.
+    pub(crate) fn release(&mut self, id: NameId) {
+        self.entries[id].refs -= 1;
+        self.may_be_unused(id);
+    }
+
+    /// Looks at a name in the next [`NameTable::sweep`].
+    pub(crate) fn may_be_unused(&mut self, id: NameId) {
+        let entry = &mut self.entries[id];
+        if entry.is_unused() && !entry.flags.has(NameFlags::SWEEP) {
+            entry.flags.set(NameFlags::SWEEP);
+            self.sweep.push(id);
+        }
+    }
+
+    /// Forgets the names that nothing refers to.
+    pub(crate) fn sweep(&mut self) {
+        let candidates = std::mem::take(&mut self.sweep);
+        for &id in &candidates {
+            let entry = &mut self.entries[id];
+            entry.flags.take(NameFlags::SWEEP);
+            if entry.is_unused() {
+                self.forget(id);
+            }
+        }
+        self.sweep = candidates;
+        self.sweep.clear();
+    }
+
+    fn forget(&mut self, id: NameId) {
+        let entry = &self.entries[id];
+        if let Ok(found) = self.index.find_entry(spread(entry.hash), |&other| other == id) {
+            found.remove();
+        }
+        let entry = self.entries.remove(id);
+        self.texts.remove(entry.text, entry.len);
+        self.generation += 1;
+    }
+
+    /// Every id ever given out; unused ones have no path and no `loc_attr`.
+    pub(crate) fn ids(&self) -> std::ops::Range<NameId> {
+        self.entries.ids()
+    }
+
+    /// How many names there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Moves whenever a name joins or leaves.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the id stands for a name now.
+    pub(crate) fn is_live(&self, id: NameId) -> bool {
+        self.entries[id].len != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_id_and_leaves_when_nothing_refers_to_it() {
+        let mut table = NameTable::new();
+        let a = table.intern("orders.acme");
+        let b = table.intern("reviews.acme");
+        assert_eq!(
+            (table.intern("orders.acme"), table.lookup("reviews.acme")),
+            (a, Some(b))
+        );
+        assert_eq!((table.text(a), table.text(b)), ("orders.acme", "reviews.acme"));
+        table.retain(a);
+        table.sweep();
+        assert_eq!(
+            (table.lookup("orders.acme"), table.lookup("reviews.acme")),
+            (Some(a), None)
+        );
+        table.release(a);
+        table.sweep();
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn places_of_forgotten_names_are_used_again() {
+        let mut table = NameTable::new();
+        for round in 0..50 {
+            for n in 0..1000 {
+                table.intern(&format!("service-{n}.round-{round}.example"));
+            }
+            table.sweep();
+        }
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.texts.pages.len(), 1, "50 rounds fit where one did");
+        assert!(table.ids().end <= 1001);
+    }
+}

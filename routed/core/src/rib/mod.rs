@@ -1,0 +1,270 @@
+//! adj_rib_in of every peer, as one slab of paths threaded through two lists each: by name and by peer.
+
+mod path;
+
+pub(crate) use path::{LOCAL, Note, Path, PathId, PeerId};
+
+use std::sync::Arc;
+
+use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable, Slab};
+
+/// A path as it comes out of import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Learned {
+    /// The attributes as received.
+    pub(crate) attr_in: AttrId,
+    /// The attributes after import.
+    pub(crate) attr: AttrId,
+    /// Why it is not usable, if so.
+    pub(crate) note: Note,
+}
+
+/// What is held from one peer.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct PeerPaths {
+    first: PathId,
+    /// Paths that import accepted.
+    pub(crate) accepted: u64,
+    /// Paths that import rejected.
+    pub(crate) rejected: u64,
+}
+
+/// Names, attribute sets and paths of one Speaker.
+#[derive(Debug)]
+pub(crate) struct Rib {
+    pub(crate) names: NameTable,
+    pub(crate) attrs: AttrTable,
+    paths: Slab<Path>,
+    peers: Vec<PeerPaths>,
+    dirty: Vec<NameId>,
+}
+
+impl Rib {
+    /// An empty one, for `peers` peers besides the local one.
+    pub(crate) fn new(organisation: Arc<str>, peers: usize) -> Self {
+        Self {
+            names: NameTable::new(),
+            attrs: AttrTable::new(organisation),
+            paths: Slab::new(),
+            peers: vec![PeerPaths::default(); peers + 1],
+            dirty: Vec::new(),
+        }
+    }
+
+    pub(crate) fn path(&self, id: PathId) -> &Path {
+        &self.paths[id]
+    }
+
+    /// The paths of a name, newest first.
+    pub(crate) fn paths_of(&self, name: NameId) -> impl Iterator<Item = (PathId, &Path)> + '_ {
+        let mut next = self.names.get(name).first;
+        std::iter::from_fn(move || {
+            let id = next;
+            if id == 0 {
+                return None;
+            }
+            let path = &self.paths[id];
+            next = path.next_of_name;
+            Some((id, path))
+        })
+    }
+
+    /// The path of a name from one peer.
+    pub(crate) fn find(&self, name: NameId, peer: PeerId) -> Option<PathId> {
+        self.paths_of(name)
+            .find(|(_, path)| path.peer == peer)
+            .map(|(id, _)| id)
+    }
+
+    pub(crate) fn peer(&self, peer: PeerId) -> PeerPaths {
+        self.peers[usize::from(peer)]
+    }
+
+    /// Takes a path in, in place of the one that the peer announced before. False: nothing changed.
+    pub(crate) fn upsert(&mut self, name: NameId, peer: PeerId, learned: Learned, since: u32) -> bool {
+        let Some(id) = self.find(name, peer) else {
+            self.insert(name, peer, learned, since);
+            return true;
+        };
+        let path = &self.paths[id];
+        let before = Learned {
+            attr_in: path.attr_in,
+            attr: path.attr,
+            note: path.note,
+        };
+        if before == learned {
+            return false;
+        }
+        self.hold(learned);
+        let path = &mut self.paths[id];
+        (path.attr_in, path.attr, path.note, path.since) = (learned.attr_in, learned.attr, learned.note, since);
+        self.let_go(before);
+        self.count(peer, before.note, -1);
+        self.count(peer, learned.note, 1);
+        self.mark_dirty(name);
+        true
+    }
+
+    fn insert(&mut self, name: NameId, peer: PeerId, learned: Learned, since: u32) {
+        let head = self.peers[usize::from(peer)].first;
+        let id = self.paths.insert(Path {
+            name,
+            attr_in: learned.attr_in,
+            attr: learned.attr,
+            next_of_name: self.names.get(name).first,
+            next_of_peer: head,
+            prev_of_peer: 0,
+            since,
+            peer,
+            note: learned.note,
+        });
+        if head != 0 {
+            self.paths[head].prev_of_peer = id;
+        }
+        self.peers[usize::from(peer)].first = id;
+        self.names.get_mut(name).first = id;
+        self.hold(learned);
+        self.count(peer, learned.note, 1);
+        self.mark_dirty(name);
+    }
+
+    fn hold(&mut self, learned: Learned) {
+        self.attrs.retain(learned.attr_in);
+        self.attrs.retain(learned.attr);
+    }
+
+    fn let_go(&mut self, learned: Learned) {
+        self.attrs.release(learned.attr_in);
+        self.attrs.release(learned.attr);
+    }
+
+    fn count(&mut self, peer: PeerId, note: Note, by: i64) {
+        let counts = &mut self.peers[usize::from(peer)];
+        let count = if note == Note::Accepted {
+            &mut counts.accepted
+        } else {
+            &mut counts.rejected
+        };
+        *count = count.wrapping_add_signed(by);
+    }
+
+    /// Takes out the path of a name from one peer. False: there is none.
+    pub(crate) fn remove(&mut self, name: NameId, peer: PeerId) -> bool {
+        let Some(id) = self.find(name, peer) else {
+            return false;
+        };
+        self.unlink_from_name(id);
+        self.unlink_from_peer(id);
+        let path = self.paths.remove(id);
+        self.let_go(Learned {
+            attr_in: path.attr_in,
+            attr: path.attr,
+            note: path.note,
+        });
+        self.count(peer, path.note, -1);
+        self.mark_dirty(name);
+        true
+    }
+
+    fn unlink_from_name(&mut self, id: PathId) {
+        let Path { name, next_of_name, .. } = self.paths[id];
+        let first = self.names.get(name).first;
+        if first == id {
+            self.names.get_mut(name).first = next_of_name;
+            return;
+        }
+        let mut at = first;
+        while self.paths[at].next_of_name != id {
+            at = self.paths[at].next_of_name;
+        }
+        self.paths[at].next_of_name = next_of_name;
+    }
+
+    fn unlink_from_peer(&mut self, id: PathId) {
+        let Path {
+            next_of_peer,
+            prev_of_peer,
+            peer,
+            ..
+        } = self.paths[id];
+        if next_of_peer != 0 {
+            self.paths[next_of_peer].prev_of_peer = prev_of_peer;
+        }
+        match prev_of_peer {
+            0 => self.peers[usize::from(peer)].first = next_of_peer,
+            prev => self.paths[prev].next_of_peer = next_of_peer,
+        }
+    }
+
+    /// Takes out every path of a peer whose session is gone. Its names do not drain.
+    pub(crate) fn drop_peer(&mut self, peer: PeerId) {
+        let mut next = self.peers[usize::from(peer)].first;
+        while next != 0 {
+            let id = next;
+            self.unlink_from_name(id);
+            let path = self.paths.remove(id);
+            next = path.next_of_peer;
+            self.let_go(Learned {
+                attr_in: path.attr_in,
+                attr: path.attr,
+                note: path.note,
+            });
+            self.names.get_mut(path.name).flags.set(NameFlags::HARD_LOSS);
+            self.mark_dirty(path.name);
+        }
+        self.peers[usize::from(peer)] = PeerPaths::default();
+    }
+
+    /// Has the best path of a name computed at the end of the batch.
+    pub(crate) fn mark_dirty(&mut self, name: NameId) {
+        let flags = &mut self.names.get_mut(name).flags;
+        if !flags.has(NameFlags::DIRTY) {
+            flags.set(NameFlags::DIRTY);
+            self.dirty.push(name);
+        }
+    }
+
+    /// Whether any name waits for its best path to be computed.
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The dirty names in the order in which they were marked. Each keeps its mark until [`Rib::clean`].
+    pub(crate) fn take_dirty(&mut self) -> Vec<NameId> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Ends the computation of one name; says whether it suffered a hard loss since the last one.
+    pub(crate) fn clean(&mut self, name: NameId) -> bool {
+        let flags = &mut self.names.get_mut(name).flags;
+        flags.take(NameFlags::DIRTY);
+        let hard = flags.take(NameFlags::HARD_LOSS);
+        self.names.may_be_unused(name);
+        hard
+    }
+
+    /// Gives back the list of [`Rib::take_dirty`], so that its memory is used again.
+    pub(crate) fn give_back(&mut self, mut list: Vec<NameId>) {
+        if self.dirty.is_empty() && list.capacity() <= 1 << 16 {
+            list.clear();
+            self.dirty = list;
+        }
+    }
+
+    /// Every path, in order of id (for rare events that concern many).
+    pub(crate) fn all_paths(&self) -> impl Iterator<Item = (PathId, &Path)> + '_ {
+        self.paths
+            .ids()
+            .map(|id| (id, &self.paths[id]))
+            .filter(|(_, path)| path.name != 0)
+    }
+
+    /// Forgets names and attribute sets that nothing refers to.
+    pub(crate) fn sweep(&mut self) {
+        self.names.sweep();
+        self.attrs.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests;

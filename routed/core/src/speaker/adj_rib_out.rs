@@ -1,0 +1,275 @@
+//! What a peer was told of each name, what it is to be told next, and the packing of the difference.
+
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use super::Speaker;
+use super::sessions::REFRESH_END;
+use crate::event::ConnId;
+use crate::intern::{AttrId, NameId, NameTable, Paged};
+use crate::rib::Rib;
+use crate::wire::{self, Family, Message, RouteRefresh};
+
+/// While so many bytes are on their way to a peer, its names wait and coalesce.
+const SEND_WINDOW_BYTES: usize = 1 << 20;
+/// Names looked at in one go: enough to gather what shares an attribute set.
+const BATCH: usize = 32 * 1024;
+/// Names packed in one go: they fill a frame or two, and bound what goes beyond the window.
+const CHUNK: usize = 4096;
+
+/// The name is in the queue.
+const QUEUED: u32 = 1 << 31;
+/// Advertised with attributes that are to be sent again: equal to no real set.
+const RESEND: AttrId = QUEUED - 1;
+
+/// adj_rib_out of one peer.
+#[derive(Debug, Default)]
+pub(super) struct AdjRibOut {
+    /// The attribute set advertised for each name, with the mark `QUEUED`. A cell that is not 0 holds its name.
+    cells: Paged,
+    queue: Vec<NameId>,
+    /// How many names are advertised.
+    pub(super) advertised: u64,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    withdraw: Vec<NameId>,
+    announce: Vec<(AttrId, NameId)>,
+}
+
+impl AdjRibOut {
+    /// Whether the peer knows nothing of a name and nothing waits to be sent.
+    pub(super) fn is_blank(&self, name: NameId) -> bool {
+        self.cells.get(name) == 0
+    }
+
+    /// The attribute set advertised for a name; 0: none.
+    #[cfg(test)]
+    pub(super) fn advertised_attr(&self, name: NameId) -> AttrId {
+        match self.cells.get(name) & !QUEUED {
+            RESEND => 0,
+            attr => attr,
+        }
+    }
+
+    /// How many names wait to be sent.
+    pub(super) fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Has a name looked at when the window is open.
+    pub(super) fn mark(&mut self, name: NameId, names: &mut NameTable) {
+        let cell = self.cells.get(name);
+        if cell & QUEUED != 0 {
+            return;
+        }
+        if cell == 0 {
+            names.retain(name);
+        }
+        self.cells.set(name, cell | QUEUED);
+        self.queue.push(name);
+    }
+
+    /// Forgets everything: the session is gone.
+    pub(super) fn clear(&mut self, rib: &mut Rib) {
+        for (name, cell) in self.cells.iter() {
+            release_attr(rib, cell & !QUEUED);
+            rib.names.release(name);
+        }
+        *self = Self::default();
+    }
+
+    /// Has everything that was advertised sent again.
+    pub(super) fn resend_all(&mut self, rib: &mut Rib) {
+        let advertised: Vec<_> = self.cells.iter().filter(|(_, cell)| cell & !QUEUED != 0).collect();
+        for (name, cell) in advertised {
+            release_attr(rib, cell & !QUEUED);
+            self.cells.set(name, cell & QUEUED | RESEND);
+            self.mark(name, &mut rib.names);
+        }
+    }
+
+    fn take_batch(&mut self) -> Vec<NameId> {
+        let rest = self.queue.split_off(self.queue.len().min(BATCH));
+        std::mem::replace(&mut self.queue, rest)
+    }
+
+    fn put_back(&mut self, names: impl Iterator<Item = NameId>) {
+        self.queue.extend(names);
+    }
+
+    /// Takes the mark off a name whose advertisement stands as it is.
+    fn unmark(&mut self, name: NameId, rib: &mut Rib) {
+        let cell = self.cells.get(name) & !QUEUED;
+        self.cells.set(name, cell);
+        if cell == 0 {
+            rib.names.release(name);
+        }
+    }
+
+    fn announced(&mut self, name: NameId, attr: AttrId, rib: &mut Rib) {
+        let before = self.cells.get(name) & !QUEUED;
+        self.advertised += u64::from(before == 0);
+        rib.attrs.retain(attr);
+        release_attr(rib, before);
+        self.cells.set(name, attr);
+    }
+
+    fn withdrawn(&mut self, name: NameId, rib: &mut Rib) {
+        release_attr(rib, self.cells.get(name) & !QUEUED);
+        self.advertised -= 1;
+        self.cells.set(name, 0);
+        rib.names.release(name);
+    }
+}
+
+fn release_attr(rib: &mut Rib, attr: AttrId) {
+    if attr != RESEND {
+        rib.attrs.release(attr);
+    }
+}
+
+impl Speaker {
+    /// Has a peer told everything that it may see.
+    pub(super) fn mark_whole_table(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if peer.up.is_none() {
+            return;
+        }
+        for name in self.rib.names.ids() {
+            let entry = self.rib.names.get(name);
+            if entry.loc_attr != 0 && !(peer.out.is_blank(name) && peer.never_gets(entry.loc_source)) {
+                peer.out.mark(name, &mut self.rib.names);
+            }
+        }
+    }
+
+    /// Sends each peer what its window has room for.
+    pub(super) fn send_all(&mut self, now: Instant) {
+        for index in 0..self.peers.len() {
+            if let Some(conn) = self.peers[index].up.as_ref().map(|up| up.conn) {
+                self.send_changes(index, conn);
+                self.end_rib(index, conn, now);
+            }
+        }
+    }
+
+    fn room(&self, conn: ConnId) -> usize {
+        self.conns
+            .get(&conn)
+            .map_or(0, |conn| SEND_WINDOW_BYTES.saturating_sub(conn.outstanding))
+    }
+
+    fn send_changes(&mut self, index: usize, conn: ConnId) {
+        while self.peers[index].out.pending() > 0 && self.room(conn) > 0 {
+            let names = self.peers[index].out.take_batch();
+            let mut batch = self.difference(index, &names);
+            let mut frames = BytesMut::new();
+            let room = self.room(conn);
+            self.pack_withdrawals(index, &mut batch.withdraw, room, &mut frames);
+            self.pack_announcements(index, &mut batch.announce, room, &mut frames);
+            if let Some(up) = &mut self.peers[index].up {
+                up.updates_out += count_frames(&frames);
+            }
+            if !frames.is_empty() {
+                self.send_bytes(conn, frames.freeze());
+            }
+        }
+    }
+
+    /// What of these names the peer must be told.
+    fn difference(&mut self, index: usize, names: &[NameId]) -> Batch {
+        let mut batch = Batch::default();
+        for &name in names {
+            let wanted = self.export(index, name);
+            let out = &mut self.peers[index].out;
+            let current = out.cells.get(name) & !QUEUED;
+            if wanted == current {
+                out.unmark(name, &mut self.rib);
+            } else if wanted == 0 {
+                batch.withdraw.push(name);
+            } else {
+                batch.announce.push((wanted, name));
+            }
+        }
+        batch
+    }
+
+    fn pack_withdrawals(&mut self, index: usize, names: &mut [NameId], room: usize, frames: &mut BytesMut) {
+        sort_by_text(names, &self.rib.names);
+        let out = &mut self.peers[index].out;
+        for chunk in names.chunks(CHUNK) {
+            if frames.len() >= room {
+                out.put_back(chunk.iter().copied());
+                continue;
+            }
+            wire::pack_withdraw(chunk.iter().map(|name| self.rib.names.text(*name)), frames);
+            for &name in chunk {
+                out.withdrawn(name, &mut self.rib);
+            }
+        }
+    }
+
+    fn pack_announcements(&mut self, index: usize, names: &mut [(AttrId, NameId)], room: usize, frames: &mut BytesMut) {
+        names.sort_unstable();
+        let mut sorted = Vec::new();
+        let out = &mut self.peers[index].out;
+        for group in names.chunk_by(|one, other| one.0 == other.0) {
+            let attr = group[0].0;
+            sorted.clear();
+            sorted.extend(group.iter().map(|(_, name)| *name));
+            sort_by_text(&mut sorted, &self.rib.names);
+            for chunk in sorted.chunks(CHUNK) {
+                if frames.len() >= room {
+                    out.put_back(chunk.iter().copied());
+                    continue;
+                }
+                let texts = chunk.iter().map(|name| self.rib.names.text(*name));
+                wire::pack_announce(self.rib.attrs.raw(attr), texts, frames);
+                for &name in chunk {
+                    out.announced(name, attr, &mut self.rib);
+                }
+            }
+        }
+    }
+
+    /// Ends the first dump, and the answer to a ROUTE-REFRESH, once nothing is left to send.
+    fn end_rib(&mut self, index: usize, conn: ConnId, now: Instant) {
+        let due = self.peers[index].end_of_rib_due(self.config.ack_wait);
+        let confirmed = self.planes.gate_open && self.planes.waiting.is_empty();
+        let peer = &mut self.peers[index];
+        let Some(up) = peer.up.as_mut().filter(|_| peer.out.pending() == 0) else {
+            return;
+        };
+        let refreshed = std::mem::take(&mut up.refreshing);
+        // A peer that starts takes END-OF-RIB as "that is all": what data planes are about to confirm belongs to it.
+        let ended = due.is_some_and(|due| confirmed || due <= now);
+        up.sent_end_of_rib |= ended;
+        if refreshed {
+            let end = RouteRefresh {
+                family: Family::Name,
+                subtype: REFRESH_END,
+            };
+            self.send_message(conn, &Message::RouteRefresh(end));
+        }
+        if ended {
+            self.send_message(conn, &Message::EndOfRib(Family::Name));
+        }
+    }
+}
+
+/// Neighbours that share text pack best. Names of a batch mostly come in order, which this sort notices.
+fn sort_by_text(names: &mut [NameId], table: &NameTable) {
+    names.sort_by(|one, other| table.bytes(*one).cmp(table.bytes(*other)));
+}
+
+fn count_frames(mut frames: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some((length, rest)) = frames.split_first_chunk::<4>() {
+        count += 1;
+        frames = rest.get(u32::from_be_bytes(*length) as usize..).unwrap_or_default();
+    }
+    count
+}

@@ -1,0 +1,236 @@
+//! From an UPDATE to adj_rib_in: checks on receipt, then import policy; once per attribute set, not per name.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::Speaker;
+use super::peer::Peer;
+use crate::attrs::Attrs;
+use crate::event::{Policy, SpeakerConfig};
+use crate::intern::{AttrId, Cached};
+use crate::rib::{Learned, Note};
+use crate::wire::{self, Family, Update};
+
+/// What import makes of an attribute set.
+#[derive(Debug, Clone)]
+pub(super) enum Verdict {
+    /// A path, usable or kept with the reason why not.
+    Learned(Learned),
+    /// RFC 7606: the names count as withdrawn.
+    Withdraw(Arc<str>),
+}
+
+/// Notes of cached verdicts that are no path; [`Note`] has the codes below.
+const BAD_NEXT_HOP: u8 = 128;
+const BAD_LEFTMOST_AS: u8 = 129;
+
+enum Judgement {
+    Unchanged(Note),
+    Changed(Box<Attrs>, Note),
+    Withdraw(u8),
+}
+
+impl Speaker {
+    pub(super) fn on_update(&mut self, index: usize, update: &Update, now: Instant) {
+        let Some(up) = &mut self.peers[index].up else {
+            return;
+        };
+        up.updates_in += 1;
+        if update.family != Family::Name {
+            return;
+        }
+        let id = self.peers[index].id;
+        let rib = &mut self.rib;
+        update.withdrawn.for_each(|name| {
+            if let Some(name) = rib.names.lookup(name) {
+                rib.remove(name, id);
+            }
+        });
+        if !update.announced.is_empty() {
+            match self.verdict(index, &update.attrs) {
+                Verdict::Learned(learned) => self.learn(index, update, learned, now),
+                Verdict::Withdraw(reason) => self.treat_as_withdraw(index, update, reason),
+            }
+        }
+    }
+
+    fn learn(&mut self, index: usize, update: &Update, learned: Learned, now: Instant) {
+        let since = self.tenths(now);
+        let Peer { id, outside, .. } = self.peers[index];
+        let own_domains = if outside { &self.config.domains[..] } else { &[] };
+        let rib = &mut self.rib;
+        update.announced.for_each(|text| {
+            let mut learned = learned;
+            if own_domains.iter().any(|domain| is_under(text, domain.as_str())) {
+                learned.note = Note::OwnDomain;
+            }
+            let name = rib.names.intern(text);
+            rib.upsert(name, id, learned, since);
+        });
+    }
+
+    fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {
+        let peer = &mut self.peers[index];
+        peer.treated_as_withdraw += update.announced.len() as u64;
+        peer.treated_reason = reason;
+        let (rib, id) = (&mut self.rib, peer.id);
+        update.announced.for_each(|text| {
+            if let Some(name) = rib.names.lookup(text) {
+                rib.remove(name, id);
+            }
+        });
+    }
+
+    fn verdict(&mut self, index: usize, raw: &Bytes) -> Verdict {
+        if let Some((last, verdict)) = &self.peers[index].last_import
+            && last == raw
+        {
+            return verdict.clone();
+        }
+        let verdict = self.judge_bytes(index, raw);
+        self.forget_import(index);
+        if let Verdict::Learned(learned) = &verdict {
+            self.rib.attrs.retain(learned.attr_in);
+            self.rib.attrs.retain(learned.attr);
+        }
+        // The slice would keep its whole frame alive.
+        self.peers[index].last_import = Some((Bytes::copy_from_slice(raw), verdict.clone()));
+        verdict
+    }
+
+    /// Lets go of the attribute sets of the last UPDATE.
+    pub(super) fn forget_import(&mut self, index: usize) {
+        if let Some((_, Verdict::Learned(learned))) = self.peers[index].last_import.take() {
+            self.rib.attrs.release(learned.attr_in);
+            self.rib.attrs.release(learned.attr);
+        }
+    }
+
+    fn judge_bytes(&mut self, index: usize, raw: &Bytes) -> Verdict {
+        let class = import_class(&self.peers[index]);
+        if let Some(known) = self.rib.attrs.find(raw)
+            && let Some(cached) = self.rib.attrs.cached(known, class, 0)
+        {
+            return self.verdict_of(index, known, cached);
+        }
+        let attrs = match wire::decode_attrs(raw) {
+            Ok(attrs) => attrs,
+            Err(error) => return Verdict::Withdraw(error.to_string().into()),
+        };
+        let attr_in = self.rib.attrs.intern(&attrs);
+        let cached = match judge(&self.config, &self.peers[index], &attrs) {
+            Judgement::Unchanged(note) => Cached {
+                attr: attr_in,
+                note: note as u8,
+            },
+            Judgement::Changed(attrs, note) => Cached {
+                attr: self.rib.attrs.intern(&attrs),
+                note: note as u8,
+            },
+            Judgement::Withdraw(note) => Cached { attr: 0, note },
+        };
+        self.rib.attrs.remember(attr_in, class, 0, cached);
+        self.verdict_of(index, attr_in, cached)
+    }
+
+    fn verdict_of(&self, index: usize, attr_in: AttrId, cached: Cached) -> Verdict {
+        if cached.attr != 0 {
+            return Verdict::Learned(Learned {
+                attr_in,
+                attr: cached.attr,
+                note: Note::from_code(cached.note),
+            });
+        }
+        let reason = if cached.note == BAD_LEFTMOST_AS {
+            format!("the leftmost AS of AS_PATH is not {}", self.peers[index].config.asn)
+        } else {
+            let next_hop = self.rib.attrs.next_hop(attr_in).ip();
+            format!("next hop {next_hop} is neither the peer's address nor allowed")
+        };
+        Verdict::Withdraw(reason.into())
+    }
+}
+
+/// Import results are remembered per peer; export classes have the lower half.
+fn import_class(peer: &Peer) -> u16 {
+    0x8000 | peer.id
+}
+
+fn judge(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Judgement {
+    if !peer.internal && attrs.as_path.first() != Some(&peer.config.asn) {
+        return Judgement::Withdraw(BAD_LEFTMOST_AS);
+    }
+    if peer.outside && !allows_next_hop(peer, attrs) {
+        return Judgement::Withdraw(BAD_NEXT_HOP);
+    }
+    let note = check(config, peer, attrs);
+    let foreign = attrs.local_pref.is_some() || attrs.originator.is_some() || !attrs.cluster_list.is_empty();
+    if peer.internal || !foreign {
+        return Judgement::Unchanged(note);
+    }
+    // RFC 4271 section 5.1.5, RFC 7606 sections 7.9 and 7.10: ignored on external sessions.
+    let attrs = Attrs {
+        local_pref: None,
+        originator: None,
+        cluster_list: Vec::new(),
+        ..attrs.clone()
+    };
+    Judgement::Changed(Box::new(attrs), note)
+}
+
+fn allows_next_hop(peer: &Peer, attrs: &Attrs) -> bool {
+    let ip = attrs.next_hop.ip().to_canonical();
+    ip == peer.address
+        || peer
+            .config
+            .allowed_next_hops
+            .iter()
+            .any(|allowed| allowed.to_canonical() == ip)
+}
+
+fn check(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Note {
+    let ours = &config.identity;
+    if attrs.as_path.contains(&ours.router_id.asn) {
+        return Note::OwnAs;
+    }
+    if peer.internal && attrs.originator.as_ref() == Some(&ours.router_id) {
+        return Note::OwnOriginator;
+    }
+    if peer.internal && attrs.cluster_list.contains(&config.cluster) {
+        return Note::OwnCluster;
+    }
+    if peer.outside && attrs.origin_node.organisation == ours.organisation {
+        return Note::OwnOrganisation;
+    }
+    match peer.config.import {
+        Policy::Accept => Note::Accepted,
+        Policy::Reject => Note::ImportPolicy,
+    }
+}
+
+/// Whether a name is `domain` or below it (`*.domain` too).
+fn is_under(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_domains_cover_themselves_and_everything_below() {
+        for (name, under) in [
+            ("acme.example", true),
+            ("*.acme.example", true),
+            ("a.b.acme.example", true),
+            ("xacme.example", false),
+            ("*.example", false),
+            ("*", false),
+        ] {
+            assert_eq!(is_under(name, "acme.example"), under, "{name}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! One configured peer: its session, what it was sent, what is counted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::adj_rib_out::AdjRibOut;
+use super::import::Verdict;
+use crate::attrs::RouterId;
+use crate::event::{ConnId, PeerConfig, Policy, SpeakerConfig};
+use crate::rib::PeerId;
+use crate::session::{Session, SessionConfig};
+
+/// A connection of a configured peer.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// The index of its peer.
+    pub(super) peer: usize,
+    pub(super) local: SocketAddr,
+    /// Bytes of `Effect::Send` that have not reached the socket yet.
+    pub(super) outstanding: usize,
+}
+
+/// The Established session.
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) conn: ConnId,
+    pub(super) since: Instant,
+    /// How routes are written for it.
+    pub(super) class: u16,
+    pub(super) sent_end_of_rib: bool,
+    pub(super) got_end_of_rib: bool,
+    /// A ROUTE-REFRESH is being answered; its end marker is owed.
+    pub(super) refreshing: bool,
+    pub(super) updates_in: u64,
+    pub(super) updates_out: u64,
+}
+
+/// One configured peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: PeerId,
+    pub(super) config: PeerConfig,
+    /// Inside our AS.
+    pub(super) internal: bool,
+    /// Of another organisation.
+    pub(super) outside: bool,
+    pub(super) address: IpAddr,
+    pub(super) session: Session,
+    /// As configured, and as its last OPEN said.
+    pub(super) router_id: RouterId,
+    pub(super) up: Option<Up>,
+    pub(super) out: AdjRibOut,
+    /// The last attribute bytes received and what import made of them: neighbours often share them.
+    pub(super) last_import: Option<(Bytes, Verdict)>,
+    pub(super) ever_ended_rib: bool,
+    pub(super) treated_as_withdraw: u64,
+    pub(super) treated_reason: Arc<str>,
+    pub(super) established_count: u64,
+}
+
+impl Peer {
+    pub(super) fn new(id: PeerId, config: PeerConfig, speaker: &SpeakerConfig, now: Instant) -> Self {
+        let local = speaker.identity.clone();
+        let session = SessionConfig {
+            peer_asn: config.asn,
+            peer_organisation: config.organisation.clone(),
+            peer_node: config.node.clone(),
+            hold_time: speaker.hold_time,
+            passive: config.passive,
+            seed: seed(&[&local.router_id.node, &config.name]),
+            local,
+        };
+        let ours = &speaker.identity;
+        Self {
+            id,
+            internal: config.asn == ours.router_id.asn,
+            outside: config.organisation != ours.organisation,
+            address: config.address.ip().to_canonical(),
+            session: Session::new(session, now),
+            router_id: RouterId {
+                asn: config.asn,
+                node: config.node.clone().unwrap_or_else(|| Arc::from("")),
+            },
+            up: None,
+            out: AdjRibOut::default(),
+            last_import: None,
+            ever_ended_rib: false,
+            treated_as_withdraw: 0,
+            treated_reason: Arc::from(""),
+            established_count: 0,
+            config,
+        }
+    }
+
+    /// Whether nothing of this source can ever be advertised to this peer: it is its own, or the policy says so.
+    pub(super) fn never_gets(&self, source: PeerId) -> bool {
+        self.id == source || self.config.export == Policy::Reject
+    }
+
+    /// When END-OF-RIB is sent even though data planes have not confirmed everything.
+    pub(super) fn end_of_rib_due(&self, ack_wait: Duration) -> Option<Instant> {
+        let up = self.up.as_ref()?;
+        (!up.sent_end_of_rib).then(|| up.since + ack_wait)
+    }
+}
+
+/// FNV-1a: the jitter of a session must not depend on the process.
+fn seed(parts: &[&str]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}

@@ -1,0 +1,378 @@
+//! The selected table as the data planes hold it, its versions, and what they report of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+
+use super::gate::{Gate, Waiting};
+use super::select::discard_route;
+use super::withdraw::Drains;
+use crate::event::{PlaneConfig, PlaneReport, SpeakerConfig};
+use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable};
+use crate::rib::{LOCAL, PeerId, Rib};
+use crate::route::{Change, PlaneStatus, Protocol, Route, RouteUpdate};
+use crate::view::PlaneView;
+
+/// `show plugins` lists at most so many rejected names.
+const LISTED: usize = 100;
+/// The log of changes is cleaned of old entries once it is so much longer than the table.
+const LOG_SLACK: usize = 1024;
+
+/// A route in the selected table.
+#[derive(Debug)]
+pub(super) struct Installed {
+    pub(super) route: Arc<Route>,
+    /// The version in which it last changed.
+    pub(super) version: u64,
+    /// The path behind it, for the time after the path is gone.
+    pub(super) attr: AttrId,
+    pub(super) source: PeerId,
+}
+
+/// One data plane.
+#[derive(Debug)]
+pub(super) struct Plane {
+    pub(super) config: PlaneConfig,
+    pub(super) connected: bool,
+    /// Every change up to here is settled.
+    pub(super) version: u64,
+    pub(super) gate: Gate,
+    /// Names of which it said something since they last changed.
+    pub(super) said: HashMap<NameId, PlaneStatus>,
+    /// How many routes it serves.
+    served: u64,
+}
+
+impl Plane {
+    pub(super) fn serves(&self, protocol: Protocol) -> bool {
+        self.config.protocols.contains(&protocol)
+    }
+}
+
+/// All data planes, and the table that they are to hold.
+#[derive(Debug)]
+pub(super) struct Planes {
+    pub(super) list: Vec<Plane>,
+    pub(super) installed: HashMap<NameId, Installed>,
+    version: u64,
+    changes: Vec<Change>,
+    owes_delta: bool,
+    /// Which name changed in which version, oldest first; what the slowest plane has settled is cut off.
+    log: VecDeque<(u64, NameId)>,
+    pub(super) waiting: Waiting,
+    pub(super) drains: Drains,
+    pub(super) gate_open: bool,
+}
+
+impl Planes {
+    pub(super) fn new(config: &SpeakerConfig, names: &mut NameTable) -> Self {
+        let mut planes = Self {
+            list: config.planes.iter().cloned().map(new_plane).collect(),
+            installed: HashMap::new(),
+            version: 1,
+            changes: Vec::new(),
+            owes_delta: false,
+            log: VecDeque::new(),
+            waiting: Waiting::default(),
+            drains: Drains::default(),
+            gate_open: true,
+        };
+        planes.gate_open = planes.is_gate_open();
+        if planes.any() {
+            for domain in &config.domains {
+                planes.install_discard(&format!("*.{domain}"), names);
+            }
+        }
+        planes
+    }
+
+    fn install_discard(&mut self, name: &str, names: &mut NameTable) {
+        if crate::name::check(name).is_err() {
+            return;
+        }
+        let id = names.intern(name);
+        // Held for good: by the configuration.
+        names.retain(id);
+        names.get_mut(id).flags.set(NameFlags::DISCARD);
+        names.retain(id);
+        let route = Arc::new(discard_route(name));
+        self.count(route.protocol, 1);
+        self.installed.insert(
+            id,
+            Installed {
+                route,
+                version: self.version,
+                attr: 0,
+                source: LOCAL,
+            },
+        );
+    }
+
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    pub(super) fn route(&self, name: NameId) -> Option<&Arc<Route>> {
+        self.installed.get(&name).map(|installed| &installed.route)
+    }
+
+    /// The version that the changes of this batch will have.
+    pub(super) fn next_version(&self) -> u64 {
+        self.version + 1
+    }
+
+    fn count(&mut self, protocol: Protocol, by: i64) {
+        for plane in self.list.iter_mut().filter(|plane| plane.serves(protocol)) {
+            plane.served = plane.served.saturating_add_signed(by);
+        }
+    }
+
+    /// Remembers the path behind an installed route.
+    pub(super) fn note_source(&mut self, name: NameId, attr: AttrId, source: PeerId, attrs: &mut AttrTable) {
+        let Some(installed) = self.installed.get_mut(&name) else {
+            return;
+        };
+        if installed.attr != attr {
+            if attr != 0 {
+                attrs.retain(attr);
+            }
+            attrs.release(installed.attr);
+            installed.attr = attr;
+        }
+        installed.source = source;
+    }
+
+    /// Puts a route (or none) in place of the one of this name: part of the next Delta.
+    pub(super) fn change(
+        &mut self,
+        name: NameId,
+        route: Option<Arc<Route>>,
+        (attr, source): (AttrId, PeerId),
+        rib: &mut Rib,
+    ) {
+        let version = self.next_version();
+        for plane in &mut self.list {
+            plane.said.remove(&name);
+        }
+        if let Some(route) = &route {
+            self.count(route.protocol, 1);
+            rib.names.retain(name);
+            if attr != 0 {
+                rib.attrs.retain(attr);
+            }
+        }
+        let new = route.clone().map(|route| Installed {
+            route,
+            version,
+            attr,
+            source,
+        });
+        let old = match new {
+            Some(new) => self.installed.insert(name, new),
+            None => self.installed.remove(&name),
+        };
+        if let Some(old) = &old {
+            self.count(old.route.protocol, -1);
+            rib.names.release(name);
+            rib.attrs.release(old.attr);
+        }
+        let Some(text) = route
+            .as_ref()
+            .or(old.as_ref().map(|old| &old.route))
+            .map(|route| route.name.clone())
+        else {
+            return;
+        };
+        self.changes.push(Change { name: text, route });
+        self.log_change(version, name);
+    }
+
+    fn log_change(&mut self, version: u64, name: NameId) {
+        self.log.push_back((version, name));
+        if self.log.len() > 2 * self.installed.len() + LOG_SLACK {
+            let installed = &self.installed;
+            self.log
+                .retain(|(version, name)| installed.get(name).is_some_and(|route| route.version == *version));
+        }
+    }
+
+    /// Has a Delta emitted though no route changed.
+    pub(super) fn owe_delta(&mut self) {
+        self.owes_delta = self.any();
+    }
+
+    /// The Delta of this batch, if anything changed.
+    pub(super) fn take_delta(&mut self, settled: bool) -> Option<RouteUpdate> {
+        if self.changes.is_empty() && !self.owes_delta {
+            return None;
+        }
+        self.owes_delta = false;
+        let from = self.version;
+        self.version += 1;
+        Some(RouteUpdate::Delta {
+            from,
+            to: self.version,
+            changes: std::mem::take(&mut self.changes),
+            settled,
+        })
+    }
+
+    /// The whole table.
+    pub(super) fn reset(&self, names: &NameTable, settled: bool) -> RouteUpdate {
+        let mut ids: Vec<NameId> = self.installed.keys().copied().collect();
+        ids.sort_unstable_by(|one, other| names.bytes(*one).cmp(names.bytes(*other)));
+        let routes = ids.iter().map(|id| self.installed[id].route.clone()).collect();
+        RouteUpdate::Reset {
+            version: self.version,
+            routes,
+            settled,
+        }
+    }
+
+    /// Takes in a report; gives the names whose status it changed.
+    pub(super) fn report(&mut self, report: PlaneReport, names: &NameTable) -> Vec<NameId> {
+        let Some(plane) = self.list.iter_mut().find(|plane| plane.config.name == report.plane) else {
+            return Vec::new();
+        };
+        // A plane cannot have settled what does not exist yet.
+        plane.version = report.version.min(self.version).max(plane.version);
+        plane.gate.settled(plane.version);
+        let mut touched = Vec::new();
+        for (name, status) in report.statuses {
+            let Some(id) = names.lookup(name.as_str()) else {
+                continue;
+            };
+            let Some(route) = self.installed.get(&id) else {
+                continue;
+            };
+            touched.push(id);
+            if status == PlaneStatus::Programmed && route.version <= plane.version {
+                plane.said.remove(&id);
+            } else {
+                plane.said.insert(id, status);
+            }
+        }
+        // What was confirmed ahead of its version is covered by it now.
+        let (version, installed) = (plane.version, &self.installed);
+        let covered = |id: &NameId| installed.get(id).is_none_or(|route| route.version <= version);
+        plane
+            .said
+            .retain(|id, status| *status != PlaneStatus::Programmed || !covered(id));
+        self.cut_log();
+        touched
+    }
+
+    fn cut_log(&mut self) {
+        let settled = self.list.iter().map(|plane| plane.version).min().unwrap_or(u64::MAX);
+        while self.log.front().is_some_and(|(version, _)| *version <= settled) {
+            self.log.pop_front();
+        }
+    }
+
+    /// How far each plane is with a name, of those that serve its protocol.
+    pub(super) fn statuses(&self, name: NameId) -> Vec<(Arc<str>, PlaneStatus)> {
+        let Some(installed) = self.installed.get(&name) else {
+            return Vec::new();
+        };
+        let serving = self.list.iter().filter(|plane| plane.serves(installed.route.protocol));
+        serving
+            .map(|plane| (plane.config.name.clone(), status(plane, name, installed.version)))
+            .collect()
+    }
+
+    /// Every data plane, for `show plugins`.
+    pub(super) fn show(&self, names: &NameTable) -> Vec<PlaneView> {
+        self.list.iter().map(|plane| self.show_plane(plane, names)).collect()
+    }
+
+    fn show_plane(&self, plane: &Plane, names: &NameTable) -> PlaneView {
+        let mut rejected: Vec<_> = plane
+            .said
+            .iter()
+            .filter_map(|(id, status)| rejection(*id, status))
+            .collect();
+        rejected.sort_unstable_by(|one, other| names.bytes(one.0).cmp(names.bytes(other.0)));
+        let stalled = plane
+            .said
+            .values()
+            .filter(|status| matches!(status, PlaneStatus::Pending(_)))
+            .count();
+        let pending = (stalled + self.unsettled(plane)) as u64;
+        PlaneView {
+            name: plane.config.name.clone(),
+            connected: plane.connected,
+            version: plane.version,
+            latest: self.version,
+            programmed: plane.served.saturating_sub(pending + rejected.len() as u64),
+            pending,
+            rejected: rejected
+                .into_iter()
+                .take(LISTED)
+                .map(|(id, why)| (self.name_of(id, names), why))
+                .collect(),
+        }
+    }
+
+    fn name_of(&self, id: NameId, names: &NameTable) -> crate::name::ServiceName {
+        match self.installed.get(&id) {
+            Some(installed) => installed.route.name.clone(),
+            None => crate::name::ServiceName::from_checked(names.text(id)),
+        }
+    }
+
+    /// Names that changed after what the plane has settled, and of which it said nothing.
+    fn unsettled(&self, plane: &Plane) -> usize {
+        let newer = self
+            .log
+            .iter()
+            .rev()
+            .take_while(|(version, _)| *version > plane.version);
+        let counts = |&&(version, name): &&(u64, NameId)| {
+            let current = self.installed.get(&name);
+            let stands = current.is_some_and(|it| it.version == version && plane.serves(it.route.protocol));
+            stands && !plane.said.contains_key(&name)
+        };
+        newer.filter(counts).count()
+    }
+
+    /// When something is due: drains, waits, a plane lost for too long, a plane that opens.
+    pub(super) fn poll_timeout(
+        &self,
+        hold_time: std::time::Duration,
+        ack_wait: std::time::Duration,
+    ) -> Option<Instant> {
+        let gates = self.list.iter().filter_map(|plane| plane.gate.due(hold_time, ack_wait));
+        gates.chain(self.waiting.due()).chain(self.drains.due()).min()
+    }
+}
+
+fn new_plane(config: PlaneConfig) -> Plane {
+    let gate = if config.gates { Gate::Closed } else { Gate::None };
+    Plane {
+        config,
+        connected: false,
+        version: 0,
+        gate,
+        said: HashMap::new(),
+        served: 0,
+    }
+}
+
+fn status(plane: &Plane, name: NameId, version: u64) -> PlaneStatus {
+    match plane.said.get(&name) {
+        Some(status) => status.clone(),
+        None if version <= plane.version => PlaneStatus::Programmed,
+        None if !plane.connected => PlaneStatus::Pending(Arc::from("not connected")),
+        None => PlaneStatus::Pending(Arc::from("")),
+    }
+}
+
+fn rejection(id: NameId, status: &PlaneStatus) -> Option<(NameId, Arc<str>)> {
+    match status {
+        PlaneStatus::Rejected(why) => Some((id, why.clone())),
+        PlaneStatus::Pending(_) | PlaneStatus::Programmed => None,
+    }
+}

@@ -1,0 +1,225 @@
+//! The decision for one name, and what it means for loc_rib and the data planes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Speaker;
+use crate::best_path::{Candidate, Decision, decide};
+use crate::intern::{AttrId, NameFlags, NameId};
+use crate::name::ServiceName;
+use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
+use crate::route::{NextHop, Protocol, Route, Table, Target};
+
+/// What came of a decision.
+#[derive(Debug, Default)]
+struct Choice {
+    /// 0: nobody offers the name.
+    best: PathId,
+    /// Paths that share the traffic with the best one.
+    siblings: Vec<PathId>,
+}
+
+impl Speaker {
+    pub(super) fn select_dirty(&mut self, now: Instant) {
+        if !self.rib.is_dirty() {
+            return;
+        }
+        let names = self.rib.take_dirty();
+        for &name in &names {
+            let hard_loss = self.rib.clean(name);
+            self.select(name, hard_loss, now);
+        }
+        self.rib.give_back(names);
+    }
+
+    fn select(&mut self, name: NameId, hard_loss: bool, now: Instant) {
+        let choice = self.choose(name);
+        self.rib.names.get_mut(name).selected = choice.best;
+        if self.planes.any() {
+            self.install(name, &choice, hard_loss, now);
+        }
+        self.refresh_loc(name);
+        self.watch_name(name);
+    }
+
+    fn choose(&self, name: NameId) -> Choice {
+        let mut accepted = self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
+        let Some((first, path)) = accepted.next() else {
+            return Choice::default();
+        };
+        if accepted.next().is_none() {
+            let best = if self.is_usable(path) { first } else { 0 };
+            return Choice {
+                best,
+                siblings: Vec::new(),
+            };
+        }
+        self.choose_of_many(name)
+    }
+
+    fn choose_of_many(&self, name: NameId) -> Choice {
+        let (paths, candidates, decision) = self.decide(name);
+        let Some(selected) = decision.selected else {
+            return Choice::default();
+        };
+        let siblings = (0..paths.len()).filter(|index| decision.is_multipath(&candidates, *index));
+        Choice {
+            best: paths[selected],
+            siblings: siblings.map(|index| paths[index]).collect(),
+        }
+    }
+
+    /// The decision over the accepted paths of a name, with what it was based on.
+    pub(super) fn decide(&self, name: NameId) -> (Vec<PathId>, Vec<Candidate<'_>>, Decision) {
+        let accepted = self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
+        let (paths, candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(path))).unzip();
+        let decision = decide(&candidates);
+        (paths, candidates, decision)
+    }
+
+    fn candidate(&self, path: &Path) -> Candidate<'_> {
+        let hot = self.rib.attrs.hot(path.attr);
+        let ours = &self.config.identity.router_id;
+        let peer = self.peer(path.peer);
+        let originator = self.rib.attrs.originator(path.attr);
+        Candidate {
+            table: hot.table,
+            next_hop_usable: self.is_usable(path),
+            stale: false,
+            local_pref: hot.local_pref,
+            local: path.peer == LOCAL,
+            as_path: &hot.as_path,
+            origin: hot.origin,
+            med: hot.med,
+            external: peer.is_some_and(|peer| !peer.internal),
+            cluster_len: hot.cluster_len,
+            router_id: originator.unwrap_or_else(|| peer.map_or(ours, |peer| &peer.router_id)),
+            peer_address: peer.map_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |peer| {
+                peer.address
+            }),
+            protocol: hot.protocol,
+        }
+    }
+
+    /// The configured peer of a path; `None` for the local one.
+    pub(super) fn peer(&self, id: PeerId) -> Option<&super::peer::Peer> {
+        usize::from(id).checked_sub(1).and_then(|index| self.peers.get(index))
+    }
+
+    fn is_usable(&self, path: &Path) -> bool {
+        path.peer == LOCAL || self.unusable.is_empty() || !self.unusable.contains(&self.rib.attrs.next_hop(path.attr))
+    }
+
+    pub(super) fn on_next_hop(&mut self, address: std::net::SocketAddr, usable: bool) {
+        let changed = if usable {
+            self.unusable.remove(&address)
+        } else {
+            self.unusable.insert(address)
+        };
+        if !changed {
+            return;
+        }
+        let attrs = &self.rib.attrs;
+        let via = |path: &Path| path.peer != LOCAL && attrs.next_hop(path.attr) == address;
+        let names: Vec<NameId> = self
+            .rib
+            .all_paths()
+            .filter(|(_, path)| via(path))
+            .map(|(_, path)| path.name)
+            .collect();
+        for name in names {
+            if !usable {
+                self.rib.names.get_mut(name).flags.set(NameFlags::HARD_LOSS);
+            }
+            self.rib.mark_dirty(name);
+        }
+        if !usable {
+            self.planes.cut_drains_via(address);
+        }
+    }
+
+    fn install(&mut self, name: NameId, choice: &Choice, hard_loss: bool, now: Instant) {
+        if choice.best == 0 && !hard_loss && self.drains(name, now) {
+            return;
+        }
+        self.planes.cancel_drain(name);
+        let (attr, source) = self.attr_and_source(choice.best);
+        let route = match choice.best {
+            0 => self.discard(name),
+            _ => Some(self.route_of(name, choice, attr, source)),
+        };
+        let route = route.map(Arc::new);
+        let changed = self.planes.route(name) != route.as_ref();
+        self.planes.note_source(name, attr, source, &mut self.rib.attrs);
+        if changed {
+            self.planes.change(name, route, (attr, source), &mut self.rib);
+            self.wait_for_planes(name, now);
+        }
+    }
+
+    pub(super) fn attr_and_source(&self, path: PathId) -> (AttrId, PeerId) {
+        if path == 0 {
+            return (0, LOCAL);
+        }
+        let path = self.rib.path(path);
+        (path.attr, path.peer)
+    }
+
+    /// DESIGN.md: each `domains` entry installs a discard, so that a name of ours that nobody offers is not found,
+    /// instead of being sent to a shorter wildcard.
+    pub(super) fn discard(&self, name: NameId) -> Option<Route> {
+        let names = &self.rib.names;
+        names
+            .get(name)
+            .flags
+            .has(NameFlags::DISCARD)
+            .then(|| discard_route(names.text(name)))
+    }
+
+    fn route_of(&mut self, name: NameId, choice: &Choice, attr: AttrId, source: PeerId) -> Route {
+        let attrs = self.rib.attrs.decode_and_keep(attr);
+        let target = if source == LOCAL {
+            Target::Local(self.endpoints(name))
+        } else {
+            Target::Remote(self.next_hops(choice))
+        };
+        Route {
+            name: ServiceName::from_checked(self.rib.names.text(name)),
+            protocol: attrs.service.protocol,
+            path: attrs.service.path.clone(),
+            table: self.rib.attrs.hot(attr).table,
+            origin: Some(attrs.origin_node.clone()),
+            target,
+            exported_to: self.exported_to(attr, source),
+        }
+    }
+
+    /// One entry per address, in order; where two paths share one, the better path's weight counts.
+    fn next_hops(&self, choice: &Choice) -> Vec<NextHop> {
+        let paths = std::iter::once(choice.best).chain(choice.siblings.iter().copied());
+        let mut hops: Vec<NextHop> = paths.map(|path| self.next_hop(path)).collect();
+        hops.sort_by_key(|hop| hop.address);
+        hops.dedup_by_key(|hop| hop.address);
+        hops
+    }
+
+    fn next_hop(&self, path: PathId) -> NextHop {
+        let attr = self.rib.path(path).attr;
+        NextHop {
+            address: self.rib.attrs.next_hop(attr),
+            weight: u32::from(self.rib.attrs.hot(attr).weight),
+        }
+    }
+}
+
+pub(super) fn discard_route(name: &str) -> Route {
+    Route {
+        name: ServiceName::from_checked(name),
+        protocol: Protocol::Http,
+        path: None,
+        table: Table::Internal,
+        origin: None,
+        target: Target::Discard,
+        exported_to: Arc::from([]),
+    }
+}

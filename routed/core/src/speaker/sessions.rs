@@ -1,0 +1,246 @@
+//! Events of connections go through the session of their peer; what it answers happens here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::peer::{Conn, Up};
+use super::{Phase, Speaker};
+use crate::attrs::RouterId;
+use crate::event::{ConnId, Effect};
+use crate::session::{SessionEffect, SessionEvent};
+use crate::wire::subcode::cease;
+use crate::wire::{self, Family, Message, Notification, Open, RouteRefresh, WireError};
+
+/// ROUTE-REFRESH subtypes (RFC 7313 section 3.2).
+const REFRESH_REQUEST: u8 = 0;
+pub(super) const REFRESH_BEGIN: u8 = 1;
+pub(super) const REFRESH_END: u8 = 2;
+
+impl Speaker {
+    pub(super) fn start_sessions(&mut self, now: Instant) {
+        for index in 0..self.peers.len() {
+            self.session(index, SessionEvent::Start, now);
+        }
+    }
+
+    fn index_of(&self, peer: &str) -> Option<usize> {
+        self.peers.iter().position(|known| &*known.config.name == peer)
+    }
+
+    pub(super) fn on_connected(
+        &mut self,
+        peer: &str,
+        conn: ConnId,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) {
+        match self.index_of(peer) {
+            Some(index) => {
+                self.conns.insert(
+                    conn,
+                    Conn {
+                        peer: index,
+                        local,
+                        outstanding: 0,
+                    },
+                );
+                self.session(index, SessionEvent::Connected(conn, remote), now);
+            }
+            None => self.effects.push(Effect::Close { conn }),
+        }
+    }
+
+    pub(super) fn on_connect_failed(&mut self, peer: &str, error: Arc<str>, now: Instant) {
+        if let Some(index) = self.index_of(peer) {
+            self.session(index, SessionEvent::ConnectFailed(error), now);
+        }
+    }
+
+    pub(super) fn on_accepted(&mut self, conn: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) {
+        let ip = remote.ip().to_canonical();
+        match self.peers.iter().position(|peer| peer.address == ip) {
+            Some(index) if self.phase != Phase::Stopped => {
+                self.conns.insert(
+                    conn,
+                    Conn {
+                        peer: index,
+                        local,
+                        outstanding: 0,
+                    },
+                );
+                self.session(index, SessionEvent::Accepted(conn, remote), now);
+            }
+            Some(_) | None => self.refuse(conn, remote),
+        }
+    }
+
+    fn refuse(&mut self, conn: ConnId, remote: SocketAddr) {
+        let reason = format!("{} is not a configured peer", remote.ip().to_canonical());
+        let mut frame = BytesMut::new();
+        wire::encode(
+            &Message::Notification(Notification::cease(cease::CONNECTION_REJECTED, &reason)),
+            &mut frame,
+        );
+        self.effects.push(Effect::Send {
+            conn,
+            bytes: frame.freeze(),
+        });
+        self.effects.push(Effect::Close { conn });
+        self.effects.push(Effect::Refused {
+            remote,
+            reason: reason.into(),
+        });
+    }
+
+    pub(super) fn on_frame(&mut self, conn: ConnId, kind: u8, body: &Bytes, now: Instant) {
+        if let Some(known) = self.conns.get(&conn) {
+            let message = wire::decode(kind, body);
+            self.session(known.peer, SessionEvent::Message(conn, message), now);
+        }
+    }
+
+    pub(super) fn on_bad_frame(&mut self, conn: ConnId, length: u32, now: Instant) {
+        if let Some(known) = self.conns.get(&conn) {
+            let error = Err(WireError::FrameLength(length));
+            self.session(known.peer, SessionEvent::Message(conn, error), now);
+        }
+    }
+
+    pub(super) fn on_closed(&mut self, conn: ConnId, reason: Arc<str>, now: Instant) {
+        if let Some(known) = self.conns.remove(&conn) {
+            self.session(known.peer, SessionEvent::Closed(conn, reason), now);
+        }
+    }
+
+    pub(super) fn on_sent(&mut self, conn: ConnId, bytes: usize) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.outstanding = known.outstanding.saturating_sub(bytes);
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, now: Instant) {
+        for index in 0..self.peers.len() {
+            if self.peers[index].session.poll_timeout().is_some_and(|due| due <= now) {
+                self.session(index, SessionEvent::Timeout, now);
+            }
+        }
+    }
+
+    pub(super) fn on_shutdown(&mut self, now: Instant) {
+        self.phase = Phase::Stopped;
+        for index in 0..self.peers.len() {
+            let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "the node is shutting down");
+            self.session(index, SessionEvent::Stop(goodbye), now);
+        }
+    }
+
+    fn session(&mut self, index: usize, event: SessionEvent, now: Instant) {
+        let mut effects = std::mem::take(&mut self.session_effects);
+        self.peers[index].session.handle(event, now, &mut effects);
+        for effect in effects.drain(..) {
+            self.on_session_effect(index, effect, now);
+        }
+        self.session_effects = effects;
+    }
+
+    fn on_session_effect(&mut self, index: usize, effect: SessionEffect, now: Instant) {
+        match effect {
+            SessionEffect::Connect => {
+                let peer = self.peers[index].config.name.clone();
+                self.effects.push(Effect::Connect { peer });
+            }
+            SessionEffect::Send(conn, message) => self.send_message(conn, &message),
+            SessionEffect::Close(conn) => {
+                self.conns.remove(&conn);
+                self.effects.push(Effect::Close { conn });
+            }
+            SessionEffect::Up(conn, open) => self.session_up(index, conn, &open, now),
+            SessionEffect::Down { was_up, reason } => self.session_down(index, was_up, reason),
+            SessionEffect::Update(update) => self.on_update(index, &update, now),
+            SessionEffect::EndOfRib(family) => self.on_end_of_rib(index, family),
+            SessionEffect::RouteRefresh(refresh) => self.on_route_refresh(index, refresh),
+        }
+    }
+
+    pub(super) fn send_message(&mut self, conn: ConnId, message: &Message) {
+        let mut frame = BytesMut::new();
+        wire::encode(message, &mut frame);
+        self.send_bytes(conn, frame.freeze());
+    }
+
+    pub(super) fn send_bytes(&mut self, conn: ConnId, bytes: Bytes) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.outstanding += bytes.len();
+            self.effects.push(Effect::Send { conn, bytes });
+        }
+    }
+
+    fn session_up(&mut self, index: usize, conn: ConnId, open: &Open, now: Instant) {
+        let local = self.conns.get(&conn).map(|known| known.local);
+        let peer = &mut self.peers[index];
+        peer.router_id = RouterId {
+            asn: open.asn,
+            node: open.node.clone(),
+        };
+        peer.established_count += 1;
+        let class = self.exports.class_of(peer, local);
+        peer.up = Some(Up {
+            conn,
+            since: now,
+            class,
+            sent_end_of_rib: false,
+            got_end_of_rib: false,
+            refreshing: false,
+            updates_in: 0,
+            updates_out: 0,
+        });
+        let peer = peer.config.name.clone();
+        self.effects.push(Effect::SessionUp { peer });
+        self.mark_whole_table(index);
+    }
+
+    fn session_down(&mut self, index: usize, was_up: bool, reason: Arc<str>) {
+        let peer = &mut self.peers[index];
+        if was_up {
+            peer.up = None;
+            peer.out.clear(&mut self.rib);
+            let id = peer.id;
+            self.forget_import(index);
+            self.rib.drop_peer(id);
+        }
+        let peer = self.peers[index].config.name.clone();
+        self.effects.push(Effect::SessionDown { peer, reason });
+    }
+
+    fn on_end_of_rib(&mut self, index: usize, family: Family) {
+        let peer = &mut self.peers[index];
+        if let (Family::Name, Some(up)) = (family, &mut peer.up) {
+            up.got_end_of_rib = true;
+            peer.ever_ended_rib = true;
+        }
+    }
+
+    /// A request is answered with the whole adj_rib_out between markers. We never ask, so markers of the peer mean
+    /// nothing to us.
+    fn on_route_refresh(&mut self, index: usize, refresh: RouteRefresh) {
+        let peer = &mut self.peers[index];
+        let Some(up) = &mut peer.up else {
+            return;
+        };
+        if refresh.family != Family::Name || refresh.subtype != REFRESH_REQUEST {
+            return;
+        }
+        up.refreshing = true;
+        let conn = up.conn;
+        peer.out.resend_all(&mut self.rib);
+        let begin = RouteRefresh {
+            family: Family::Name,
+            subtype: REFRESH_BEGIN,
+        };
+        self.send_message(conn, &Message::RouteRefresh(begin));
+    }
+}

@@ -1,0 +1,193 @@
+//! What `show routes` and `show route NAME` print.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Speaker;
+use crate::best_path::{Candidate, Decision, Step};
+use crate::intern::{AttrId, NameId};
+use crate::name::ServiceName;
+use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
+use crate::view::RouteView;
+
+/// The names in order, as of some generation of the name table. Built when somebody looks.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    names: Mutex<(u64, Arc<[NameId]>)>,
+}
+
+/// Where a path stands among its siblings, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Selected,
+    Multipath,
+    BestOfTable,
+    Beaten,
+    Rejected,
+}
+
+struct Standing {
+    rank: Rank,
+    best: bool,
+    lost: Option<Step>,
+}
+
+impl Speaker {
+    pub(super) fn show_routes(&self, after: Option<&ServiceName>, limit: usize, now: Instant) -> Vec<RouteView> {
+        let order = self.ordered_names();
+        let names = &self.rib.names;
+        let from = after.map_or(0, |after| {
+            order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
+        });
+        let mut views = Vec::new();
+        for name in &order[from..] {
+            if views.len() >= limit {
+                break;
+            }
+            views.extend(self.show_name(*name, now));
+        }
+        views
+    }
+
+    fn ordered_names(&self) -> Arc<[NameId]> {
+        let names = &self.rib.names;
+        let mut order = self.order.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if order.0 != names.generation() {
+            let mut ids: Vec<NameId> = names.ids().filter(|id| names.is_live(*id)).collect();
+            ids.sort_unstable_by(|one, other| names.bytes(*one).cmp(names.bytes(*other)));
+            *order = (names.generation(), ids.into());
+        }
+        order.1.clone()
+    }
+
+    /// Every path of a name, best first.
+    pub(super) fn show_name(&self, name: NameId, now: Instant) -> Vec<RouteView> {
+        let (paths, candidates, decision) = self.decide(name);
+        let standing = |index: usize| standing(&candidates, &decision, index);
+        let mut shown: Vec<(Standing, PathId)> =
+            (0..paths.len()).map(|index| (standing(index), paths[index])).collect();
+        let rejected = self.rib.paths_of(name).filter(|(_, path)| path.note != Note::Accepted);
+        shown.extend(rejected.map(|(id, _)| {
+            (
+                Standing {
+                    rank: Rank::Rejected,
+                    best: false,
+                    lost: None,
+                },
+                id,
+            )
+        }));
+        shown.sort_by_key(|(standing, id)| {
+            let closeness = std::cmp::Reverse(standing.lost.map(|step| step as u8));
+            (standing.rank, closeness, self.rib.path(*id).peer)
+        });
+        let mut views: Vec<RouteView> = shown
+            .iter()
+            .map(|(standing, id)| self.show_path(self.rib.path(*id), standing, now))
+            .collect();
+        views.extend(self.show_draining(name, now));
+        views
+    }
+
+    fn show_path(&self, path: &Path, standing: &Standing, now: Instant) -> RouteView {
+        let selected = standing.rank <= Rank::Multipath;
+        let data_planes = if selected {
+            self.planes.statuses(path.name)
+        } else {
+            Vec::new()
+        };
+        let endpoints = if path.peer == LOCAL {
+            self.endpoints(path.name)
+        } else {
+            Vec::new()
+        };
+        RouteView {
+            best: standing.best,
+            selected,
+            endpoints,
+            age: self.age(path.since, now),
+            data_planes,
+            reason: self.reason(path, standing),
+            ..self.view_of(path.name, path.attr, path.peer)
+        }
+    }
+
+    fn view_of(&self, name: NameId, attr: AttrId, source: PeerId) -> RouteView {
+        let attrs = self.rib.attrs.decode(attr);
+        let hot = self.rib.attrs.hot(attr);
+        RouteView {
+            name: ServiceName::from_checked(self.rib.names.text(name)),
+            table: hot.table,
+            best: false,
+            selected: false,
+            local_pref: hot.local_pref,
+            origin: attrs.origin_node.clone(),
+            learned_from: self.peer(source).map(|peer| peer.config.name.clone()),
+            endpoints: Vec::new(),
+            age: Duration::ZERO,
+            stale: false,
+            data_planes: Vec::new(),
+            reason: String::new(),
+            draining: false,
+            attrs,
+        }
+    }
+
+    fn reason(&self, path: &Path, standing: &Standing) -> String {
+        match (standing.rank, standing.lost) {
+            (Rank::Rejected, _) => path.note.text().to_owned(),
+            (Rank::Multipath, _) => String::from("multipath"),
+            (_, Some(step)) => step.text().to_owned(),
+            (_, None) => self.gate_reason(path.name),
+        }
+    }
+
+    /// Why peers do not see a selected path (yet).
+    fn gate_reason(&self, name: NameId) -> String {
+        if let Some((plane, why)) = self.planes.refusal(name) {
+            return format!("not advertised: rejected by {}: {why}", plane.config.name);
+        }
+        if !self.planes.gate_open {
+            return String::from("not advertised: no data plane is connected");
+        }
+        if self.planes.waiting.contains(name) {
+            return String::from("not advertised yet: waits for the data planes");
+        }
+        String::new()
+    }
+
+    /// A name that nobody offers any longer and that data planes still serve.
+    fn show_draining(&self, name: NameId, now: Instant) -> Option<RouteView> {
+        let since = self.planes.drains.since(name, self.config.drain)?;
+        let installed = self
+            .planes
+            .installed
+            .get(&name)
+            .filter(|installed| installed.attr != 0)?;
+        Some(RouteView {
+            age: now.saturating_duration_since(since),
+            data_planes: self.planes.statuses(name),
+            reason: String::from("withdrawn, draining"),
+            draining: true,
+            ..self.view_of(name, installed.attr, installed.source)
+        })
+    }
+}
+
+fn standing(candidates: &[Candidate<'_>], decision: &Decision, index: usize) -> Standing {
+    let best = decision.best.contains(&Some(index));
+    let rank = if decision.selected == Some(index) {
+        Rank::Selected
+    } else if decision.is_multipath(candidates, index) {
+        Rank::Multipath
+    } else if best {
+        Rank::BestOfTable
+    } else {
+        Rank::Beaten
+    };
+    Standing {
+        rank,
+        best,
+        lost: decision.lost[index],
+    }
+}

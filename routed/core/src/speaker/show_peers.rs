@@ -1,0 +1,46 @@
+//! What `show peers` prints.
+
+use std::time::Instant;
+
+use super::Speaker;
+use super::peer::Peer;
+use crate::view::PeerView;
+
+impl Speaker {
+    pub(super) fn show_peers(&self, now: Instant) -> Vec<PeerView> {
+        let mut views: Vec<PeerView> = self.peers.iter().map(|peer| self.show_peer(peer, now)).collect();
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
+    }
+
+    fn show_peer(&self, peer: &Peer, now: Instant) -> PeerView {
+        let held = self.rib.peer(peer.id);
+        let config = &peer.config;
+        let up = peer.up.as_ref();
+        PeerView {
+            name: config.name.clone(),
+            address: config.address,
+            asn: config.asn,
+            node: Some(peer.router_id.node.clone()).filter(|node| !node.is_empty()),
+            organisation: config.organisation.clone(),
+            state: peer.session.state().as_str(),
+            since: now.saturating_duration_since(peer.session.since()),
+            internal: peer.internal,
+            outside: peer.outside,
+            hold_time: peer.session.hold_time(),
+            received: held.accepted,
+            rejected: held.rejected,
+            advertised: peer.out.advertised,
+            pending: peer.out.pending() as u64,
+            end_of_rib: up.is_some_and(|up| up.got_end_of_rib),
+            updates_in: up.map_or(0, |up| up.updates_in),
+            updates_out: up.map_or(0, |up| up.updates_out),
+            treated_as_withdraw: peer.treated_as_withdraw,
+            treated_as_withdraw_reason: peer.treated_reason.to_string(),
+            import: config.import,
+            export: config.export,
+            established_count: peer.established_count,
+            last_error: peer.session.last_error().to_owned(),
+        }
+    }
+}
