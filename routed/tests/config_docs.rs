@@ -1,5 +1,7 @@
 //! docs/config.md and docs/config.schema.json say what the types say.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::Path;
 
 use catalyst_routed::config::docs;

@@ -10,6 +10,7 @@ use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, Speake
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
+use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
 use super::text::{Community, Listen, Spelled};
 use super::types::{Config, Peer, Service};
@@ -103,6 +104,17 @@ impl Config {
         })
     }
 
+    /// What the graphql plugin runs on; `None` if it is off.
+    #[must_use]
+    pub fn graphql(&self) -> Option<GraphqlConfig> {
+        let graphql = self.plugins.graphql.as_ref()?;
+        let egress = *self.plugins.envoy.as_ref()?.egress;
+        Some(GraphqlConfig {
+            control: control_address(&graphql.control),
+            egress,
+        })
+    }
+
     /// (AS, node name) and the organisation.
     #[must_use]
     pub fn identity(&self) -> OriginNode {
@@ -193,6 +205,13 @@ fn xds_address(listen: &Listen) -> XdsAddress {
     match listen {
         Listen::Unix(path) => XdsAddress::Unix(path.clone()),
         Listen::Tcp(address) => XdsAddress::Tcp(*address),
+    }
+}
+
+fn control_address(listen: &Listen) -> ControlAddress {
+    match listen {
+        Listen::Unix(path) => ControlAddress::Unix(path.clone()),
+        Listen::Tcp(address) => ControlAddress::Tcp(*address),
     }
 }
 

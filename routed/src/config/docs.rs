@@ -39,6 +39,9 @@ out; it can be read back. [config.schema.json](config.schema.json) is the JSON S
 Lengths of time are a number and a unit: `500ms`, `90s`, `2m`, `1h`. An address `ADDR` is `unix:PATH` or `IP:port`.
 "#;
 
+/// The order of the sections for people; others follow.
+const SECTIONS: [&str; 6] = ["node", "peering", "peers", "services", "admin", "plugins"];
+
 /// docs/config.schema.json.
 #[must_use]
 pub fn schema_json() -> String {
@@ -49,13 +52,18 @@ pub fn schema_json() -> String {
 #[must_use]
 pub fn markdown() -> String {
     let mut out = INTRODUCTION.to_owned();
-    for (key, section) in properties(schema()) {
+    let mut sections: Vec<_> = properties(schema()).collect();
+    sections.sort_by_key(|(key, _)| SECTIONS.iter().position(|s| s == key).unwrap_or(SECTIONS.len()));
+    for (key, section) in sections {
         write_section(&mut out, key, section);
     }
     out.push_str("\n## Command line\n\n```text\n");
     let help = cli::command().term_width(100).render_long_help().to_string();
-    out.push_str(help.trim_end());
-    out.push_str("\n```\n");
+    for line in help.trim_end().lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.push_str("```\n");
     out
 }
 
@@ -115,7 +123,7 @@ fn spelling(schema: &Value) -> String {
     match kind(schema) {
         Kind::Section => "object".to_owned(),
         Kind::Map => format!("object: NAME to {}", spelling(&schema["additionalProperties"])),
-        Kind::List => format!("list of {}", spelling(&schema["items"])),
+        Kind::List => format!("list: {}", spelling(&schema["items"])),
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Integer => range(schema),
         Kind::String => match (schema["enum"].as_array(), schema["x-expected"].as_str()) {

@@ -74,7 +74,8 @@ fn default_state_dir() -> PathBuf {
 pub struct Peering {
     /// Where peers reach this node.
     pub listen: Spelled<SocketAddr>,
-    /// How long a silent peer is believed. The shorter offer of both sides counts; `0s` turns the timer off.
+    /// How long a silent peer is believed. The shorter offer of both sides counts; `0s` turns the timer off, else 300ms to
+    /// 86400s.
     pub hold_time: Spelled<Duration>,
     /// How long a name that was withdrawn without an alternative stays in the data planes.
     pub drain: Spelled<Duration>,
