@@ -1,1 +1,25 @@
-//! Whole networks of real processes: harness and topologies.
+//! Whole networks of real processes on loopback: the harness that the topologies in `tests/` are written with.
+//!
+//! A test is a closure over a [`Network`]. Every network has a /24 of 127.0.0.0/8 of its own and every node an address
+//! in it, so tests run side by side on the same ports. Nothing is mocked: catalyst-routed, Envoy, catalyst-gateway and
+//! the example services are the programs that users run. All of them end with the test, however it ends.
+//!
+//! `cargo xtask test` builds the programs first; to run one topology by hand, build them with
+//! `cargo build --workspace --bins` and `cargo build` in plugins/graphql/gateway.
+
+mod client;
+mod config;
+mod load;
+mod network;
+mod node;
+mod poll;
+mod process;
+mod programs;
+
+pub use client::{Answer, Client, echo, greet};
+pub use config::{Peering, peer};
+pub use load::{Lease, Load, Names, Tally};
+pub use network::{Network, scenario};
+pub use node::{Example, Node};
+pub use poll::{LONG, poll, stays};
+pub use process::Process;
