@@ -1,3 +1,6 @@
 //! The parts of the Catalyst routing daemon.
 
 pub mod config;
+pub mod daemon;
+pub mod driver;
+pub mod telemetry;
