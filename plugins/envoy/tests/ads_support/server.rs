@@ -23,7 +23,8 @@ impl Ads {
     }
 
     pub async fn start_at(address: &XdsAddress) -> Self {
-        let server = AdsServer::bind(address).await.unwrap();
+        // The server before it may not have let go of the address yet.
+        let server = eventually("the xDS address", async || AdsServer::bind(address).await.map_err(|e| e.to_string())).await;
         Self { server, address: address.clone() }
     }
 

@@ -1,0 +1,13 @@
+//! The data path through real Envoys: planner and ADS server in this process, Envoy beside it, requests over loopback.
+
+mod client;
+mod envoy;
+mod node;
+mod services;
+
+mod graph;
+mod guard;
+mod http;
+mod org;
+mod tcp;
+mod wildcard;

@@ -1,0 +1,135 @@
+//! Services behind the Envoys: they say who they are and what reached them.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
+    AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
+};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Code, Status, Streaming};
+
+use crate::node::own_address;
+
+/// A running service. It ends when this is dropped, connections included.
+pub(crate) struct Service {
+    pub(crate) at: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(SocketAddr::new(own_address(), 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    (listener, at)
+}
+
+/// An HTTP/1.1 service that answers with its name, the request line and the headers that reached it.
+pub(crate) async fn http(name: &'static str) -> Service {
+    let (listener, at) = listen().await;
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            let answer = service_fn(move |request| echo(name, request));
+            let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer);
+            connections.spawn(async move {
+                // A client that goes away is no concern of the service.
+                let _ = serve.await;
+            });
+        }
+    });
+    Service { at, task }
+}
+
+async fn echo(name: &str, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let mut text = format!("{name}\n{} {}\n", parts.method, parts.uri);
+    for (header, value) in &parts.headers {
+        text.push_str(&format!("{header}: {}\n", value.to_str().unwrap_or("?")));
+    }
+    if let Ok(body) = body.collect().await {
+        text.push_str(&format!("\n{}", String::from_utf8_lossy(&body.to_bytes())));
+    }
+    Ok(Response::new(Full::new(text.into())))
+}
+
+/// A TCP service that greets with its name and sends everything back.
+pub(crate) async fn tcp(name: &'static str) -> Service {
+    let (listener, at) = listen().await;
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let (mut read, mut write) = socket.split();
+                if write.write_all(format!("{name}\n").as_bytes()).await.is_ok() {
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                }
+                let mut rest = Vec::new();
+                let _ = read.read_to_end(&mut rest).await;
+            });
+        }
+    });
+    Service { at, task }
+}
+
+/// A gRPC service with a bidirectional stream. It is Envoy's own discovery service, for envoy-types has its stubs: it
+/// answers each request with one response of the same type URL, and ends a stream that says `fail` with ABORTED.
+pub(crate) async fn grpc(name: &'static str) -> Service {
+    let (listener, at) = listen().await;
+    let server = tonic::transport::Server::builder().add_service(AggregatedDiscoveryServiceServer::new(Echo(name)));
+    let task = tokio::spawn(async move {
+        let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
+    });
+    Service { at, task }
+}
+
+struct Echo(&'static str);
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Echo {
+    type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
+    type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
+
+    async fn stream_aggregated_resources(
+        &self,
+        request: tonic::Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<tonic::Response<Self::StreamAggregatedResourcesStream>, Status> {
+        let name = self.0;
+        let answers = request.into_inner().map(move |request| match request {
+            Ok(request) if request.type_url == "fail" => Err(Status::new(Code::Aborted, "as asked")),
+            Ok(request) => {
+                Ok(DiscoveryResponse { type_url: request.type_url, version_info: name.into(), ..Default::default() })
+            }
+            Err(status) => Err(status),
+        });
+        Ok(tonic::Response::new(Box::pin(answers)))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        _request: tonic::Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<tonic::Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+}
