@@ -263,3 +263,6 @@ impl Waiting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

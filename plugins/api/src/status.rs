@@ -172,3 +172,6 @@ fn join(mut reasons: Vec<&Arc<str>>) -> Arc<str> {
     }
     text.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A resource that the data plane refuses.
 
 use super::Harness;
+use super::probe::Fault;
 use super::session::{Run, name, serves};
 use crate::plane::PlaneStatus;
 
@@ -35,11 +36,33 @@ pub async fn quarantines_and_recovers_a_rejected_route<H: Harness>(mut harness: 
         "a refused resource was given again, unchanged"
     );
 
+    // Everything is compared again: first because the whole table is sent, then because an apply failed.
+    run.reset(
+        vec![
+            harness.route(&good, 0),
+            harness.bad_route(&bad),
+            harness.route(&later, 0),
+        ],
+        true,
+    );
+    run.until("still rejected after a Reset", rejected).await;
+    run.control.script().faults = vec![Fault::After];
+    let changed = harness.route(&later, 1);
+    run.delta(vec![(later.clone(), Some(changed))]);
+    run.until("the change after a failure is done", |run| run.done == run.version)
+        .await;
+    serves(&mut harness, &[(good.clone(), 0), (later.clone(), 1)].into()).await;
+    assert_eq!(
+        run.control.times_applied(&bad),
+        times,
+        "a refused resource was given again by a full comparison"
+    );
+
     let repaired = harness.route(&bad, 1);
     run.delta(vec![(bad.clone(), Some(repaired))]);
     run.converges(
         &mut harness,
-        &[(good.clone(), 0), (bad.clone(), 1), (later.clone(), 0)].into(),
+        &[(good.clone(), 0), (bad.clone(), 1), (later.clone(), 1)].into(),
     )
     .await;
 
@@ -48,6 +71,6 @@ pub async fn quarantines_and_recovers_a_rejected_route<H: Harness>(mut harness: 
     run.delta(vec![(bad.clone(), Some(refused))]);
     run.until("the changed route is rejected", rejected).await;
     run.delta(vec![(bad, None)]);
-    run.converges(&mut harness, &[(good, 0), (later, 0)].into()).await;
+    run.converges(&mut harness, &[(good, 0), (later, 1)].into()).await;
     run.stop().await;
 }

@@ -1,0 +1,390 @@
+//! The loop against a scripted plane, on a virtual clock.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use catalyst_plugin::{
+    Change, DataPlane, Diff, Handle, PlaneError, PlaneEvent, PlaneStatus, Protocol, Report, Route, RouteTable,
+    RouteUpdate, ServiceName, Table, Target, Touched, Verdict, Wanted, spawn,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// What the scripted plane did, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Call {
+    Observe(Duration),
+    Apply {
+        upsert: Vec<String>,
+        remove: Vec<String>,
+        settled: bool,
+    },
+}
+
+type Log = Arc<Mutex<Vec<Call>>>;
+type Outcomes = VecDeque<Result<Vec<(ServiceName, Verdict)>, PlaneError>>;
+
+/// One resource per name: its protocol.
+struct Scripted {
+    start: Instant,
+    log: Log,
+    /// Outcomes of the next observes that fail.
+    unreachable: usize,
+    outcomes: Outcomes,
+    /// One apply begins per permit.
+    permits: Arc<Semaphore>,
+    events: mpsc::UnboundedReceiver<PlaneEvent<ServiceName>>,
+    held: BTreeMap<ServiceName, Option<u64>>,
+}
+
+impl DataPlane for Scripted {
+    type Key = ServiceName;
+    type Resource = Protocol;
+
+    fn name(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<Wanted<Self>> {
+        let wanted = |name: &ServiceName| (name.clone(), routes.get(name).map(|route| route.protocol));
+        match touched {
+            Touched::All => routes.keys().map(wanted).collect(),
+            Touched::Names(names) => names.iter().map(wanted).collect(),
+        }
+    }
+
+    fn routes_of(&self, key: &ServiceName) -> Vec<ServiceName> {
+        vec![key.clone()]
+    }
+
+    fn serves(&self, route: &Route) -> bool {
+        route.protocol != Protocol::Tcp
+    }
+
+    fn fingerprint(&self, resource: &Protocol) -> u64 {
+        *resource as u64
+    }
+
+    async fn observe(&mut self) -> Result<BTreeMap<ServiceName, Option<u64>>, PlaneError> {
+        self.log.lock().unwrap().push(Call::Observe(self.start.elapsed()));
+        if self.unreachable > 0 {
+            self.unreachable -= 1;
+            return Err(PlaneError("nobody answers".into()));
+        }
+        Ok(self.held.clone())
+    }
+
+    async fn apply(&mut self, diff: Diff<ServiceName, Protocol>) -> Result<Vec<(ServiceName, Verdict)>, PlaneError> {
+        self.permits.acquire().await.unwrap().forget();
+        let upsert = diff.upsert.iter().map(|(name, _)| name.to_string()).collect();
+        let remove = diff.remove.iter().map(ToString::to_string).collect();
+        self.log.lock().unwrap().push(Call::Apply {
+            upsert,
+            remove,
+            settled: diff.settled,
+        });
+        self.outcomes.pop_front().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    async fn changed(&mut self) -> PlaneEvent<ServiceName> {
+        match self.events.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct World {
+    handle: Handle,
+    reports: mpsc::Receiver<Report>,
+    events: mpsc::UnboundedSender<PlaneEvent<ServiceName>>,
+    permits: Arc<Semaphore>,
+    log: Log,
+}
+
+fn world(unreachable: usize, outcomes: Outcomes) -> World {
+    holding(unreachable, outcomes, BTreeMap::new())
+}
+
+fn holding(unreachable: usize, outcomes: Outcomes, held: BTreeMap<ServiceName, Option<u64>>) -> World {
+    let log = Log::default();
+    let permits = Arc::new(Semaphore::new(1000));
+    let (events, receiver) = mpsc::unbounded_channel();
+    let plane = Scripted {
+        start: Instant::now(),
+        log: Arc::clone(&log),
+        unreachable,
+        outcomes,
+        permits: Arc::clone(&permits),
+        events: receiver,
+        held,
+    };
+    let (sender, reports) = mpsc::channel(64);
+    World {
+        handle: spawn(plane, sender),
+        reports,
+        events,
+        permits,
+        log,
+    }
+}
+
+impl World {
+    async fn report(&mut self) -> Report {
+        tokio::time::timeout(Duration::from_secs(3600), self.reports.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Whether nothing is reported in a minute of virtual time.
+    async fn quiet(&mut self) -> bool {
+        tokio::time::timeout(Duration::from_secs(60), self.reports.recv())
+            .await
+            .is_err()
+    }
+
+    /// The calls since the last look.
+    fn calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    fn send(&self, update: RouteUpdate) {
+        self.handle.feed.send(update);
+    }
+}
+
+fn name(text: &str) -> ServiceName {
+    ServiceName::parse(text).unwrap()
+}
+
+fn route(text: &str, protocol: Protocol) -> Arc<Route> {
+    Arc::new(Route {
+        name: name(text),
+        protocol,
+        path: None,
+        table: Table::Internal,
+        origin: None,
+        target: Target::Discard,
+        exported_to: Arc::default(),
+    })
+}
+
+fn reset(version: u64, routes: &[(&str, Protocol)], settled: bool) -> RouteUpdate {
+    let routes = routes.iter().map(|(text, protocol)| route(text, *protocol)).collect();
+    RouteUpdate::Reset {
+        version,
+        routes,
+        settled,
+    }
+}
+
+fn change(from: u64, text: &str, protocol: Option<Protocol>) -> RouteUpdate {
+    let change = Change {
+        name: name(text),
+        route: protocol.map(|protocol| route(text, protocol)),
+    };
+    RouteUpdate::Delta {
+        from,
+        to: from + 1,
+        changes: vec![change],
+        settled: true,
+    }
+}
+
+fn done(version: u64) -> Report {
+    Report::Plane {
+        version,
+        statuses: Vec::new(),
+    }
+}
+
+fn said(version: u64, text: &str, status: PlaneStatus) -> Report {
+    Report::Plane {
+        version,
+        statuses: vec![(name(text), status)],
+    }
+}
+
+fn apply(upsert: &[&str], remove: &[&str]) -> Call {
+    let texts = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+    Call::Apply {
+        upsert: texts(upsert),
+        remove: texts(remove),
+        settled: true,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn backs_off_up_to_ten_seconds_and_starts_over_after_success() {
+    let mut world = world(9, Outcomes::new());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(world.report().await, done(1));
+    let millis = [0, 100, 300, 700, 1500, 3100, 6300, 12_700, 22_700, 32_700];
+    let mut expected: Vec<Call> = millis.map(|millis| Call::Observe(Duration::from_millis(millis))).into();
+    expected.push(apply(&["a"], &[]));
+    // Each timer of tokio may be late by a millisecond.
+    let whole = |call: Call| match call {
+        Call::Observe(at) => Call::Observe(at - Duration::from_nanos(u64::from(at.subsec_nanos()) % 100_000_000)),
+        apply @ Call::Apply { .. } => apply,
+    };
+    assert_eq!(world.calls().into_iter().map(whole).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_apply_is_followed_by_a_fresh_look() {
+    let failure = Err(PlaneError("the connection broke".into()));
+    let mut world = world(0, [Ok(Vec::new()), failure].into());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(world.report().await, done(1));
+    world.calls();
+    world.send(change(1, "b", Some(Protocol::Http)));
+    assert_eq!(world.report().await, done(2));
+    let calls = world.calls();
+    assert_eq!(calls[0], apply(&["b"], &[]));
+    assert!(matches!(calls[1], Call::Observe(_)), "{calls:?}");
+    // The scripted plane holds nothing, so everything is given again.
+    assert_eq!(calls[2], apply(&["a", "b"], &[]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_touched_before_the_first_table() {
+    let world = holding(0, Outcomes::new(), [(name("left"), Some(1))].into());
+    world.events.send(PlaneEvent::Resync).unwrap();
+    world.send(change(3, "a", Some(Protocol::Http)));
+    let mut world = world;
+    assert_eq!(world.report().await, Report::NeedReset);
+    assert_eq!(world.calls(), []);
+    world.send(reset(4, &[], true));
+    assert_eq!(world.report().await, done(4));
+    assert_eq!(world.calls().last(), Some(&apply(&[], &["left"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_waits_for_the_verdicts_of_its_changes() {
+    let mut world = world(0, Outcomes::new());
+    world.send(reset(1, &[], true));
+    assert_eq!(world.report().await, done(1));
+    world.permits.forget_permits(1000);
+    world.send(change(1, "a", Some(Protocol::Http)));
+    assert!(world.quiet().await);
+    assert_eq!(*world.handle.settled.borrow(), 1);
+    world.send(change(2, "b", Some(Protocol::Http)));
+    world.permits.add_permits(1);
+    assert_eq!(
+        world.report().await,
+        done(2),
+        "version 3 is not done by the apply of version 2"
+    );
+    world.permits.add_permits(1);
+    assert_eq!(world.report().await, done(3));
+    world.handle.settled.wait_for(|settled| *settled == 3).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_verdicts_reach_their_routes() {
+    let waiting = vec![(name("a"), Verdict::Pending("schema is being fetched".into()))];
+    let mut world = world(0, [Ok(waiting)].into());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(
+        world.report().await,
+        said(1, "a", PlaneStatus::Pending("schema is being fetched".into()))
+    );
+    let verdicts = |verdict| PlaneEvent::Verdicts(vec![(name("a"), verdict), (name("gone"), Verdict::Programmed)]);
+    world.events.send(verdicts(Verdict::Programmed)).unwrap();
+    assert_eq!(world.report().await, said(1, "a", PlaneStatus::Programmed));
+    world
+        .events
+        .send(verdicts(Verdict::Rejected("conflict".into())))
+        .unwrap();
+    assert_eq!(
+        world.report().await,
+        said(1, "a", PlaneStatus::Rejected("conflict".into()))
+    );
+    // Another name's change does not give the refused one again; its own does.
+    world.calls();
+    world.send(change(1, "b", Some(Protocol::Http)));
+    assert_eq!(world.report().await, done(2));
+    world.send(change(2, "a", Some(Protocol::HttpGrpc)));
+    assert_eq!(world.report().await, said(3, "a", PlaneStatus::Programmed));
+    assert_eq!(world.calls(), [apply(&["b"], &[]), apply(&["a"], &[])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_name_that_goes_and_returns_is_given_again() {
+    let refused = || Ok(vec![(name("a"), Verdict::Rejected("no".into()))]);
+    let mut world = world(0, [refused(), Ok(Vec::new()), refused()].into());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(world.report().await, said(1, "a", PlaneStatus::Rejected("no".into())));
+    world.send(change(1, "a", None));
+    assert_eq!(world.report().await, done(2));
+    world.send(change(2, "a", Some(Protocol::Http)));
+    assert_eq!(world.report().await, said(3, "a", PlaneStatus::Rejected("no".into())));
+    let calls = world.calls();
+    assert_eq!(calls[1..], [apply(&["a"], &[]), apply(&[], &["a"]), apply(&["a"], &[])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_of_other_protocols_are_not_planned_and_leave() {
+    let mut world = world(0, Outcomes::new());
+    world.send(reset(1, &[("a", Protocol::Http), ("t", Protocol::Tcp)], true));
+    assert_eq!(world.report().await, done(1));
+    world.send(change(1, "a", Some(Protocol::Tcp)));
+    assert_eq!(world.report().await, done(2));
+    assert_eq!(world.calls()[1..], [apply(&["a"], &[]), apply(&[], &["a"])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_plane_hears_that_the_table_is_settled() {
+    let mut world = holding(0, Outcomes::new(), [(name("left"), None)].into());
+    world.send(reset(1, &[("a", Protocol::Http)], false));
+    assert_eq!(world.report().await, done(1));
+    let unsettled = Call::Apply {
+        upsert: vec!["a".into()],
+        remove: Vec::new(),
+        settled: false,
+    };
+    assert_eq!(world.calls()[1..], [unsettled]);
+    world.send(RouteUpdate::Delta {
+        from: 1,
+        to: 2,
+        changes: Vec::new(),
+        settled: true,
+    });
+    assert_eq!(world.report().await, done(2));
+    assert_eq!(world.calls(), [apply(&[], &["left"])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_of_the_plane_itself_is_handed_on() {
+    let mut world = world(0, Outcomes::new());
+    let address = "127.0.0.9:8082".parse().unwrap();
+    for event in [
+        PlaneEvent::Connected(true),
+        PlaneEvent::NextHop(address, false),
+        PlaneEvent::Connected(false),
+    ] {
+        world.events.send(event).unwrap();
+    }
+    assert_eq!(world.report().await, Report::Up);
+    assert_eq!(world.report().await, Report::NextHop { address, usable: false });
+    assert_eq!(world.report().await, Report::Down);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_with_its_feed_even_inside_an_apply_and_with_its_reports() {
+    let mut world = world(0, Outcomes::new());
+    world.permits.forget_permits(1000);
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert!(world.quiet().await);
+    drop(world.handle.feed);
+    world.handle.join.await.unwrap();
+    assert_eq!(world.reports.recv().await, None);
+
+    let unheard = self::world(0, Outcomes::new());
+    drop(unheard.reports);
+    unheard.handle.feed.send(reset(1, &[], true));
+    unheard.handle.join.await.unwrap();
+}
