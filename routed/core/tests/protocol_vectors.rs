@@ -1,0 +1,104 @@
+//! docs/protocol.md is normative: its vectors are read from the page itself.
+
+mod protocol_support;
+
+use bytes::BytesMut;
+use catalyst_core::wire::{Message, NameBlock, decode_attrs, encode_attrs, pack_withdraw};
+use protocol_support::{Vector, describe, names, read, read_one, to_frame, update_of, vectors};
+
+/// Set, it makes a failing vector print the block that would pass, to be pasted into the page once it has been judged.
+const BLESS: &str = "CATALYST_BLESS";
+
+fn meaning(vector: &Vector) -> String {
+    match read(&vector.frame).expect("a whole frame") {
+        Ok(message) => describe::message(&message),
+        Err(error) => describe::wire_error(&error),
+    }
+}
+
+fn of_mode(mode: &str) -> Vec<Vector> {
+    let chosen: Vec<Vector> = vectors().into_iter().filter(|vector| vector.mode == mode).collect();
+    assert!(!chosen.is_empty(), "no vector of mode {mode}");
+    chosen
+}
+
+fn decoded(vector: &Vector) -> Message {
+    read(&vector.frame).expect("a whole frame").expect("a good frame")
+}
+
+/// The bytes as this version would send them: what was decoded, encoded again, names and attributes included.
+fn canonical(vector: &Vector) -> Vec<u8> {
+    let mut message = decoded(vector);
+    if let Message::Update(update) = &mut message {
+        update.withdrawn = coded_again(&update.withdrawn);
+        update.announced = coded_again(&update.announced);
+        if let Ok(attrs) = decode_attrs(&update.attrs) {
+            update.attrs = encode_attrs(&attrs);
+        }
+    }
+    to_frame(&message).to_vec()
+}
+
+fn coded_again(block: &NameBlock) -> NameBlock {
+    if block.is_empty() {
+        return NameBlock::default();
+    }
+    let mut frame = BytesMut::new();
+    pack_withdraw(names(block).iter().map(String::as_str), &mut frame);
+    update_of(read_one(&frame)).withdrawn
+}
+
+#[test]
+fn every_vector_means_what_the_page_says() {
+    for vector in vectors() {
+        let meaning = meaning(&vector);
+        if meaning != vector.meaning && std::env::var_os(BLESS).is_some() {
+            println!(
+                "```vector {} {}\n{:02x?}\n---\n{meaning}\n```\n",
+                vector.mode, vector.name, vector.frame
+            );
+        }
+        assert_eq!(meaning, vector.meaning, "{}", vector.name);
+    }
+}
+
+#[test]
+fn canonical_vectors_are_what_this_version_sends() {
+    for vector in of_mode("canonical") {
+        assert_eq!(canonical(&vector), vector.frame, "{}", vector.name);
+    }
+}
+
+#[test]
+fn accepted_vectors_are_what_others_may_send() {
+    for vector in of_mode("accepted") {
+        assert_eq!(describe::message(&decoded(&vector)), vector.meaning, "{}", vector.name);
+        assert_ne!(canonical(&vector), vector.frame, "{} is canonical", vector.name);
+    }
+}
+
+#[test]
+fn treat_as_withdraw_vectors_are_good_frames_with_bad_attributes() {
+    for vector in of_mode("treat-as-withdraw") {
+        let update = update_of(decoded(&vector));
+        assert!(decode_attrs(&update.attrs).is_err(), "{}", vector.name);
+    }
+}
+
+#[test]
+fn refused_vectors_end_the_session() {
+    for vector in of_mode("refused") {
+        assert!(matches!(read(&vector.frame), Some(Err(_))), "{}", vector.name);
+    }
+}
+
+#[test]
+fn names_and_modes_of_vectors_are_in_order() {
+    let mut names: Vec<String> = vectors().into_iter().map(|vector| vector.name).collect();
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "a name is given twice");
+    let modes = ["canonical", "accepted", "treat-as-withdraw", "refused"];
+    assert!(vectors().iter().all(|vector| modes.contains(&vector.mode.as_str())));
+}
