@@ -5,6 +5,7 @@
 //! modules: `sessions` -> `import` -> `select` -> `gate` (make before break) -> `export` -> `adj_rib_out`.
 
 mod adj_rib_out;
+mod audit;
 mod export;
 mod gate;
 mod import;
@@ -19,10 +20,12 @@ mod withdraw;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::attrs::Attrs;
 use crate::event::{ConnId, Effect, Event, SpeakerConfig};
 use crate::intern::NameId;
 use crate::name::ServiceName;
@@ -212,6 +215,13 @@ impl Speaker {
         }
     }
 
+    /// What a peer has been told: names in order, from `after` (exclusive) on, at most `limit`, each with the
+    /// attributes as they were sent. Empty while its session is down.
+    #[must_use]
+    pub fn advertised(&self, peer: &str, after: Option<&ServiceName>, limit: usize) -> Vec<(ServiceName, Arc<Attrs>)> {
+        self.show_advertised(peer, after, limit)
+    }
+
     /// Every peer, in order of name.
     #[must_use]
     pub fn peers(&self, now: Instant) -> Vec<PeerView> {
@@ -264,6 +274,3 @@ impl Speaker {
         now.saturating_duration_since(self.epoch).saturating_sub(since)
     }
 }
-
-#[cfg(test)]
-mod tests;

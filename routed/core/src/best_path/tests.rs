@@ -1,1 +1,160 @@
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use super::*;
+
+fn router(node: &str) -> RouterId {
+    RouterId {
+        asn: 65001,
+        node: Arc::from(node),
+    }
+}
+
+fn plain(router_id: &RouterId) -> Candidate<'_> {
+    Candidate {
+        table: Table::External,
+        next_hop_usable: true,
+        stale: false,
+        local_pref: 100,
+        local: false,
+        as_path: &[2, 9],
+        origin: Origin::Egp,
+        med: 10,
+        external: true,
+        cluster_len: 1,
+        router_id,
+        peer_address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
+        protocol: Protocol::Http,
+    }
+}
+
+/// The winner of two candidates, and the step that beat the other one; the same in both orders.
+fn duel<'a>(one: &Candidate<'a>, other: &Candidate<'a>) -> (usize, Option<Step>) {
+    let there = decide(&[one.clone(), other.clone()]);
+    let back = decide(&[other.clone(), one.clone()]);
+    let winner = there.selected.unwrap();
+    assert_eq!(back.selected, Some(1 - winner));
+    assert_eq!(there.lost[1 - winner], back.lost[winner]);
+    assert_eq!((there.lost[winner], back.lost[1 - winner]), (None, None));
+    (winner, there.lost[1 - winner])
+}
+
+/// What makes the second candidate worse.
+type Worsen = for<'a> fn(&mut Candidate<'a>, &'a RouterId);
+
+const STEPS: [(Step, Worsen); 11] = [
+    (Step::NextHopUnusable, |c, _| c.next_hop_usable = false),
+    (Step::Stale, |c, _| c.stale = true),
+    (Step::LocalPref, |c, _| c.local_pref = 99),
+    (Step::LocallyOriginated, |c, _| c.local = false),
+    (Step::AsPath, |c, _| c.as_path = &[2, 8, 9]),
+    (Step::Origin, |c, _| c.origin = Origin::Incomplete),
+    (Step::Med, |c, _| c.med = 11),
+    (Step::Session, |c, _| c.external = false),
+    (Step::ClusterList, |c, _| c.cluster_len = 2),
+    (Step::RouterId, |c, router| c.router_id = router),
+    (Step::PeerAddress, |c, _| {
+        c.peer_address = IpAddr::V6("::1".parse().unwrap())
+    }),
+];
+
+#[test]
+fn each_step_decides_where_all_before_it_are_equal_whatever_comes_after() {
+    let (middle, high, low) = (router("m"), router("z"), router("a"));
+    for (at, (step, worsen)) in STEPS.iter().enumerate() {
+        let mut one = plain(&middle);
+        one.local = *step == Step::LocallyOriginated;
+        let mut other = one.clone();
+        worsen(&mut other, &high);
+        assert_eq!(duel(&one, &other), (0, Some(*step)));
+        // Everything after the step speaks for the loser.
+        for (later, worsen) in &STEPS[at + 1..] {
+            if *later != Step::LocallyOriginated {
+                worsen(&mut one, &high);
+            }
+        }
+        if at < 9 {
+            other.router_id = &low;
+        }
+        assert_eq!(
+            duel(&one, &other),
+            (0, Some(*step)),
+            "the steps after {step:?} have no say"
+        );
+    }
+}
+
+#[test]
+fn peers_are_told_apart_by_address_ipv4_first() {
+    let id = router("m");
+    let one = plain(&id);
+    let mut other = plain(&id);
+    other.peer_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 10));
+    assert_eq!(duel(&one, &other), (0, Some(Step::PeerAddress)));
+    let mut six = plain(&id);
+    six.peer_address = "::".parse().unwrap();
+    assert_eq!(duel(&other, &six), (0, Some(Step::PeerAddress)));
+}
+
+#[test]
+fn med_counts_between_paths_of_one_neighbour_only_and_in_any_order() {
+    let ids = [router("a"), router("b"), router("c")];
+    // The textbook case: pairwise, a beats b (router id), b beats c (router id), c beats a (MED).
+    let mut a = plain(&ids[0]);
+    (a.as_path, a.med) = (&[2, 9], 20);
+    let mut b = plain(&ids[1]);
+    (b.as_path, b.med) = (&[3, 9], 30);
+    let mut c = plain(&ids[2]);
+    (c.as_path, c.med) = (&[2, 9], 10);
+    let all = [a, b, c];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let candidates = order.map(|index| all[index].clone());
+        let decision = decide(&candidates);
+        assert_eq!(decision.selected.map(|index| order[index]), Some(1), "order {order:?}");
+        let lost = |which: usize| decision.lost[order.iter().position(|index| *index == which).unwrap()];
+        assert_eq!((lost(0), lost(2)), (Some(Step::Med), Some(Step::RouterId)));
+    }
+}
+
+#[test]
+fn a_path_without_usable_next_hop_never_wins() {
+    let id = router("m");
+    let mut only = plain(&id);
+    only.next_hop_usable = false;
+    let decision = decide(&[only]);
+    assert_eq!(
+        (decision.selected, decision.lost[0]),
+        (None, Some(Step::NextHopUnusable))
+    );
+    assert_eq!(decide(&[]).selected, None);
+}
+
+#[test]
+fn each_table_has_a_best_and_the_selected_one_is_better_of_both() {
+    let ids = [router("a"), router("b"), router("c")];
+    let mut internal = plain(&ids[2]);
+    internal.table = Table::Internal;
+    let external = plain(&ids[0]);
+    let second = plain(&ids[1]);
+    let candidates = [second, internal, external];
+    let decision = decide(&candidates);
+    assert_eq!(decision.best, [Some(1), Some(2)]);
+    assert_eq!(decision.selected, Some(2));
+    assert_eq!(decision.lost, [Some(Step::RouterId), Some(Step::RouterId), None]);
+    let multipath: Vec<bool> = (0..3).map(|index| decision.is_multipath(&candidates, index)).collect();
+    assert_eq!(multipath, [true, false, false], "never over both tables");
+}
+
+#[test]
+fn multipath_is_equal_up_to_router_id_and_of_one_protocol() {
+    let ids = [router("a"), router("b"), router("c"), router("d")];
+    let mut grpc = plain(&ids[1]);
+    grpc.protocol = Protocol::HttpGrpc;
+    let mut longer = plain(&ids[2]);
+    longer.as_path = &[2, 8, 9];
+    let candidates = [plain(&ids[0]), grpc, longer, plain(&ids[3])];
+    let decision = decide(&candidates);
+    assert_eq!(decision.selected, Some(0));
+    let multipath: Vec<bool> = (0..4).map(|index| decision.is_multipath(&candidates, index)).collect();
+    assert_eq!(multipath, [false, false, false, true]);
+}

@@ -257,10 +257,10 @@ impl AttrTable {
         self.sets[id].generation = set.generation.wrapping_add(1);
     }
 
-    /// How many sets there are.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.sets.len()
+    /// Every set with the number of its references.
+    pub(crate) fn references(&self) -> impl Iterator<Item = (AttrId, u32)> + '_ {
+        let live = self.sets.ids().filter(|id| !self.sets[*id].raw.is_empty());
+        live.map(|id| (id, self.sets[id].refs))
     }
 
     /// What was remembered of (class, source) for this set.

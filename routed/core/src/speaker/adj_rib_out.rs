@@ -46,12 +46,16 @@ impl AdjRibOut {
     }
 
     /// The attribute set advertised for a name; 0: none.
-    #[cfg(test)]
     pub(super) fn advertised_attr(&self, name: NameId) -> AttrId {
         match self.cells.get(name) & !QUEUED {
             RESEND => 0,
             attr => attr,
         }
+    }
+
+    /// Every name with a cell.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (NameId, u32)> + '_ {
+        self.cells.iter()
     }
 
     /// How many names wait to be sent.

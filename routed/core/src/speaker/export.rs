@@ -95,6 +95,20 @@ impl Speaker {
         }
     }
 
+    /// The bytes that [`Speaker::export`] should give, worked out without any cache.
+    pub(super) fn export_anew(&self, index: usize, name: NameId) -> Option<Vec<u8>> {
+        let entry = self.rib.names.get(name);
+        let (attr, source) = (entry.loc_attr, entry.loc_source);
+        let class = self.peers[index].up.as_ref()?.class;
+        if attr == 0 || !self.planes.gate_open || !self.may_export(index, attr, source) {
+            return None;
+        }
+        let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
+        rewrite(&mut attrs, self.exports.class(class), self.peer(source), &self.config);
+        let fits = attrs.as_path.len() <= wire::MAX_HOPS && attrs.cluster_list.len() <= wire::MAX_CLUSTERS;
+        Some(wire::encode_attrs(&attrs).to_vec()).filter(|raw| fits && raw.len() <= wire::MAX_ATTRS_BYTES)
+    }
+
     fn export_and_remember(&mut self, attr: AttrId, class: u16, source: PeerId, origin: PeerId) -> AttrId {
         let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
         rewrite(&mut attrs, self.exports.class(class), self.peer(source), &self.config);

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Speaker;
+use crate::attrs::Attrs;
 use crate::best_path::{Candidate, Decision, Step};
 use crate::intern::{AttrId, NameId};
 use crate::name::ServiceName;
@@ -47,6 +48,27 @@ impl Speaker {
             views.extend(self.show_name(*name, now));
         }
         views
+    }
+
+    pub(super) fn show_advertised(
+        &self,
+        peer: &str,
+        after: Option<&ServiceName>,
+        limit: usize,
+    ) -> Vec<(ServiceName, Arc<Attrs>)> {
+        let Some(peer) = self.peers.iter().find(|known| &*known.config.name == peer) else {
+            return Vec::new();
+        };
+        let order = self.ordered_names();
+        let names = &self.rib.names;
+        let from = after.map_or(0, |after| {
+            order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
+        });
+        let told = order[from..]
+            .iter()
+            .map(|name| (*name, peer.out.advertised_attr(*name)));
+        let show = |(name, attr)| (ServiceName::from_checked(names.text(name)), self.rib.attrs.decode(attr));
+        told.filter(|(_, attr)| *attr != 0).take(limit).map(show).collect()
     }
 
     fn ordered_names(&self) -> Arc<[NameId]> {

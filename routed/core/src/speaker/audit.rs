@@ -1,0 +1,96 @@
+//! The Speaker checked against itself: invariant 2, and that everything held is held for a reason. For tests; a whole
+//! pass over the table.
+
+use std::collections::BTreeMap;
+
+use super::Speaker;
+use super::import::Verdict;
+use crate::intern::{AttrId, NameId};
+
+impl Speaker {
+    /// What is wrong, one line each; empty if nothing is. Only after [`Speaker::flush`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn audit(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        self.audit_exports(&mut wrong);
+        self.audit_attrs(&mut wrong);
+        self.audit_names(&mut wrong);
+        wrong
+    }
+
+    fn live_names(&self) -> impl Iterator<Item = NameId> + '_ {
+        self.rib.names.ids().filter(|id| self.rib.names.is_live(*id))
+    }
+
+    /// adj_rib_out == export(acknowledged part of loc_rib), of peers to which nothing is left to send.
+    fn audit_exports(&self, wrong: &mut Vec<String>) {
+        for (index, peer) in self.peers.iter().enumerate() {
+            if peer.up.is_none() || peer.out.pending() > 0 {
+                continue;
+            }
+            for name in self.live_names() {
+                let wanted = self.export_anew(index, name);
+                let held = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
+                if held.map(|attr| self.rib.attrs.raw(attr).to_vec()) != wanted {
+                    let name = self.rib.names.text(name);
+                    wrong.push(format!(
+                        "{name} as {} holds it is not what export says",
+                        peer.config.name
+                    ));
+                }
+            }
+        }
+    }
+
+    fn audit_attrs(&self, wrong: &mut Vec<String>) {
+        let mut refs: BTreeMap<AttrId, u32> = BTreeMap::new();
+        let mut hold = |attr: AttrId| {
+            if attr != 0 {
+                *refs.entry(attr).or_default() += 1;
+            }
+        };
+        for (_, path) in self.rib.all_paths() {
+            hold(path.attr_in);
+            hold(path.attr);
+        }
+        self.live_names()
+            .for_each(|name| hold(self.rib.names.get(name).loc_attr));
+        self.planes
+            .installed
+            .values()
+            .for_each(|installed| hold(installed.attr));
+        for peer in &self.peers {
+            peer.out
+                .cells()
+                .for_each(|(name, _)| hold(peer.out.advertised_attr(name)));
+            if let Some((_, Verdict::Learned(learned))) = &peer.last_import {
+                hold(learned.attr_in);
+                hold(learned.attr);
+            }
+        }
+        for (attr, held) in self.rib.attrs.references() {
+            if refs.remove(&attr) != Some(held) {
+                wrong.push(format!("attribute set {attr} counts {held} references"));
+            }
+        }
+        wrong.extend(refs.keys().map(|attr| format!("attribute set {attr} is held and gone")));
+    }
+
+    fn audit_names(&self, wrong: &mut Vec<String>) {
+        for name in self.live_names() {
+            let cells = self.peers.iter().filter(|peer| !peer.out.is_blank(name)).count();
+            let installed = usize::from(self.planes.installed.contains_key(&name));
+            let entry = self.rib.names.get(name);
+            let configured = usize::from(entry.flags.has(crate::intern::NameFlags::DISCARD));
+            let used = entry.first != 0 || entry.loc_attr != 0 || entry.refs > 0;
+            if entry.refs as usize != cells + installed + configured || !used {
+                wrong.push(format!(
+                    "{} counts {} references",
+                    self.rib.names.text(name),
+                    entry.refs
+                ));
+            }
+        }
+    }
+}
