@@ -15,6 +15,7 @@ mod node;
 mod poll;
 mod process;
 mod programs;
+mod reach;
 
 pub use client::{Answer, Client, echo, greet};
 pub use config::{Peering, peer};
@@ -23,3 +24,4 @@ pub use network::{Network, scenario};
 pub use node::{Example, Node};
 pub use poll::{LONG, poll, stays};
 pub use process::Process;
+pub use reach::{check_none_returned, check_reach, offer_every_kind, withdraw_http};

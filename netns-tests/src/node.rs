@@ -255,6 +255,13 @@ impl Node {
         self.routed.as_ref().context("catalyst-routed does not run")
     }
 
+    /// # Errors
+    /// A process of this node ended by itself.
+    pub fn check_alive(&mut self) -> Result<()> {
+        let parts = [&mut self.routed, &mut self.envoy, &mut self.gateway];
+        parts.into_iter().flatten().try_for_each(Process::check_alive)
+    }
+
     /// Ends catalyst-routed with -9.
     ///
     /// # Errors

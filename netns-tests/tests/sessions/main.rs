@@ -1,0 +1,110 @@
+//! See README.md beside this file.
+
+use anyhow::{Result, ensure};
+use catalyst_netns_tests::{LONG, Network, Node, Peering, peer, poll, scenario};
+use serde_json::{Value, json};
+
+fn pair(network: &mut Network) -> Result<(Node, Node)> {
+    Ok((network.node("a", 65001, "acme")?, network.node("b", 65002, "acme")?))
+}
+
+fn start(nodes: [&mut Node; 2]) -> Result<()> {
+    nodes.into_iter().try_for_each(Node::start)
+}
+
+/// Waits until the session is up, and sees to it that it came up once on each side.
+fn check_session(a: &Node, b: &Node) -> Result<()> {
+    a.wait_established("b")?;
+    b.wait_established("a")?;
+    for (node, other) in [(a, "b"), (b, "a")] {
+        let shown = node.peer(other)?;
+        ensure!(shown["established_count"] == 1, "{shown}");
+    }
+    Ok(())
+}
+
+fn wait_for_error(node: &Node, peer: &str, words: &[&str]) -> Result<Value> {
+    poll(&format!("{words:?} in last_error of {}", node.name), LONG, || {
+        let shown = node.peer(peer)?;
+        let said = shown["last_error"].as_str().unwrap_or_default();
+        ensure!(words.iter().all(|word| said.contains(word)), "{shown}");
+        ensure!(shown["state"] != "Established", "{shown}");
+        Ok(shown)
+    })
+}
+
+#[test]
+fn only_one_side_dials() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        start([&mut a, &mut b])?;
+        check_session(&a, &b)
+    })
+}
+
+#[test]
+fn the_other_side_dials() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut b, &mut a, Peering::FirstDials);
+        start([&mut a, &mut b])?;
+        check_session(&a, &b)
+    })
+}
+
+#[test]
+fn both_dial_at_once() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::Both);
+        start([&mut a, &mut b])?;
+        a.wait_established("b")?;
+        b.wait_established("a")
+    })
+}
+
+#[test]
+fn an_unknown_peer_is_refused() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::Both);
+        b.config["peers"] = json!({});
+        start([&mut a, &mut b])?;
+        poll("why a has no session", LONG, || {
+            let shown = a.peer("b")?;
+            ensure!(
+                shown["last_error"].as_str().is_some_and(|said| !said.is_empty()),
+                "{shown}"
+            );
+            Ok(())
+        })?;
+        ensure!(a.peer("b")?["established_count"] == 0, "no session comes up");
+        ensure!(b.ctl_json(&["show", "peers"])? == json!([]), "b knows nobody");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_wrong_as_is_refused_with_a_text_that_the_other_side_shows() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        b.config["peers"]["a"]["as"] = json!(65009);
+        start([&mut a, &mut b])?;
+        wait_for_error(&b, "a", &["65001", "65009"])?;
+        wait_for_error(&a, "b", &["65001", "65009"]).map(drop)
+    })
+}
+
+#[test]
+fn a_wrong_organisation_is_refused() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        b.config["peers"]["a"]["organisation"] = json!("globex");
+        start([&mut a, &mut b])?;
+        wait_for_error(&b, "a", &["acme", "globex"])?;
+        wait_for_error(&a, "b", &["acme", "globex"]).map(drop)
+    })
+}
