@@ -126,7 +126,6 @@ async fn a_cluster_that_fails_late_is_refused_alone_and_taken_away() {
     let run = Running::start().await;
     let changes = batch_around(late_failing_cluster("bad", run.service), |n| cluster(&format!("c{n}"), run.service));
     let verdicts = run.ads.apply(changes).await;
-    println!("DEBUG {:?} {:?} {}", run.ads.report(), verdicts.get("bad"), run.envoy.log());
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["bad"]);
     let why = reason(verdicts.get("bad"));
     assert!(why.contains("ring"), "{why}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::ads::validate::find_fault;
 use crate::resource::{Resource, ResourceKey, ResourceKind};
 
 /// A step of the desired table.
@@ -100,6 +101,10 @@ impl Desired {
             return false;
         }
         self.quarantine.remove(&resource.key);
+        if let Some(fault) = find_fault(&resource) {
+            let refused = Quarantined { version: resource.version.clone(), reason: fault.into() };
+            self.quarantine.insert(resource.key.clone(), refused);
+        }
         of_kind.insert(name, Arc::new(resource));
         true
     }
@@ -137,9 +142,11 @@ impl Desired {
         self.quarantine.insert(key, refused);
     }
 
-    /// Gives every refused content another chance; gives the keys concerned.
-    pub(super) fn lift_quarantine(&mut self) -> Vec<ResourceKey> {
-        std::mem::take(&mut self.quarantine).into_keys().collect()
+    /// Gives every content that Envoy refused another chance.
+    pub(super) fn lift_quarantine(&mut self) {
+        let mut quarantine = std::mem::take(&mut self.quarantine);
+        quarantine.retain(|key, _| self.get(key).is_some_and(|wanted| find_fault(wanted).is_some()));
+        self.quarantine = quarantine;
     }
 
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (&ResourceKey, &Quarantined)> {

@@ -63,9 +63,10 @@ impl Hub {
         let round = self.verdicts.next_round();
         for key in touched {
             self.verdicts.forget_news(&key);
-            match self.desired.get(&key) {
-                Some(_) => drop(self.verdicts.ask(key)),
-                None => drop(self.verdicts.settle(&key)),
+            if self.desired.get(&key).is_some() && self.desired.refusal(&key).is_none() {
+                self.verdicts.ask(key);
+            } else {
+                self.verdicts.settle(&key);
             }
         }
         round

@@ -18,8 +18,10 @@ mod listen;
 mod server;
 mod service;
 mod session;
+mod silence;
 mod state;
 mod stats;
+mod validate;
 mod verdicts;
 
 pub use desired::Changes;

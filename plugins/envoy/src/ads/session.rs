@@ -12,6 +12,7 @@ use prost::Message;
 use crate::ads::cycle::{Cycle, Work};
 use crate::ads::desired::Desired;
 use crate::ads::isolate::isolate;
+use crate::ads::silence::{Silence, take_back};
 use crate::ads::state::{InFlight, Item, KindState, wildcard_kinds};
 use crate::ads::stats::Counters;
 use crate::resource::{Resource, ResourceKey, ResourceKind};
@@ -72,6 +73,7 @@ pub(super) struct Session {
     /// Removals that wait for the rest of a reconnect.
     deferred: BTreeSet<ResourceKey>,
     cycle: Option<Cycle>,
+    silence: Silence,
     last_nonce: u64,
     pub(super) counters: Counters,
 }
@@ -87,6 +89,7 @@ impl Session {
             dirty: BTreeSet::new(),
             deferred: BTreeSet::new(),
             cycle: None,
+            silence: Silence::default(),
             last_nonce: 0,
             counters: Counters::new(),
         }
@@ -130,6 +133,7 @@ impl Session {
     /// Takes in a subscription, an acknowledgement, a refusal, or all of them at once.
     pub(super) fn on_request(&mut self, kind: ResourceKind, request: DeltaDiscoveryRequest) -> Heard {
         let mut heard = self.on_answer(kind, &request);
+        self.on_silence_proven(&request.response_nonce);
         self.on_unsubscribe(kind, &request.resource_names_unsubscribe);
         if self.on_subscribe(kind, request) {
             heard.subscribed = Some(kind);
@@ -192,6 +196,18 @@ impl Session {
         }
     }
 
+    fn on_silence_proven(&mut self, nonce: &str) {
+        let Some(clusters) = self.kinds.get_mut(&ResourceKind::Cluster) else { return };
+        if !self.silence.is_proven(nonce, clusters.in_flight.front()) {
+            return;
+        }
+        let Some(silent) = clusters.in_flight.front() else { return };
+        let items = take_back(silent);
+        tracing::debug!(clusters = items.len(), "Envoy withholds the answer to clusters, taking them back");
+        self.dirty.extend(items.iter().map(|item| key(ResourceKind::Cluster, &item.name)));
+        clusters.retry.extend((!items.is_empty()).then_some(items));
+    }
+
     fn on_unsubscribe(&mut self, kind: ResourceKind, names: &[String]) {
         let Some(state) = self.kinds.get_mut(&kind) else { return };
         if kind.is_wildcard() {
@@ -221,7 +237,7 @@ impl Session {
         if !desired.is_ready() {
             return None;
         }
-        if let Some(urgent) = self.poll_urgent(now, desired) {
+        if let Some(urgent) = self.poll_silence(now).or_else(|| self.poll_urgent(now, desired)) {
             return Some(urgent);
         }
         loop {
@@ -239,11 +255,26 @@ impl Session {
     /// When to poll again although nothing was heard.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
         let removal = (!self.deferred.is_empty()).then_some(self.opened + REMOVAL_GRACE);
-        self.kinds
-            .values()
-            .filter_map(|state| state.deadline(now))
-            .chain(removal)
-            .min()
+        let probe = self.silent_clusters().map(|(_, due)| due);
+        let answers = self.kinds.values().filter_map(KindState::deadline);
+        answers.chain(removal).chain(probe).filter(|at| *at > now).min()
+    }
+
+    /// The oldest CDS response without an answer, and when to ask about it.
+    fn silent_clusters(&self) -> Option<(&str, Instant)> {
+        let oldest = self.kinds.get(&ResourceKind::Cluster)?.in_flight.front()?;
+        Some((&oldest.nonce, self.silence.due(oldest)?))
+    }
+
+    fn poll_silence(&mut self, now: Instant) -> Option<Outgoing> {
+        let about = self.silent_clusters().filter(|(_, due)| *due <= now)?.0.to_owned();
+        let can_ask = |kind: &ResourceKind| {
+            self.kinds.get(kind).is_some_and(|state| state.wildcard && state.can_send(now))
+        };
+        let kind = [ResourceKind::Listener, ResourceKind::ScopedRoute].into_iter().find(can_ask)?;
+        let probe = self.emit(kind, Vec::new(), now);
+        self.silence.ask(about, probe.nonce.clone());
+        Some(probe)
     }
 
     /// What does not wait for its turn: parts of refused responses, and names that Envoy has just asked for.

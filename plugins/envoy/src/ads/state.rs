@@ -8,7 +8,7 @@ use crate::resource::{Resource, ResourceKind};
 
 /// How long an answer is waited for before the next step is taken without it. A cluster that warms (or fails late)
 /// withholds every CDS acknowledgement, so nothing may depend on one.
-pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(500);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// Unanswered responses of one kind. More are not sent: the changes wait as names.
 const MAX_IN_FLIGHT: usize = 64;
 
@@ -104,12 +104,9 @@ impl KindState {
             .is_some_and(|oldest| oldest.sent_at + ANSWER_WAIT <= now)
     }
 
-    /// When to look again although nothing was heard.
-    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.in_flight
-            .front()
-            .map(|oldest| oldest.sent_at + ANSWER_WAIT)
-            .filter(|at| *at > now)
+    /// When the oldest answer is no longer waited for.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.in_flight.front().map(|oldest| oldest.sent_at + ANSWER_WAIT)
     }
 
     /// Notes that `items` leave under `nonce`.

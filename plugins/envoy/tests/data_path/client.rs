@@ -38,6 +38,19 @@ pub(crate) async fn get(at: SocketAddr, host: &str, path: &str) -> Reply {
     try_get(at, host, path).await.unwrap()
 }
 
+/// GET by HTTP/1.1 until the answer begins with `first`: removals are not waited for by the plane.
+pub(crate) async fn until(at: SocketAddr, host: &str, first: &str) -> Reply {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let reply = get(at, host, "/").await;
+        if reply.who() == first {
+            return reply;
+        }
+        assert!(Instant::now() < end, "{host} still answers {}: {}", reply.status, reply.body);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// GET by HTTP/1.1, where the connection may fail.
 pub(crate) async fn try_get(at: SocketAddr, host: &str, path: &str) -> Result<Reply, Error> {
     request(at, host, path, &[]).await

@@ -9,7 +9,7 @@ use hyper::Method;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
-use crate::client::{get, h2, request};
+use crate::client::{get, h2, request, until};
 use crate::node::{Node, local, remote, weighted_local};
 use crate::services;
 
@@ -44,7 +44,7 @@ async fn names_come_in_any_case_with_any_port() {
 #[tokio::test]
 async fn an_unknown_name_is_404_in_words() {
     let mut node = Node::start("a", 65001).await;
-    for host in ["nobody.acme", "a;b", "a/b", "[::1", "-"] {
+    for host in ["nobody.acme", "a;b", "a:b:c", "-"] {
         let reply = get(node.config.egress, host, "/").await;
         assert_eq!(reply.status, 404, "{host}: {}", reply.body);
         assert!(reply.body.starts_with("no route to "), "{host}: {}", reply.body);
@@ -52,8 +52,7 @@ async fn an_unknown_name_is_404_in_words() {
     let service = services::http("orders").await;
     node.add([local("orders.acme", Http, &[service.at])]).await;
     node.remove(&["orders.acme"]).await;
-    let reply = get(node.config.egress, "orders.acme", "/").await;
-    assert_eq!((reply.status, reply.body.as_str()), (404, "no route to orders.acme\n"));
+    assert_eq!(until(node.config.egress, "orders.acme", "no route to orders.acme").await.status, 404);
 }
 
 #[tokio::test]
