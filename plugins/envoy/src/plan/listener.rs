@@ -122,7 +122,8 @@ impl HttpListener {
             use_remote_address: boolean(self.side == Side::Clients),
             server_header_transformation:
                 hcm::http_connection_manager::ServerHeaderTransformation::PassThrough.into(),
-            upgrade_configs: self.upgrades(),
+            // A tcp service's route opens CONNECT for itself; the Lua filter refuses it on ingress and egress.
+            upgrade_configs: vec![upgrade("websocket", true), upgrade("CONNECT", false)],
             early_header_mutation_extensions: vec![discard_scope_header()],
             local_reply_config: Some(no_route_reply()),
             http_filters: vec![discovered(&self.filter.name), router()],
@@ -141,14 +142,6 @@ impl HttpListener {
         }
     }
 
-    /// CONNECT is known to peer listeners alone, and closed there too unless a tcp service's route opens it.
-    fn upgrades(&self) -> Vec<hcm::http_connection_manager::UpgradeConfig> {
-        let mut upgrades = vec![upgrade("websocket", true)];
-        if self.side == Side::Peers {
-            upgrades.push(upgrade("CONNECT", false));
-        }
-        upgrades
-    }
 }
 
 fn upgrade(kind: &str, enabled: bool) -> hcm::http_connection_manager::UpgradeConfig {

@@ -68,12 +68,22 @@ local function has_route(handle)
   return name ~= nil and name ~= ""
 end
 
+local function refuse(handle, status, text)
+  handle:respond({[":status"] = status, ["content-type"] = "text/plain"}, text)
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   headers:remove(SCOPE_HEADER)
+  -- Tunnels are for Envoys of other nodes. A route that opens CONNECT does so on every listener that finds it.
+  local is_connect = headers:get(":method") == "CONNECT"
+  if is_connect and VIA == "start" then
+    refuse(handle, "405", "CONNECT is for peers: dial the port of the tcp service\n")
+    return
+  end
   local via = next_via(headers:get(VIA_HEADER))
   if not via then
-    handle:respond({[":status"] = "508", ["content-type"] = "text/plain"}, "loop: this request has been here before\n")
+    refuse(handle, "508", "loop: this request has been here before\n")
     return
   end
   headers:replace(VIA_HEADER, via)
@@ -85,7 +95,7 @@ function envoy_on_request(handle)
     return
   end
   -- The authority of CONNECT must keep its port (RFC 9113 section 8.5).
-  if host ~= authority and headers:get(":method") ~= "CONNECT" then
+  if host ~= authority and not is_connect then
     headers:replace(":authority", host)
   end
   if GRAPH and (literal or GRAPH[host]) then
