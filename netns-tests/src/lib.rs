@@ -12,6 +12,7 @@ mod config;
 mod load;
 mod network;
 mod node;
+mod observe;
 mod poll;
 mod process;
 mod programs;
