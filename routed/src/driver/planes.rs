@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
-use catalyst_envoy::EnvoyPlane;
+use catalyst_envoy::plane::EnvoyPlane;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
 use tokio::sync::mpsc;
