@@ -29,11 +29,21 @@ impl Running {
         let ads = Ads::start(dir.path()).await;
         let service = http::service("good").await;
         let ingress = http::free_address().await;
-        let resources = [cluster("good", service), scope("good.acme", "good"), listener("ingress", ingress)];
+        let resources = [
+            cluster("good", service),
+            scope("good.acme", "good"),
+            listener("ingress", ingress),
+        ];
         ads.apply(Changes::table(resources.clone())).await;
         let envoy = Envoy::start("a", &ads.address).await;
         ads.programmed(&resources).await;
-        Self { ads, envoy, ingress, service, _dir: dir }
+        Self {
+            ads,
+            envoy,
+            ingress,
+            service,
+            _dir: dir,
+        }
     }
 
     async fn serves_on(&self) {
@@ -42,7 +52,13 @@ impl Running {
 
     /// A further change still gets its acknowledgement.
     async fn takes_more(&self) {
-        let verdicts = self.ads.apply(Changes::upsert([cluster("more", self.service), scope("more.acme", "more")])).await;
+        let verdicts = self
+            .ads
+            .apply(Changes::upsert([
+                cluster("more", self.service),
+                scope("more.acme", "more"),
+            ]))
+            .await;
         assert!(verdicts.is_empty(), "{verdicts:?}");
         assert_eq!(http::status(self.ingress, "more.acme").await, 200);
     }
@@ -100,7 +116,9 @@ async fn a_scope_that_turns_bad_serves_on_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_scope_for_the_same_key_is_refused_alone() {
     let run = Running::start().await;
-    let changes = batch_around(scope_for("double", "good.acme", "good"), |n| scope(&format!("s{n}.acme"), "good"));
+    let changes = batch_around(scope_for("double", "good.acme", "good"), |n| {
+        scope(&format!("s{n}.acme"), "good")
+    });
     let verdicts = run.ads.apply(changes).await;
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["double"]);
     let why = reason(verdicts.get("double"));
@@ -124,23 +142,34 @@ async fn a_bad_cluster_is_refused_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_fails_late_is_refused_alone_and_taken_away() {
     let run = Running::start().await;
-    let changes = batch_around(late_failing_cluster("bad", run.service), |n| cluster(&format!("c{n}"), run.service));
+    let changes = batch_around(late_failing_cluster("bad", run.service), |n| {
+        cluster(&format!("c{n}"), run.service)
+    });
     let verdicts = run.ads.apply(changes).await;
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["bad"]);
     let why = reason(verdicts.get("bad"));
     assert!(why.contains("ring"), "{why}");
     run.takes_more().await;
-    eventually("no cluster warms", async || equal(run.envoy.warming_clusters().await, Vec::new())).await;
+    eventually("no cluster warms", async || {
+        equal(run.envoy.warming_clusters().await, Vec::new())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_turns_bad_late_serves_on_as_it_was() {
     let run = Running::start().await;
-    let verdicts = run.ads.apply(Changes::upsert([late_failing_cluster("good", run.service)])).await;
+    let verdicts = run
+        .ads
+        .apply(Changes::upsert([late_failing_cluster("good", run.service)]))
+        .await;
     reason(verdicts.get("good"));
     run.serves_on().await;
     run.takes_more().await;
-    eventually("no cluster warms", async || equal(run.envoy.warming_clusters().await, Vec::new())).await;
+    eventually("no cluster warms", async || {
+        equal(run.envoy.warming_clusters().await, Vec::new())
+    })
+    .await;
     run.serves_on().await;
 }
 
@@ -148,10 +177,16 @@ async fn a_cluster_that_turns_bad_late_serves_on_as_it_was() {
 async fn a_bad_listener_is_refused_alone() {
     let run = Running::start().await;
     let other = http::free_address().await;
-    let verdicts = run.ads.apply(Changes::upsert([bad_listener("bad"), listener("other", other)])).await;
+    let verdicts = run
+        .ads
+        .apply(Changes::upsert([bad_listener("bad"), listener("other", other)]))
+        .await;
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), ["bad"]);
     reason(verdicts.get("bad"));
-    eventually("the other listener", async || equal(http::status(other, "good.acme").await, 200)).await;
+    eventually("the other listener", async || {
+        equal(http::status(other, "good.acme").await, 200)
+    })
+    .await;
     run.takes_more().await;
 }
 
@@ -181,13 +216,23 @@ async fn after_a_refusal_a_reconnect_resends_only_what_was_refused() {
     let run = Running::start().await;
     let good: Vec<_> = (0..20).map(|n| cluster(&format!("c{n}"), run.service)).collect();
     let bad = bad_cluster("bad");
-    run.ads.apply(Changes::upsert(good.iter().cloned().chain([bad.clone()]))).await;
-    let table = [cluster("good", run.service), scope("good.acme", "good"), listener("ingress", run.ingress), bad];
+    run.ads
+        .apply(Changes::upsert(good.iter().cloned().chain([bad.clone()])))
+        .await;
+    let table = [
+        cluster("good", run.service),
+        scope("good.acme", "good"),
+        listener("ingress", run.ingress),
+        bad,
+    ];
     let Running { ads, envoy: _envoy, .. } = run;
     let ads = Ads::start_at(&ads.stop()).await;
     let verdicts = ads.apply(Changes::table(table.into_iter().chain(good.clone()))).await;
     drop(verdicts);
     ads.programmed(&good).await;
     assert_eq!(ads.sent(ResourceKind::Cluster), 1);
-    assert_eq!(ads.sent(ResourceKind::ScopedRoute) + ads.sent(ResourceKind::Listener), 0);
+    assert_eq!(
+        ads.sent(ResourceKind::ScopedRoute) + ads.sent(ResourceKind::Listener),
+        0
+    );
 }

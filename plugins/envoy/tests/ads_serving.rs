@@ -14,7 +14,11 @@ async fn a_static_set_is_accepted_and_serves() {
     let ads = Ads::start(dir.path()).await;
     let service = http::service("orders").await;
     let ingress = http::free_address().await;
-    let resources = [cluster("orders", service), scope("orders.acme", "orders"), listener("ingress", ingress)];
+    let resources = [
+        cluster("orders", service),
+        scope("orders.acme", "orders"),
+        listener("ingress", ingress),
+    ];
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;

@@ -19,20 +19,31 @@ impl Changes {
     /// The whole table.
     #[must_use]
     pub fn table(resources: impl IntoIterator<Item = Resource>) -> Self {
-        Self { replace: true, ..Self::upsert(resources) }
+        Self {
+            replace: true,
+            ..Self::upsert(resources)
+        }
     }
 
     /// Resources that are wanted with this content.
     #[must_use]
     pub fn upsert(resources: impl IntoIterator<Item = Resource>) -> Self {
-        let set = resources.into_iter().map(|resource| (resource.key.clone(), Some(resource)));
-        Self { replace: false, set: set.collect() }
+        let set = resources
+            .into_iter()
+            .map(|resource| (resource.key.clone(), Some(resource)));
+        Self {
+            replace: false,
+            set: set.collect(),
+        }
     }
 
     /// Resources that are wanted no longer.
     #[must_use]
     pub fn remove(keys: impl IntoIterator<Item = ResourceKey>) -> Self {
-        Self { replace: false, set: keys.into_iter().map(|key| (key, None)).collect() }
+        Self {
+            replace: false,
+            set: keys.into_iter().map(|key| (key, None)).collect(),
+        }
     }
 
     /// Adds one resource; the latest word counts.
@@ -70,7 +81,11 @@ impl Desired {
     pub(super) fn update(&mut self, changes: Changes, settled: bool) -> Vec<ResourceKey> {
         self.ready = true;
         self.settled = settled;
-        let mut touched = if changes.replace { self.drop_all_but(&changes) } else { Vec::new() };
+        let mut touched = if changes.replace {
+            self.drop_all_but(&changes)
+        } else {
+            Vec::new()
+        };
         for (key, resource) in changes.set {
             let touches = match resource {
                 Some(resource) => self.upsert(resource),
@@ -82,7 +97,10 @@ impl Desired {
     }
 
     fn drop_all_but(&mut self, wanted: &Changes) -> Vec<ResourceKey> {
-        let gone = self.iter().filter(|have| !wanted.set.contains_key(&have.key)).map(|have| have.key.clone());
+        let gone = self
+            .iter()
+            .filter(|have| !wanted.set.contains_key(&have.key))
+            .map(|have| have.key.clone());
         let gone: Vec<_> = gone.collect();
         gone.into_iter().filter(|key| self.remove(key)).collect()
     }
@@ -102,7 +120,10 @@ impl Desired {
         }
         self.quarantine.remove(&resource.key);
         if let Some(fault) = find_fault(&resource) {
-            let refused = Quarantined { version: resource.version.clone(), reason: fault.into() };
+            let refused = Quarantined {
+                version: resource.version.clone(),
+                reason: fault.into(),
+            };
             self.quarantine.insert(resource.key.clone(), refused);
         }
         of_kind.insert(name, Arc::new(resource));

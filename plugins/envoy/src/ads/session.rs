@@ -197,14 +197,22 @@ impl Session {
     }
 
     fn on_silence_proven(&mut self, nonce: &str) {
-        let Some(clusters) = self.kinds.get_mut(&ResourceKind::Cluster) else { return };
+        let Some(clusters) = self.kinds.get_mut(&ResourceKind::Cluster) else {
+            return;
+        };
         if !self.silence.is_proven(nonce, clusters.in_flight.front()) {
             return;
         }
-        let Some(silent) = clusters.in_flight.front() else { return };
+        let Some(silent) = clusters.in_flight.front() else {
+            return;
+        };
         let items = take_back(silent);
-        tracing::debug!(clusters = items.len(), "Envoy withholds the answer to clusters, taking them back");
-        self.dirty.extend(items.iter().map(|item| key(ResourceKind::Cluster, &item.name)));
+        tracing::debug!(
+            clusters = items.len(),
+            "Envoy withholds the answer to clusters, taking them back"
+        );
+        self.dirty
+            .extend(items.iter().map(|item| key(ResourceKind::Cluster, &item.name)));
         clusters.retry.extend((!items.is_empty()).then_some(items));
     }
 
@@ -269,9 +277,13 @@ impl Session {
     fn poll_silence(&mut self, now: Instant) -> Option<Outgoing> {
         let about = self.silent_clusters().filter(|(_, due)| *due <= now)?.0.to_owned();
         let can_ask = |kind: &ResourceKind| {
-            self.kinds.get(kind).is_some_and(|state| state.wildcard && state.can_send(now))
+            self.kinds
+                .get(kind)
+                .is_some_and(|state| state.wildcard && state.can_send(now))
         };
-        let kind = [ResourceKind::Listener, ResourceKind::ScopedRoute].into_iter().find(can_ask)?;
+        let kind = [ResourceKind::Listener, ResourceKind::ScopedRoute]
+            .into_iter()
+            .find(can_ask)?;
         let probe = self.emit(kind, Vec::new(), now);
         self.silence.ask(about, probe.nonce.clone());
         Some(probe)

@@ -36,7 +36,11 @@ impl Silence {
         if self.about.as_ref() == Some(&oldest.nonce) {
             return None;
         }
-        let wait = if oldest.items.iter().all(|sent| is_prompt(&sent.item)) { PROBE_AFTER } else { PROBE_SLOW_AFTER };
+        let wait = if oldest.items.iter().all(|sent| is_prompt(&sent.item)) {
+            PROBE_AFTER
+        } else {
+            PROBE_SLOW_AFTER
+        };
         Some(oldest.sent_at + wait)
     }
 
@@ -65,7 +69,10 @@ pub(super) fn take_back(silent: &InFlight) -> Vec<Item> {
             None => None,
             Some(prior) => Some(prior.content.clone()?),
         };
-        Some(Item { name: sent.item.name.clone(), content })
+        Some(Item {
+            name: sent.item.name.clone(),
+            content,
+        })
     });
     items.collect()
 }
@@ -76,7 +83,9 @@ fn is_prompt(item: &Item) -> bool {
 
 /// Whether Envoy may have to wait for somebody else before it can use the cluster.
 fn may_warm(cluster: &Resource) -> bool {
-    let Ok(cluster) = Cluster::decode(cluster.body.clone()) else { return false };
+    let Ok(cluster) = Cluster::decode(cluster.body.clone()) else {
+        return false;
+    };
     let is_static = match cluster.cluster_discovery_type {
         Some(ClusterDiscoveryType::Type(kind)) => kind == i32::from(DiscoveryType::Static),
         Some(ClusterDiscoveryType::ClusterType(_)) => false,

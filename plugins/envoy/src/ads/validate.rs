@@ -24,15 +24,18 @@ fn fault_of_listener(listener: &Listener) -> Option<String> {
 
 /// Envoy accepts an HTTP connection manager without filters; nobody answers its requests then.
 fn fault_of_filter(filter: &Filter) -> Option<String> {
-    let Some(ConfigType::TypedConfig(config)) = &filter.config_type else { return None };
+    let Some(ConfigType::TypedConfig(config)) = &filter.config_type else {
+        return None;
+    };
     if config.type_url != HttpConnectionManager::type_url() {
         return None;
     }
     match HttpConnectionManager::decode(config.value.as_slice()) {
         Err(error) => Some(format!("filter {}: not an HttpConnectionManager: {error}", filter.name)),
-        Ok(manager) if manager.http_filters.is_empty() => {
-            Some(format!("filter {}: http_filters is empty, so no request would ever be answered", filter.name))
-        }
+        Ok(manager) if manager.http_filters.is_empty() => Some(format!(
+            "filter {}: http_filters is empty, so no request would ever be answered",
+            filter.name
+        )),
         Ok(_) => None,
     }
 }

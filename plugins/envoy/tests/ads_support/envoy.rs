@@ -30,7 +30,14 @@ impl Envoy {
         let admin_file = dir.path().join("admin");
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(binary())
-            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "-c"])
+            .args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+                "-c",
+            ])
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
@@ -40,7 +47,11 @@ impl Envoy {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut envoy = Self { child, admin: ([127, 0, 0, 1], 0).into(), dir };
+        let mut envoy = Self {
+            child,
+            admin: ([127, 0, 0, 1], 0).into(),
+            dir,
+        };
         envoy.admin = envoy.wait_for_admin(&admin_file).await;
         envoy
     }
@@ -60,14 +71,20 @@ impl Envoy {
     /// The value of a counter or gauge; 0 if Envoy does not know it (yet).
     pub async fn stat(&self, name: &str) -> u64 {
         let text = self.admin_get(&format!("/stats?filter=^{name}$")).await;
-        text.trim().rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or_default()
+        text.trim()
+            .rsplit(' ')
+            .next()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_default()
     }
 
     /// How often Envoy has taken an update of a kind that changed something (`cluster_manager.cds`).
     pub async fn updates(&self) -> Vec<(String, u64)> {
         let text = self.admin_get("/stats?filter=.*update_success$").await;
         let lines = text.lines().filter_map(|line| line.split_once(": "));
-        lines.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        lines
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect()
     }
 
     /// The names of the resources that Envoy holds of one kind, by its configuration dump.
@@ -79,15 +96,19 @@ impl Envoy {
 
     pub async fn clusters(&self) -> Vec<String> {
         let dump = self.dump("dynamic_active_clusters").await;
-        let mut names: Vec<_> =
-            dump.iter().map(|entry| entry["cluster"]["name"].as_str().unwrap().to_owned()).collect();
+        let mut names: Vec<_> = dump
+            .iter()
+            .map(|entry| entry["cluster"]["name"].as_str().unwrap().to_owned())
+            .collect();
         names.sort();
         names
     }
 
     pub async fn warming_clusters(&self) -> Vec<String> {
         let dump = self.dump("dynamic_warming_clusters").await;
-        dump.iter().map(|entry| entry["cluster"]["name"].as_str().unwrap().to_owned()).collect()
+        dump.iter()
+            .map(|entry| entry["cluster"]["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     pub async fn listeners(&self) -> Vec<String> {
@@ -100,8 +121,12 @@ impl Envoy {
 
     pub async fn scopes(&self) -> Vec<String> {
         let dump = self.dump("dynamic_scoped_route_configs").await;
-        let configs = dump.iter().flat_map(|entry| entry["scoped_route_configs"].as_array().cloned().unwrap_or_default());
-        let mut names: Vec<_> = configs.map(|scope| scope["name"].as_str().unwrap().to_owned()).collect();
+        let configs = dump
+            .iter()
+            .flat_map(|entry| entry["scoped_route_configs"].as_array().cloned().unwrap_or_default());
+        let mut names: Vec<_> = configs
+            .map(|scope| scope["name"].as_str().unwrap().to_owned())
+            .collect();
         names.sort();
         names
     }
@@ -113,7 +138,11 @@ impl Envoy {
     /// Sends a signal (`STOP`, `CONT`, `KILL`).
     pub async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .await
+            .unwrap();
         assert!(status.success(), "kill -{name} {pid}");
     }
 
@@ -166,7 +195,8 @@ fn binary() -> PathBuf {
     let fetched = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/envoy-1.40.0/envoy");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates = std::iter::once(fetched).chain(std::env::split_paths(&path).map(|dir| dir.join("envoy")));
-    candidates.into_iter().find(|candidate| candidate.is_file()).expect(
-        "no Envoy found: run `cargo xtask install`, put `envoy` (1.40 or later) on PATH, or set CATALYST_ENVOY",
-    )
+    candidates
+        .into_iter()
+        .find(|candidate| candidate.is_file())
+        .expect("no Envoy found: run `cargo xtask install`, put `envoy` (1.40 or later) on PATH, or set CATALYST_ENVOY")
 }

@@ -9,17 +9,25 @@ use tokio::net::{TcpListener, TcpStream};
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// Status line and headers, in lower case.
+    pub head: String,
     pub body: String,
 }
 
 /// Asks once, on a connection of its own.
 pub async fn get(address: SocketAddr, host: &str, path: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await?;
-    Ok(parse(&String::from_utf8_lossy(&bytes)))
+    loop {
+        if let Some(answer) = parse(&String::from_utf8_lossy(&bytes)) {
+            return Ok(answer);
+        }
+        if stream.read_buf(&mut bytes).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
 }
 
 /// The status of a request; 0 where no answer came.
@@ -27,11 +35,25 @@ pub async fn status(address: SocketAddr, host: &str) -> u16 {
     get(address, host, "/").await.map_or(0, |answer| answer.status)
 }
 
-fn parse(text: &str) -> Answer {
-    let status = text.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_default();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Answer { status, body: if chunked { unchunk(body) } else { body.to_owned() } }
+/// The answer, once all of it is there (Envoy lingers before it closes a connection).
+fn parse(text: &str) -> Option<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.get(9..12)?.parse().ok()?;
+    let header = head.to_ascii_lowercase();
+    let length = header
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "))
+        .map(|text| text.parse().unwrap());
+    let body = match length {
+        Some(length) => (body.len() >= length).then(|| body.to_owned())?,
+        None if header.contains("transfer-encoding: chunked") => body.ends_with("0\r\n\r\n").then(|| unchunk(body))?,
+        None => String::new(),
+    };
+    Some(Answer {
+        status,
+        head: header,
+        body,
+    })
 }
 
 fn unchunk(mut body: &str) -> String {
@@ -80,14 +102,4 @@ async fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
 /// A port that nobody uses.
 pub async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
-}
-
-/// Everything that comes back, headers included.
-pub async fn raw(address: SocketAddr, host: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    text
 }

@@ -25,5 +25,9 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T,
 
 /// `Ok` if the two are equal, else what they are.
 pub fn equal<T: PartialEq + std::fmt::Debug>(seen: T, wanted: T) -> Result<(), String> {
-    if seen == wanted { Ok(()) } else { Err(format!("{seen:?} is not {wanted:?}")) }
+    if seen == wanted {
+        Ok(())
+    } else {
+        Err(format!("{seen:?} is not {wanted:?}"))
+    }
 }

@@ -41,9 +41,15 @@ pub fn eds_cluster(name: &str, timeout_s: i64) -> Resource {
     let ads = core_pb::config_source::ConfigSourceSpecifier::Ads(core_pb::AggregatedConfigSource {});
     encode_cluster(&cluster_pb::Cluster {
         name: name.into(),
-        connect_timeout: Some(Duration { seconds: timeout_s, nanos: 0 }),
+        connect_timeout: Some(Duration {
+            seconds: timeout_s,
+            nanos: 0,
+        }),
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())),
-        eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(source(ads)), service_name: String::new() }),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: Some(source(ads)),
+            service_name: String::new(),
+        }),
         ..Default::default()
     })
 }
@@ -76,21 +82,23 @@ fn assignment(name: &str, to: &[SocketAddr]) -> endpoint_pb::ClusterLoadAssignme
     assignment_to(name, to.iter().map(|to| (to.ip().to_string(), to.port())))
 }
 
-fn assignment_to(
-    name: &str,
-    to: impl Iterator<Item = (String, u16)>,
-) -> endpoint_pb::ClusterLoadAssignment {
+fn assignment_to(name: &str, to: impl Iterator<Item = (String, u16)>) -> endpoint_pb::ClusterLoadAssignment {
     let lb_endpoints = to.map(|(host, port)| endpoint_pb::LbEndpoint {
-        host_identifier: Some(endpoint_pb::lb_endpoint::HostIdentifier::Endpoint(endpoint_pb::Endpoint {
-            address: Some(address(&host, port)),
-            ..Default::default()
-        })),
+        host_identifier: Some(endpoint_pb::lb_endpoint::HostIdentifier::Endpoint(
+            endpoint_pb::Endpoint {
+                address: Some(address(&host, port)),
+                ..Default::default()
+            },
+        )),
         load_balancing_weight: Some(UInt32Value { value: 1 }),
         ..Default::default()
     });
     endpoint_pb::ClusterLoadAssignment {
         cluster_name: name.into(),
-        endpoints: vec![endpoint_pb::LocalityLbEndpoints { lb_endpoints: lb_endpoints.collect(), ..Default::default() }],
+        endpoints: vec![endpoint_pb::LocalityLbEndpoints {
+            lb_endpoints: lb_endpoints.collect(),
+            ..Default::default()
+        }],
         ..Default::default()
     }
 }
@@ -119,7 +127,9 @@ pub fn scope_for(name: &str, host: &str, cluster: &str) -> Resource {
 /// A scope that Envoy refuses: its routes hold a virtual host without domains.
 pub fn bad_scope(host: &str) -> Resource {
     let mut scope = scope_message(host, host, "any");
-    scope.route_configuration.as_mut().unwrap().virtual_hosts[0].domains.clear();
+    scope.route_configuration.as_mut().unwrap().virtual_hosts[0]
+        .domains
+        .clear();
     encode_scope(&scope)
 }
 
@@ -129,10 +139,14 @@ fn encode_scope(scope: &route_pb::ScopedRouteConfiguration) -> Resource {
 
 pub fn scope_message(name: &str, host: &str, cluster: &str) -> route_pb::ScopedRouteConfiguration {
     use route_pb::scoped_route_configuration::{Key, key};
-    let fragment = key::Fragment { r#type: Some(key::fragment::Type::StringKey(host.into())) };
+    let fragment = key::Fragment {
+        r#type: Some(key::fragment::Type::StringKey(host.into())),
+    };
     route_pb::ScopedRouteConfiguration {
         name: name.into(),
-        key: Some(Key { fragments: vec![fragment] }),
+        key: Some(Key {
+            fragments: vec![fragment],
+        }),
         route_configuration: Some(route_pb::RouteConfiguration {
             name: name.into(),
             virtual_hosts: vec![route_pb::VirtualHost {
@@ -151,7 +165,10 @@ fn route_to(cluster: &str) -> route_pb::Route {
     let everything = route_pb::route_match::PathSpecifier::Prefix("/".into());
     let cluster = route_pb::route_action::ClusterSpecifier::Cluster(cluster.into());
     route_pb::Route {
-        r#match: Some(route_pb::RouteMatch { path_specifier: Some(everything), ..Default::default() }),
+        r#match: Some(route_pb::RouteMatch {
+            path_specifier: Some(everything),
+            ..Default::default()
+        }),
         action: Some(route_pb::route::Action::Route(route_pb::RouteAction {
             cluster_specifier: Some(cluster),
             ..Default::default()
@@ -170,11 +187,13 @@ pub fn listener_with_extension(name: &str, at: SocketAddr, extension: &str) -> R
     let ads = core_pb::config_source::ConfigSourceSpecifier::Ads(core_pb::AggregatedConfigSource {});
     let discovered = hcm_pb::HttpFilter {
         name: extension.into(),
-        config_type: Some(hcm_pb::http_filter::ConfigType::ConfigDiscovery(core_pb::ExtensionConfigSource {
-            config_source: Some(source(ads)),
-            type_urls: vec![header_mutation_pb::HeaderMutation::type_url()],
-            ..Default::default()
-        })),
+        config_type: Some(hcm_pb::http_filter::ConfigType::ConfigDiscovery(
+            core_pb::ExtensionConfigSource {
+                config_source: Some(source(ads)),
+                type_urls: vec![header_mutation_pb::HeaderMutation::type_url()],
+                ..Default::default()
+            },
+        )),
         ..Default::default()
     };
     listener_with(name, at, vec![discovered, router()])
@@ -182,7 +201,10 @@ pub fn listener_with_extension(name: &str, at: SocketAddr, extension: &str) -> R
 
 /// A listener that Envoy refuses: it has no address.
 pub fn bad_listener(name: &str) -> Resource {
-    let listener = listener_pb::Listener { name: name.into(), ..Default::default() };
+    let listener = listener_pb::Listener {
+        name: name.into(),
+        ..Default::default()
+    };
     Resource::encode(ResourceKind::Listener, name, &listener)
 }
 
@@ -191,7 +213,9 @@ pub fn listener_with(name: &str, at: SocketAddr, http_filters: Vec<hcm_pb::HttpF
         stat_prefix: name.into(),
         http_filters,
         strip_port_mode: Some(hcm_pb::http_connection_manager::StripPortMode::StripAnyHostPort(true)),
-        route_specifier: Some(hcm_pb::http_connection_manager::RouteSpecifier::ScopedRoutes(scoped_routes())),
+        route_specifier: Some(hcm_pb::http_connection_manager::RouteSpecifier::ScopedRoutes(
+            scoped_routes(),
+        )),
         ..Default::default()
     };
     let filter = listener_pb::Filter {
@@ -201,7 +225,10 @@ pub fn listener_with(name: &str, at: SocketAddr, http_filters: Vec<hcm_pb::HttpF
     let listener = listener_pb::Listener {
         name: name.into(),
         address: Some(address(&at.ip().to_string(), at.port())),
-        filter_chains: vec![listener_pb::FilterChain { filters: vec![filter], ..Default::default() }],
+        filter_chains: vec![listener_pb::FilterChain {
+            filters: vec![filter],
+            ..Default::default()
+        }],
         ..Default::default()
     };
     Resource::encode(ResourceKind::Listener, name, &listener)
@@ -215,12 +242,19 @@ fn scoped_routes() -> hcm_pb::ScopedRoutes {
         element_separator: ";".into(),
         extract_type: Some(fragment_builder::header_value_extractor::ExtractType::Index(0)),
     };
-    let fragment = FragmentBuilder { r#type: Some(fragment_builder::Type::HeaderValueExtractor(by_host)) };
+    let fragment = FragmentBuilder {
+        r#type: Some(fragment_builder::Type::HeaderValueExtractor(by_host)),
+    };
     let ads = core_pb::config_source::ConfigSourceSpecifier::Ads(core_pb::AggregatedConfigSource {});
-    let scoped_rds = hcm_pb::ScopedRds { scoped_rds_config_source: Some(source(ads)), ..Default::default() };
+    let scoped_rds = hcm_pb::ScopedRds {
+        scoped_rds_config_source: Some(source(ads)),
+        ..Default::default()
+    };
     hcm_pb::ScopedRoutes {
         name: "scopes".into(),
-        scope_key_builder: Some(ScopeKeyBuilder { fragments: vec![fragment] }),
+        scope_key_builder: Some(ScopeKeyBuilder {
+            fragments: vec![fragment],
+        }),
         config_specifier: Some(ConfigSpecifier::ScopedRds(scoped_rds)),
         ..Default::default()
     }
@@ -236,7 +270,10 @@ pub fn router() -> hcm_pb::HttpFilter {
 
 /// The extension `name`: a filter that overwrites the Host header of every request with `host`, or with itself.
 pub fn extension(name: &str, body: &header_mutation_pb::HeaderMutation) -> Resource {
-    let config = core_pb::TypedExtensionConfig { name: name.into(), typed_config: Some(any(body)) };
+    let config = core_pb::TypedExtensionConfig {
+        name: name.into(),
+        typed_config: Some(any(body)),
+    };
     Resource::encode(ResourceKind::Extension, name, &config)
 }
 
@@ -244,12 +281,18 @@ pub fn extension(name: &str, body: &header_mutation_pb::HeaderMutation) -> Resou
 pub fn header_filter(key: &str, value: &str) -> header_mutation_pb::HeaderMutation {
     use envoy_types::pb::envoy::config::common::mutation_rules::v3::{HeaderMutation, header_mutation::Action};
     let append = core_pb::HeaderValueOption {
-        header: Some(core_pb::HeaderValue { key: key.into(), value: value.into(), ..Default::default() }),
+        header: Some(core_pb::HeaderValue {
+            key: key.into(),
+            value: value.into(),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     header_mutation_pb::HeaderMutation {
         mutations: Some(header_mutation_pb::Mutations {
-            response_mutations: vec![HeaderMutation { action: Some(Action::Append(append)) }],
+            response_mutations: vec![HeaderMutation {
+                action: Some(Action::Append(append)),
+            }],
             ..Default::default()
         }),
         ..Default::default()
@@ -265,5 +308,8 @@ fn source(specifier: core_pb::config_source::ConfigSourceSpecifier) -> core_pb::
 }
 
 fn any<M: Message + Name>(message: &M) -> Any {
-    Any { type_url: M::type_url(), value: message.encode_to_vec() }
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
 }

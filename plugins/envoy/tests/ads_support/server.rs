@@ -24,8 +24,14 @@ impl Ads {
 
     pub async fn start_at(address: &XdsAddress) -> Self {
         // The server before it may not have let go of the address yet.
-        let server = eventually("the xDS address", async || AdsServer::bind(address).await.map_err(|e| e.to_string())).await;
-        Self { server, address: address.clone() }
+        let server = eventually("the xDS address", async || {
+            AdsServer::bind(address).await.map_err(|e| e.to_string())
+        })
+        .await;
+        Self {
+            server,
+            address: address.clone(),
+        }
     }
 
     /// Applies changes to a settled table and gives the verdicts that are not `Programmed`, by resource name.
@@ -34,8 +40,12 @@ impl Ads {
     }
 
     pub async fn apply_settled(&self, changes: Changes, settled: bool) -> BTreeMap<String, Verdict> {
-        let keys: Vec<ResourceKey> =
-            changes.set.iter().filter(|(_, resource)| resource.is_some()).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<ResourceKey> = changes
+            .set
+            .iter()
+            .filter(|(_, resource)| resource.is_some())
+            .map(|(key, _)| key.clone())
+            .collect();
         let round = self.server.update(changes, settled);
         self.server.wait(round, PATIENCE).await;
         self.verdicts(&keys)
@@ -43,7 +53,10 @@ impl Ads {
 
     pub fn verdicts(&self, keys: &[ResourceKey]) -> BTreeMap<String, Verdict> {
         let verdicts = self.server.verdicts(keys.iter());
-        verdicts.into_iter().map(|(key, verdict)| (key.name.to_string(), verdict)).collect()
+        verdicts
+            .into_iter()
+            .map(|(key, verdict)| (key.name.to_string(), verdict))
+            .collect()
     }
 
     /// Waits until all of `resources` are programmed.
@@ -51,7 +64,11 @@ impl Ads {
         let keys: Vec<_> = resources.iter().map(|resource| resource.key.clone()).collect();
         eventually("all resources programmed", async || {
             let left = self.verdicts(&keys);
-            if left.is_empty() && self.report().envoys.len() == 1 { Ok(()) } else { Err(format!("{left:?}")) }
+            if left.is_empty() && self.report().envoys.len() == 1 {
+                Ok(())
+            } else {
+                Err(format!("{left:?}"))
+            }
         })
         .await;
     }
@@ -66,11 +83,16 @@ impl Ads {
     }
 
     pub async fn next_event(&self) -> PlaneEvent<ResourceKey> {
-        tokio::time::timeout(PATIENCE, self.server.next_event()).await.expect("an event")
+        tokio::time::timeout(PATIENCE, self.server.next_event())
+            .await
+            .expect("an event")
     }
 
     pub async fn wait_for_envoys(&self, count: usize) {
-        eventually("the number of Envoys", async || super::equal(self.report().envoys.len(), count)).await;
+        eventually("the number of Envoys", async || {
+            super::equal(self.report().envoys.len(), count)
+        })
+        .await;
     }
 
     /// Ends the server as a killed daemon would, and gives the address for the next one.

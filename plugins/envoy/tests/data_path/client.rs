@@ -29,7 +29,9 @@ impl Reply {
 
     /// A header as the service received it.
     pub(crate) fn received(&self, header: &str) -> Option<&str> {
-        self.body.lines().find_map(|line| line.strip_prefix(header)?.strip_prefix(": "))
+        self.body
+            .lines()
+            .find_map(|line| line.strip_prefix(header)?.strip_prefix(": "))
     }
 }
 
@@ -46,7 +48,12 @@ pub(crate) async fn until(at: SocketAddr, host: &str, first: &str) -> Reply {
         if reply.who() == first {
             return reply;
         }
-        assert!(Instant::now() < end, "{host} still answers {}: {}", reply.status, reply.body);
+        assert!(
+            Instant::now() < end,
+            "{host} still answers {}: {}",
+            reply.status,
+            reply.body
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -69,7 +76,10 @@ pub(crate) async fn request(at: SocketAddr, host: &str, path: &str, headers: &[(
     let status = answer.status().as_u16();
     let body = answer.into_body().collect().await?.to_bytes();
     driver.abort();
-    Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Reply {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
 /// A request by HTTP/2 without TLS; a CONNECT has no path and its reply no body.
@@ -88,7 +98,10 @@ pub(crate) async fn h2(at: SocketAddr, method: Method, uri: &str, headers: &[(&s
         false => answer.into_body().collect().await?.to_bytes(),
     };
     driver.abort();
-    Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Reply {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
 /// Greets a TCP service: the name it gave and what it sent back. Retries until the port is open.
@@ -97,7 +110,10 @@ pub(crate) async fn tcp(at: SocketAddr, text: &str) -> (String, String) {
     socket.write_all(text.as_bytes()).await.unwrap();
     socket.shutdown().await.unwrap();
     let mut all = String::new();
-    timeout(DEADLINE, socket.read_to_string(&mut all)).await.unwrap().unwrap();
+    timeout(DEADLINE, socket.read_to_string(&mut all))
+        .await
+        .unwrap()
+        .unwrap();
     let (name, rest) = all.split_once('\n').unwrap_or((&all, ""));
     (name.to_owned(), rest.to_owned())
 }

@@ -46,7 +46,11 @@ impl Envoy {
             {
                 return;
             }
-            assert!(self.process.try_wait().unwrap().is_none(), "Envoy ended:\n{}", self.log());
+            assert!(
+                self.process.try_wait().unwrap().is_none(),
+                "Envoy ended:\n{}",
+                self.log()
+            );
             assert!(Instant::now() < end, "Envoy is not ready:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -70,8 +74,13 @@ pub(crate) fn binary() -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/envoy-1.40.0/envoy");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join("envoy"));
-    let found = std::iter::once(installed.clone()).chain(on_path).find(|path| path.is_file());
+    let found = std::iter::once(installed.clone())
+        .chain(on_path)
+        .find(|path| path.is_file());
     found.unwrap_or_else(|| {
-        panic!("no Envoy: neither CATALYST_ENVOY nor {} nor on PATH; `cargo xtask test` installs it", installed.display())
+        panic!(
+            "no Envoy: neither CATALYST_ENVOY nor {} nor on PATH; `cargo xtask test` installs it",
+            installed.display()
+        )
     })
 }

@@ -17,7 +17,15 @@ async fn ip_literals_localhost_and_listed_hosts_are_the_graph() {
     .await;
     node.add([local("*", Http, &[wild.at])]).await;
     let ingress = node.config.ingress;
-    for host in ["127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:80", "[::1]", "[::1]:443", "graph.ACME:1"] {
+    for host in [
+        "127.0.0.1",
+        "127.0.0.1:8080",
+        "localhost",
+        "LOCALHOST:80",
+        "[::1]",
+        "[::1]:443",
+        "graph.ACME:1",
+    ] {
         let reply = get(ingress, host, "/graphql?query=x").await;
         assert_eq!((reply.status, reply.who()), (200, "gateway"), "{host}");
         assert!(reply.body.contains("GET /graphql?query=x\n"), "{}", reply.body);
@@ -25,7 +33,11 @@ async fn ip_literals_localhost_and_listed_hosts_are_the_graph() {
         assert_eq!(get(ingress, host, "/graphqlx").await.status, 404, "{host}");
     }
     assert_eq!(get(ingress, "graph.acme.x", "/graphql").await.who(), "wild");
-    assert_eq!(get(node.config.egress, "localhost", "/graphql").await.who(), "wild", "egress knows no graph");
+    assert_eq!(
+        get(node.config.egress, "localhost", "/graphql").await.who(),
+        "wild",
+        "egress knows no graph"
+    );
 }
 
 #[tokio::test]

@@ -52,19 +52,28 @@ async fn an_unknown_name_is_404_in_words() {
     let service = services::http("orders").await;
     node.add([local("orders.acme", Http, &[service.at])]).await;
     node.remove(&["orders.acme"]).await;
-    assert_eq!(until(node.config.egress, "orders.acme", "no route to orders.acme").await.status, 404);
+    assert_eq!(
+        until(node.config.egress, "orders.acme", "no route to orders.acme")
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
 async fn endpoints_share_by_weight() {
     let (heavy, light) = (services::http("heavy").await, services::http("light").await);
     let mut node = Node::start("a", 65001).await;
-    node.add([weighted_local("orders.acme", Http, &[(heavy.at, 3), (light.at, 1)])]).await;
+    node.add([weighted_local("orders.acme", Http, &[(heavy.at, 3), (light.at, 1)])])
+        .await;
     let mut count = 0;
     for _ in 0..80 {
         count += usize::from(get(node.config.ingress, "orders.acme", "/").await.who() == "heavy");
     }
-    assert!((56..=64).contains(&count), "{count} of 80 went to the endpoint of weight 3 of 4");
+    assert!(
+        (56..=64).contains(&count),
+        "{count} of 80 went to the endpoint of weight 3 of 4"
+    );
 }
 
 #[tokio::test]
@@ -99,11 +108,16 @@ async fn hammer(at: SocketAddr, host: &str, last: &str) -> usize {
 #[tokio::test]
 async fn http_crosses_one_and_two_hops() {
     let service = services::http("orders").await;
-    let (mut a, mut b, mut c) =
-        (Node::start("a", 65001).await, Node::start("b", 65002).await, Node::start("c", 65003).await);
+    let (mut a, mut b, mut c) = (
+        Node::start("a", 65001).await,
+        Node::start("b", 65002).await,
+        Node::start("c", 65003).await,
+    );
     c.add([local("orders.acme", Http, &[service.at])]).await;
-    b.add([remote("orders.acme", Http, &[(c.config.peer_listener, 1)])]).await;
-    a.add([remote("orders.acme", Http, &[(b.config.peer_listener, 1)])]).await;
+    b.add([remote("orders.acme", Http, &[(c.config.peer_listener, 1)])])
+        .await;
+    a.add([remote("orders.acme", Http, &[(b.config.peer_listener, 1)])])
+        .await;
     for node in [&c, &b, &a] {
         let reply = get(node.config.ingress, "Orders.acme:8080", "/deep").await;
         assert_eq!((reply.status, reply.who()), (200, "orders"));
@@ -115,18 +129,30 @@ async fn http_crosses_one_and_two_hops() {
 #[tokio::test]
 async fn next_hops_share_by_weight_and_a_dead_one_is_503() {
     let (one, two) = (services::http("one").await, services::http("two").await);
-    let (mut a, mut b, mut c) =
-        (Node::start("a", 65001).await, Node::start("b", 65001).await, Node::start("c", 65001).await);
+    let (mut a, mut b, mut c) = (
+        Node::start("a", 65001).await,
+        Node::start("b", 65001).await,
+        Node::start("c", 65001).await,
+    );
     b.add([local("orders.acme", Http, &[one.at])]).await;
     c.add([local("orders.acme", Http, &[two.at])]).await;
-    a.add([remote("orders.acme", Http, &[(b.config.peer_listener, 1), (c.config.peer_listener, 3)])]).await;
+    a.add([remote(
+        "orders.acme",
+        Http,
+        &[(b.config.peer_listener, 1), (c.config.peer_listener, 3)],
+    )])
+    .await;
     let mut twos = 0;
     for _ in 0..200 {
         twos += usize::from(get(a.config.egress, "orders.acme", "/").await.who() == "two");
     }
     // Random, 150 expected, standard deviation 6.
-    assert!((110..=190).contains(&twos), "{twos} of 200 went to the next hop of weight 3 of 4");
-    a.add([remote("orders.acme", Http, &[(b.config.peer_listener, 1)])]).await;
+    assert!(
+        (110..=190).contains(&twos),
+        "{twos} of 200 went to the next hop of weight 3 of 4"
+    );
+    a.add([remote("orders.acme", Http, &[(b.config.peer_listener, 1)])])
+        .await;
     b.envoy.kill().await;
     assert_eq!(get(a.config.egress, "orders.acme", "/").await.status, 503);
 }
@@ -137,7 +163,9 @@ async fn a_route_that_cannot_be_expressed_is_503_with_the_reason() {
     let route = remote("orders.acme", Http, &[("127.0.0.1:0".parse().unwrap(), 1)]);
     node.put(route.clone());
     let verdicts = node.apply(std::slice::from_ref(&route.name)).await;
-    let refused = verdicts.values().any(|verdict| format!("{verdict:?}").contains("no data plane"));
+    let refused = verdicts
+        .values()
+        .any(|verdict| format!("{verdict:?}").contains("no data plane"));
     assert!(refused, "{verdicts:?}");
     let reply = get(node.config.ingress, "orders.acme", "/").await;
     assert_eq!(reply.status, 503);
@@ -146,9 +174,17 @@ async fn a_route_that_cannot_be_expressed_is_503_with_the_reason() {
 
 async fn talk(at: SocketAddr, name: &str, words: &[&str]) -> Result<Vec<String>, Status> {
     let origin = format!("http://{name}").parse().unwrap();
-    let channel = Endpoint::from_shared(format!("http://{at}")).unwrap().origin(origin).connect().await.unwrap();
+    let channel = Endpoint::from_shared(format!("http://{at}"))
+        .unwrap()
+        .origin(origin)
+        .connect()
+        .await
+        .unwrap();
     let mut client = AggregatedDiscoveryServiceClient::new(channel);
-    let words = words.iter().map(|word| DiscoveryRequest { type_url: (*word).into(), ..Default::default() });
+    let words = words.iter().map(|word| DiscoveryRequest {
+        type_url: (*word).into(),
+        ..Default::default()
+    });
     let requests = tokio_stream::iter(words.collect::<Vec<_>>());
     let mut responses = client.stream_aggregated_resources(requests).await?.into_inner();
     let mut heard = Vec::new();
@@ -161,11 +197,16 @@ async fn talk(at: SocketAddr, name: &str, words: &[&str]) -> Result<Vec<String>,
 #[tokio::test]
 async fn grpc_streams_and_trailers_cross_nodes() {
     let service = services::grpc("greeter").await;
-    let (mut a, mut b, mut c) =
-        (Node::start("a", 65001).await, Node::start("b", 65002).await, Node::start("c", 65003).await);
+    let (mut a, mut b, mut c) = (
+        Node::start("a", 65001).await,
+        Node::start("b", 65002).await,
+        Node::start("c", 65003).await,
+    );
     c.add([local("greeter.acme", HttpGrpc, &[service.at])]).await;
-    b.add([remote("greeter.acme", HttpGrpc, &[(c.config.peer_listener, 1)])]).await;
-    a.add([remote("greeter.acme", HttpGrpc, &[(b.config.peer_listener, 1)])]).await;
+    b.add([remote("greeter.acme", HttpGrpc, &[(c.config.peer_listener, 1)])])
+        .await;
+    a.add([remote("greeter.acme", HttpGrpc, &[(b.config.peer_listener, 1)])])
+        .await;
     for at in [c.config.ingress, b.config.egress, a.config.ingress] {
         let heard = talk(at, "greeter.acme", &["one", "two"]).await.unwrap();
         assert_eq!(heard, ["greeter says one", "greeter says two"]);

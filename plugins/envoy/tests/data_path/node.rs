@@ -73,24 +73,37 @@ impl Node {
         let mut plane = EnvoyPlane::bind(config.clone()).await.unwrap();
         let routes = RouteTable::new();
         let wanted = plane.plan(&routes, Touched::All);
-        let diff = Diff { upsert: present(wanted), remove: Vec::new(), settled: true };
+        let diff = Diff {
+            upsert: present(wanted),
+            remove: Vec::new(),
+            settled: true,
+        };
         plane.apply(diff).await.unwrap();
         let mut envoy = Envoy::start(&bootstrap_json(&config), dir.path());
         envoy.wait_ready(config.admin).await;
-        Self { config, envoy, plane, routes, _dir: dir }
+        Self {
+            config,
+            envoy,
+            plane,
+            routes,
+            _dir: dir,
+        }
     }
 
     /// The listener for an outside organisation.
     pub(crate) fn listen_for(config: &mut EnvoyConfig, org: &str) {
         let port = 8090 + u16::try_from(config.peer_listeners.len()).unwrap();
-        config.peer_listeners.insert(org.into(), SocketAddr::new(config.ingress.ip(), port));
+        config
+            .peer_listeners
+            .insert(org.into(), SocketAddr::new(config.ingress.ip(), port));
     }
 
     /// Adds or replaces routes and waits until Envoy has confirmed all that they need.
     pub(crate) async fn add(&mut self, routes: impl IntoIterator<Item = Route>) {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let names: Vec<ServiceName> = routes.iter().map(|route| route.name.clone()).collect();
-        self.routes.extend(routes.into_iter().map(|route| (route.name.clone(), route)));
+        self.routes
+            .extend(routes.into_iter().map(|route| (route.name.clone(), route)));
         let verdicts = self.apply(&names).await;
         for (key, verdict) in verdicts {
             assert_eq!(verdict, Verdict::Programmed, "{key}\n{}", self.envoy.log());
@@ -107,14 +120,24 @@ impl Node {
     /// Applies what changed and gives the final verdicts.
     pub(crate) async fn apply(&mut self, names: &[ServiceName]) -> BTreeMap<ResourceKey, Verdict> {
         let wanted = self.plane.plan(&self.routes, Touched::Names(names));
-        let remove = wanted.iter().filter(|(_, resource)| resource.is_none()).map(|(key, _)| key.clone()).collect();
-        let diff = Diff { upsert: present(wanted), remove, settled: true };
+        let remove = wanted
+            .iter()
+            .filter(|(_, resource)| resource.is_none())
+            .map(|(key, _)| key.clone())
+            .collect();
+        let diff = Diff {
+            upsert: present(wanted),
+            remove,
+            settled: true,
+        };
         let keys: BTreeSet<ResourceKey> = diff.upsert.iter().map(|(key, _)| key.clone()).collect();
         let mut verdicts: BTreeMap<_, _> = keys.iter().map(|key| (key.clone(), Verdict::Programmed)).collect();
         verdicts.extend(self.plane.apply(diff).await.unwrap());
         while verdicts.values().any(|verdict| matches!(verdict, Verdict::Pending(_))) {
             let event = timeout(DEADLINE, self.plane.changed()).await;
-            let Ok(event) = event else { panic!("pending: {verdicts:?}\n{}", self.envoy.log()) };
+            let Ok(event) = event else {
+                panic!("pending: {verdicts:?}\n{}", self.envoy.log())
+            };
             if let PlaneEvent::Verdicts(later) = event {
                 verdicts.extend(later.into_iter().filter(|(key, _)| keys.contains(key)));
             }
@@ -134,7 +157,10 @@ impl Node {
 }
 
 fn present<K, R>(wanted: Vec<(K, Option<R>)>) -> Vec<(K, R)> {
-    wanted.into_iter().filter_map(|(key, resource)| Some((key, resource?))).collect()
+    wanted
+        .into_iter()
+        .filter_map(|(key, resource)| Some((key, resource?)))
+        .collect()
 }
 
 fn route(name: &str, protocol: Protocol, target: Target) -> Route {
@@ -167,7 +193,10 @@ pub(crate) fn weighted_local(name: &str, protocol: Protocol, endpoints: &[(Socke
 
 /// A service behind other nodes.
 pub(crate) fn remote(name: &str, protocol: Protocol, hops: &[(SocketAddr, u32)]) -> Route {
-    let hop = |(address, weight): &(SocketAddr, u32)| NextHop { address: *address, weight: *weight };
+    let hop = |(address, weight): &(SocketAddr, u32)| NextHop {
+        address: *address,
+        weight: *weight,
+    };
     route(name, protocol, Target::Remote(hops.iter().map(hop).collect()))
 }
 

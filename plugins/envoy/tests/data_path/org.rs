@@ -26,18 +26,29 @@ async fn only_exported_names_are_open() {
         local("innerdb.acme", Tcp, &[db.at]),
     ])
     .await;
-    let (globex, initech) = (node.config.peer_listeners["globex"], node.config.peer_listeners["initech"]);
+    let (globex, initech) = (
+        node.config.peer_listeners["globex"],
+        node.config.peer_listeners["initech"],
+    );
     assert_eq!(get(globex, "web.acme", "/").await.who(), "web");
     assert_eq!(h2(globex, Method::CONNECT, "db.acme:1", &[]).await.unwrap().status, 200);
     for (at, host) in [(globex, "inner.acme"), (initech, "web.acme"), (globex, "own;web.acme")] {
         let reply = get(at, host, "/").await;
-        assert_eq!((reply.status, reply.body.starts_with("no route to")), (404, true), "{host}");
+        assert_eq!(
+            (reply.status, reply.body.starts_with("no route to")),
+            (404, true),
+            "{host}"
+        );
     }
     for (at, uri) in [(globex, "innerdb.acme:1"), (initech, "db.acme:1")] {
         assert_eq!(h2(at, Method::CONNECT, uri, &[]).await.unwrap().status, 404, "{uri}");
     }
     node.add([local("web.acme", Http, &[web.at])]).await;
-    assert_eq!(until(globex, "web.acme", "no route to web.acme").await.status, 404, "exported no longer");
+    assert_eq!(
+        until(globex, "web.acme", "no route to web.acme").await.status,
+        404,
+        "exported no longer"
+    );
     assert_eq!(get(node.config.ingress, "web.acme", "/").await.status, 200);
 }
 
@@ -46,8 +57,13 @@ async fn an_exported_wildcard_does_not_open_what_is_kept_back() {
     let (wild, secret) = (services::http("wild").await, services::http("secret").await);
     let mut node = bordered().await;
     let globex = node.config.peer_listeners["globex"];
-    node.add([local("secret.acme", Http, &[secret.at]), local("*.lab.acme", Http, &[secret.at])]).await;
-    node.add([exported(local("*.acme", Http, &[wild.at]), &["globex"])]).await;
+    node.add([
+        local("secret.acme", Http, &[secret.at]),
+        local("*.lab.acme", Http, &[secret.at]),
+    ])
+    .await;
+    node.add([exported(local("*.acme", Http, &[wild.at]), &["globex"])])
+        .await;
     assert_eq!(get(globex, "x.acme", "/").await.who(), "wild");
     for host in ["secret.acme", "x.lab.acme"] {
         assert_eq!(get(globex, host, "/").await.status, 404, "{host}");
@@ -79,9 +95,14 @@ async fn a_request_crosses_from_one_organisation_to_the_other() {
     let mut ours = bordered().await;
     let mut theirs = Node::with("g", 65100, "globex", |_| ()).await;
     let mut behind = Node::with("h", 65100, "globex", |_| ()).await;
-    ours.add([exported(local("web.acme", Http, &[web.at]), &["globex"])]).await;
-    theirs.add([remote("web.acme", Http, &[(ours.config.peer_listeners["globex"], 1)])]).await;
-    behind.add([remote("web.acme", Http, &[(theirs.config.peer_listener, 1)])]).await;
+    ours.add([exported(local("web.acme", Http, &[web.at]), &["globex"])])
+        .await;
+    theirs
+        .add([remote("web.acme", Http, &[(ours.config.peer_listeners["globex"], 1)])])
+        .await;
+    behind
+        .add([remote("web.acme", Http, &[(theirs.config.peer_listener, 1)])])
+        .await;
     assert_eq!(get(theirs.config.ingress, "web.acme", "/").await.who(), "web");
     assert_eq!(get(behind.config.ingress, "web.acme", "/").await.who(), "web");
 }

@@ -118,9 +118,11 @@ impl AggregatedDiscoveryService for Echo {
         let name = self.0;
         let answers = request.into_inner().map(move |request| match request {
             Ok(request) if request.type_url == "fail" => Err(Status::new(Code::Aborted, "as asked")),
-            Ok(request) => {
-                Ok(DiscoveryResponse { type_url: request.type_url, version_info: name.into(), ..Default::default() })
-            }
+            Ok(request) => Ok(DiscoveryResponse {
+                type_url: request.type_url,
+                version_info: name.into(),
+                ..Default::default()
+            }),
             Err(status) => Err(status),
         });
         Ok(tonic::Response::new(Box::pin(answers)))

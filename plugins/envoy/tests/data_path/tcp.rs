@@ -10,8 +10,11 @@ use crate::services;
 #[tokio::test]
 async fn a_tcp_service_is_reached_locally_and_over_two_hops() {
     let service = services::tcp("db").await;
-    let (mut a, mut b, mut c) =
-        (Node::start("a", 65001).await, Node::start("b", 65002).await, Node::start("c", 65003).await);
+    let (mut a, mut b, mut c) = (
+        Node::start("a", 65001).await,
+        Node::start("b", 65002).await,
+        Node::start("c", 65003).await,
+    );
     c.add([local("db.acme", Tcp, &[service.at])]).await;
     b.add([remote("db.acme", Tcp, &[(c.config.peer_listener, 1)])]).await;
     a.add([remote("db.acme", Tcp, &[(b.config.peer_listener, 1)])]).await;
@@ -26,7 +29,8 @@ async fn a_tcp_service_is_reached_locally_and_over_two_hops() {
 async fn tunnels_open_for_tcp_services_on_peer_listeners_only() {
     let (db, web) = (services::tcp("db").await, services::http("web").await);
     let mut node = Node::start("a", 65001).await;
-    node.add([local("db.acme", Tcp, &[db.at]), local("web.acme", Http, &[web.at])]).await;
+    node.add([local("db.acme", Tcp, &[db.at]), local("web.acme", Http, &[web.at])])
+        .await;
     let peer = node.config.peer_listener;
     assert_eq!(h2(peer, Method::CONNECT, "db.acme:1", &[]).await.unwrap().status, 200);
     for (at, uri, status) in [
@@ -38,7 +42,10 @@ async fn tunnels_open_for_tcp_services_on_peer_listeners_only() {
         assert_eq!(h2(at, Method::CONNECT, uri, &[]).await.unwrap().status, status, "{uri}");
     }
     let reply = get(node.config.ingress, "db.acme", "/").await;
-    assert_eq!((reply.status, reply.body.as_str()), (404, "db.acme is a tcp service: dial its own port\n"));
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (404, "db.acme is a tcp service: dial its own port\n")
+    );
 }
 
 #[tokio::test]

@@ -8,7 +8,11 @@ use crate::services;
 
 #[tokio::test]
 async fn the_exact_name_then_the_longest_wildcard_serves() {
-    let (all, dc1, exact) = (services::http("all").await, services::http("dc1").await, services::http("exact").await);
+    let (all, dc1, exact) = (
+        services::http("all").await,
+        services::http("dc1").await,
+        services::http("exact").await,
+    );
     let mut node = Node::start("a", 65001).await;
     node.add([
         local("*", Http, &[all.at]),
@@ -43,7 +47,8 @@ async fn the_exact_name_then_the_longest_wildcard_serves() {
 async fn a_tcp_name_below_a_wildcard_is_not_the_wildcards() {
     let (all, db) = (services::http("all").await, services::tcp("db").await);
     let mut node = Node::start("a", 65001).await;
-    node.add([local("*.acme", Http, &[all.at]), local("db.acme", Tcp, &[db.at])]).await;
+    node.add([local("*.acme", Http, &[all.at]), local("db.acme", Tcp, &[db.at])])
+        .await;
     assert_eq!(get(node.config.egress, "db.acme", "/").await.status, 404);
     assert_eq!(get(node.config.egress, "x.acme", "/").await.who(), "all");
 }
