@@ -124,3 +124,20 @@ async fn the_scope_header_is_not_the_clients() {
         (200, "open", None)
     );
 }
+
+#[tokio::test]
+async fn clients_do_not_steer_envoy() {
+    let service = services::http("orders").await;
+    let mut node = Node::start("a", 65001).await;
+    node.add([local("orders.acme", Http, &[service.at])]).await;
+    let controls = [("x-envoy-max-retries", "1000"), ("X-Envoy-Upstream-Rq-Timeout-Ms", "1")];
+    for at in [node.config.ingress, node.config.peer_listener] {
+        let reply = request(at, "orders.acme", "/", &controls).await.unwrap();
+        assert_eq!(reply.status, 200);
+        assert!(
+            !reply.body.contains("1000") && !reply.body.contains("rq-timeout"),
+            "{}",
+            reply.body
+        );
+    }
+}

@@ -2,14 +2,21 @@
 
 use std::net::SocketAddr;
 
+use catalyst_envoy::bootstrap::bootstrap_json;
+use catalyst_envoy::config::XdsAddress;
 use catalyst_plugin::Protocol::{Http, HttpGrpc};
+use catalyst_plugin::{Endpoint, Target};
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use hyper::Method;
-use tonic::transport::Endpoint;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::time::timeout;
+use tonic::transport;
 use tonic::{Code, Status};
 
-use crate::client::{get, h2, request, until};
+use crate::client::{connect, get, h2, request, until};
+use crate::envoy::{DEADLINE, binary};
 use crate::node::{Node, local, remote, weighted_local};
 use crate::services;
 
@@ -174,7 +181,7 @@ async fn a_route_that_cannot_be_expressed_is_503_with_the_reason() {
 
 async fn talk(at: SocketAddr, name: &str, words: &[&str]) -> Result<Vec<String>, Status> {
     let origin = format!("http://{name}").parse().unwrap();
-    let channel = Endpoint::from_shared(format!("http://{at}"))
+    let channel = transport::Endpoint::from_shared(format!("http://{at}"))
         .unwrap()
         .origin(origin)
         .connect()
@@ -215,4 +222,64 @@ async fn grpc_streams_and_trailers_cross_nodes() {
     }
     let status = talk(a.config.ingress, "nobody.acme", &[]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented, "{status}");
+}
+
+#[tokio::test]
+async fn a_dead_dns_name_concerns_its_own_service_only() {
+    let service = services::http("orders").await;
+    let mut node = Node::start("a", 65001).await;
+    let named = |name: &str, host: &str| {
+        let mut route = local(name, Http, &[service.at]);
+        route.target = Target::Local(vec![Endpoint {
+            host: host.into(),
+            port: service.at.port(),
+            weight: 1,
+        }]);
+        route
+    };
+    node.add([
+        named("dead.acme", "no-such-host.invalid"),
+        local("orders.acme", Http, &[service.at]),
+    ])
+    .await;
+    assert_eq!(get(node.config.ingress, "dead.acme", "/").await.status, 503);
+    assert_eq!(get(node.config.ingress, "orders.acme", "/").await.who(), "orders");
+}
+
+#[tokio::test]
+async fn a_websocket_crosses_nodes() {
+    let service = services::websocket("chat").await;
+    let (mut a, mut b) = (Node::start("a", 65001).await, Node::start("b", 65002).await);
+    b.add([local("chat.acme", Http, &[service.at])]).await;
+    a.add([remote("chat.acme", Http, &[(b.config.peer_listener, 1)])]).await;
+    let mut socket = connect(a.config.ingress).await;
+    let request = "GET / HTTP/1.1\r\nhost: chat.acme\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    assert!(services::read_head(&mut socket).await.starts_with("HTTP/1.1 101 "));
+    socket.write_all(b"ping").await.unwrap();
+    let mut heard = [0; 9];
+    timeout(DEADLINE, socket.read_exact(&mut heard)).await.unwrap().unwrap();
+    assert_eq!(&heard, b"chat\nping");
+}
+
+#[tokio::test]
+async fn the_bootstrap_is_valid_in_both_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = crate::node::config("a", 65001, "acme", &dir);
+    for xds in [
+        XdsAddress::Unix("relative/xds.sock".into()),
+        XdsAddress::Tcp("[::1]:18000".parse().unwrap()),
+    ] {
+        config.xds = xds;
+        let path = dir.path().join("bootstrap.json");
+        std::fs::write(&path, bootstrap_json(&config)).unwrap();
+        let checked = Command::new(binary())
+            .args(["--mode", "validate", "-c"])
+            .arg(&path)
+            .output()
+            .await
+            .unwrap();
+        let output = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success() && !output.contains("deprecated"), "{output}");
+    }
 }

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
@@ -74,21 +74,42 @@ async fn echo(name: &str, request: Request<Incoming>) -> Result<Response<Full<By
 
 /// A TCP service that greets with its name and sends everything back.
 pub(crate) async fn tcp(name: &'static str) -> Service {
+    raw(name, false).await
+}
+
+/// A TCP service behind an HTTP upgrade: whatever comes first is answered with 101.
+pub(crate) async fn websocket(name: &'static str) -> Service {
+    raw(name, true).await
+}
+
+async fn raw(name: &'static str, upgrade: bool) -> Service {
     let (listener, at) = listen().await;
     let task = tokio::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((mut socket, _)) = listener.accept().await {
             connections.spawn(async move {
-                let (mut read, mut write) = socket.split();
-                if write.write_all(format!("{name}\n").as_bytes()).await.is_ok() {
-                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                if upgrade {
+                    read_head(&mut socket).await;
+                    socket.write_all(SWITCH.as_bytes()).await?;
                 }
-                let mut rest = Vec::new();
-                let _ = read.read_to_end(&mut rest).await;
+                let (mut read, mut write) = socket.split();
+                write.write_all(format!("{name}\n").as_bytes()).await?;
+                tokio::io::copy(&mut read, &mut write).await
             });
         }
     });
     Service { at, task }
+}
+
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+/// Reads an HTTP/1.1 head, byte by byte: what follows it stays unread.
+pub(crate) async fn read_head(socket: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
 }
 
 /// A gRPC service with a bidirectional stream. It is Envoy's own discovery service, for envoy-types has its stubs: it
