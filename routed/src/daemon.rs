@@ -34,7 +34,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     say_who_we_are(&config);
     let feeds = start_planes(&config, &handle).await?;
     let admin = admin::serve(&config, handle).await?;
-    let driver = Driver::start(driver_config(&config), channel, feeds)?;
+    let driver = Driver::start(driver_config(&config)?, channel, feeds)?;
     let signal = tokio::select! {
         name = end.wait() => name,
         result = admin => return result.context("the admin API ended"),
@@ -44,14 +44,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn driver_config(config: &Config) -> DriverConfig {
+fn driver_config(config: &Config) -> anyhow::Result<DriverConfig> {
     let source = |(name, peer): (&String, &crate::config::Peer)| Some((Arc::from(name.as_str()), peer.source?.0));
-    DriverConfig {
+    Ok(DriverConfig {
         speaker: config.speaker(),
-        services: config.local_services(),
+        services: admin::initial_services(config)?,
         listen: Some(*config.peering.listen),
         sources: config.peers.iter().filter_map(source).collect::<BTreeMap<_, _>>(),
-    }
+    })
 }
 
 fn say_who_we_are(config: &Config) {

@@ -1,5 +1,6 @@
 //! The parts of the Catalyst routing daemon.
 
+pub mod admin;
 pub mod config;
 pub mod daemon;
 pub mod driver;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use catalyst_routed::config::{Config, Flag, load, load_text, parse_service};
+use catalyst_routed::config::{Config, Flag, load, load_text, local_service, parse_service};
 
 const BASE: &str = r#"{
   "node": { "name": "a", "as": 65001, "organisation": "acme" },
@@ -319,7 +319,7 @@ fn plugin_rules() {
     );
     set_refused(
         &["plugins.envoy={}", "plugins.graphql.hosts=[\"S.acme\"]"],
-        "hosts[0]: s.acme is also a service",
+        "services[\"s.acme\"]: this name is in plugins.graphql.hosts",
     );
     set_refused(&["plugins.envoy.tcp_ports=9-1"], "not above the last");
     set_refused(
@@ -449,7 +449,8 @@ fn files_that_cannot_be_read_are_named() {
 #[test]
 fn services_of_service_add_are_held_to_the_same_rules() {
     let good = r#"{"protocol": "http:graphql", "endpoints": [{"url": "http://127.0.0.1:1"}], "communities": ["1:2", "1:2:3", "1:2"]}"#;
-    let service = parse_service("Orders.acme", good).unwrap();
+    let (name, service) = parse_service("Orders.acme", good).unwrap();
+    let service = local_service(name, &service);
     assert_eq!(service.name.as_str(), "orders.acme");
     assert_eq!(service.path.as_deref(), Some("/graphql"));
     assert_eq!(

@@ -216,7 +216,8 @@ fn control_address(listen: &Listen) -> ControlAddress {
 }
 
 /// A service as the core knows it.
-pub(super) fn local_service(name: ServiceName, service: &Service) -> LocalService {
+#[must_use]
+pub fn local_service(name: ServiceName, service: &Service) -> LocalService {
     let mut service = service.clone();
     complete_service(&mut service);
     let mut local = LocalService {

@@ -58,6 +58,14 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// A service in an administrative request.
+    pub(super) fn service() -> Self {
+        Self {
+            file: "service".to_owned(),
+            flags: Vec::new(),
+        }
+    }
+
     /// A problem at `origin`.
     pub(super) fn error(&self, origin: Origin, path: KeyPath, message: String) -> ConfigError {
         ConfigError {

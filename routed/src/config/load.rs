@@ -1,14 +1,13 @@
 //! Text and flags to a checked configuration.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use catalyst_core::event::LocalService;
 use catalyst_core::name::ServiceName;
 use serde::de::DeserializeOwned;
 
-use super::check::{Problem, Problems, check, check_service};
-use super::convert::local_service;
+use super::check::{Problem, Problems, check, check_fit, check_service};
 use super::error::{ConfigError, ConfigErrors, Sources};
 use super::flags::Flag;
 use super::path::KeyPath;
@@ -78,15 +77,27 @@ fn overlaid(sources: &Sources, text: Option<&str>, flags: &[Flag]) -> Result<Nod
     Ok(root)
 }
 
-/// Reads one service as it is spelled under `services.NAME`, for `service add`.
+impl Config {
+    /// Reads one service as it is spelled under `services.NAME`, for `service add`, by the rules of this configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn parse_service(&self, name: &str, json: &str) -> Result<(ServiceName, Service), ConfigErrors> {
+        let (name, service) = parse_service(name, json)?;
+        let mut problems = Problems::default();
+        let key = KeyPath::default().field("services").key(name.as_str());
+        check_fit(self, &name, &service, &key, &mut problems);
+        refuse(&Sources::service(), &Node::empty(), problems.0)?;
+        Ok((name, service))
+    }
+}
+
+/// Reads one service as it is spelled under `services.NAME`.
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn parse_service(name: &str, json: &str) -> Result<LocalService, ConfigErrors> {
-    let sources = Sources {
-        file: "service".to_owned(),
-        flags: Vec::new(),
-    };
+pub fn parse_service(name: &str, json: &str) -> Result<(ServiceName, Service), ConfigErrors> {
+    let sources = Sources::service();
     let path = KeyPath::default().field("services").key(name);
     let fail = |message: String| sources.refuse(Origin::Nowhere, path.clone(), message);
     let name = ServiceName::parse(name).map_err(|e| fail(e.to_string()))?;
@@ -98,7 +109,33 @@ pub fn parse_service(name: &str, json: &str) -> Result<LocalService, ConfigError
     let mut problems = Problems::default();
     check_service(&service, &KeyPath::default(), &mut problems);
     refuse(&sources, &root, problems.0)?;
-    Ok(local_service(name, &service))
+    Ok((name, service))
+}
+
+/// Reads a file of services by name, as they are spelled under `services`.
+///
+/// # Errors
+/// Everything that is wrong, with its place.
+pub fn load_services(file: &Path) -> Result<BTreeMap<ServiceName, Service>, ConfigErrors> {
+    let sources = Sources {
+        file: file.display().to_string(),
+        flags: Vec::new(),
+    };
+    let text = read(file).map_err(|message| sources.refuse(Origin::Nowhere, KeyPath::default(), message))?;
+    let root = parse_text(&sources, &text)?;
+    let services: BTreeMap<String, Service> = typed(&sources, &root)?;
+    let mut problems = Problems::default();
+    let mut by_name = BTreeMap::new();
+    for (key, service) in services {
+        let path = KeyPath::default().key(&key);
+        check_service(&service, &path, &mut problems);
+        match ServiceName::parse(&key) {
+            Ok(name) => drop(by_name.insert(name, service)),
+            Err(error) => problems.0.push((path, error.to_string())),
+        }
+    }
+    refuse(&sources, &root, problems.0)?;
+    Ok(by_name)
 }
 
 fn read(file: &Path) -> Result<String, String> {

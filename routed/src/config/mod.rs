@@ -23,9 +23,10 @@ mod tree;
 mod types;
 mod url;
 
+pub use convert::local_service;
 pub use error::{ConfigError, ConfigErrors};
 pub use flags::Flag;
-pub use load::{load, load_text, parse_service};
+pub use load::{load, load_services, load_text, parse_service};
 pub use path::{KeyPath, Step};
 pub use plugins::{Envoy, Graphql, Plugins};
 pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};

@@ -13,7 +13,7 @@ use super::path::KeyPath;
 use super::text::Listen;
 use super::types::Config;
 
-pub(super) use services::check_service;
+pub(super) use services::{check_fit, check_service};
 
 /// The shortest hold time but zero, and the longest (docs/protocol.md, OPEN).
 const HOLD_TIME: (Duration, Duration) = (MIN_HOLD_TIME, Duration::from_secs(86_400));
@@ -142,18 +142,9 @@ fn check_plugins(config: &Config, problems: &mut Problems) {
         &path.field("hosts"),
         problems,
     );
-    problems.unless(config.plugins.envoy.is_some(), path.clone(), || {
+    problems.unless(config.plugins.envoy.is_some(), path, || {
         "the gateway reaches subgraphs through Envoy's egress listener; add plugins.envoy".to_owned()
     });
-    for (index, host) in graphql.hosts.iter().enumerate() {
-        let is_service = config
-            .services
-            .keys()
-            .any(|name| name.eq_ignore_ascii_case(host.0.0.as_str()));
-        problems.unless(!is_service, path.field("hosts").index(index), || {
-            format!("{host} is also a service of this node; ingress would send its requests to the graph")
-        });
-    }
 }
 
 /// Whoever reaches these addresses may do everything: they stay on this host.

@@ -26,6 +26,7 @@ pub(super) fn check_services(config: &Config, problems: &mut Problems) {
         match ServiceName::parse(key) {
             Err(error) => problems.add(path.clone(), error.to_string()),
             Ok(name) => {
+                check_fit(config, &name, service, &path, problems);
                 if let Some(other) = canonical.insert(name, key) {
                     problems.add(
                         path.clone(),
@@ -35,7 +36,6 @@ pub(super) fn check_services(config: &Config, problems: &mut Problems) {
             }
         }
         check_service(service, &path, problems);
-        check_tcp(config, service, &path, problems);
     }
 }
 
@@ -94,7 +94,14 @@ fn check_endpoints(service: &Service, path: &KeyPath, problems: &mut Problems) {
     }
 }
 
-fn check_tcp(config: &Config, service: &Service, path: &KeyPath, problems: &mut Problems) {
+/// The rules between a service and the data planes.
+pub(in crate::config) fn check_fit(
+    config: &Config,
+    name: &ServiceName,
+    service: &Service,
+    path: &KeyPath,
+    problems: &mut Problems,
+) {
     let Some(envoy) = &config.plugins.envoy else { return };
     problems.unless(
         *service.protocol != Protocol::Tcp || envoy.tcp_ports.is_some(),
@@ -104,4 +111,12 @@ fn check_tcp(config: &Config, service: &Service, path: &KeyPath, problems: &mut 
                 .to_owned()
         },
     );
+    let graph = config
+        .plugins
+        .graphql
+        .as_ref()
+        .is_some_and(|g| g.hosts.iter().any(|host| host.0.0 == *name));
+    problems.unless(!graph, path.clone(), || {
+        "this name is in plugins.graphql.hosts: ingress would send its requests to the graph".to_owned()
+    });
 }

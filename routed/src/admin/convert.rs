@@ -1,0 +1,130 @@
+//! Snapshots of the Speaker as messages.
+
+use std::net::IpAddr;
+
+use catalyst_core::attrs::{format_community, format_large_community};
+use catalyst_core::event::Policy;
+use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
+use catalyst_core::view::{PeerView, PlaneView, RouteView};
+use catalyst_proto::admin::v1 as proto;
+
+pub(super) fn route(view: &RouteView) -> proto::Route {
+    let attrs = &view.attrs;
+    let local = view.learned_from.is_none();
+    let standard = attrs.communities.iter().copied().map(format_community);
+    let large = attrs.large_communities.iter().copied().map(format_large_community);
+    proto::Route {
+        name: view.name.to_string(),
+        family: "name".to_owned(),
+        protocol: attrs.service.protocol.to_string(),
+        table: view.table.as_str().to_owned(),
+        best: view.best,
+        selected: view.selected,
+        origin_org: view.origin.organisation.to_string(),
+        origin_as: view.origin.router_id.asn,
+        origin_node: view.origin.router_id.node.to_string(),
+        as_path: attrs.as_path.clone(),
+        next_hop: if local {
+            String::new()
+        } else {
+            attrs.next_hop.to_string()
+        },
+        local_pref: view.local_pref,
+        med: attrs.med,
+        communities: standard.chain(large).collect(),
+        learned_from: view.learned_from.as_deref().unwrap_or_default().to_owned(),
+        age_s: view.age.as_secs(),
+        stale: view.stale,
+        data_planes: view
+            .data_planes
+            .iter()
+            .map(|(plane, status)| (plane.to_string(), status_text(status)))
+            .collect(),
+        reason: view.reason.clone(),
+        path: attrs.service.path.as_deref().unwrap_or_default().to_owned(),
+        endpoints: view
+            .endpoints
+            .iter()
+            .map(|e| endpoint(e, attrs.service.protocol))
+            .collect(),
+        weight: attrs.service.weight.into(),
+        draining: view.draining,
+    }
+}
+
+fn status_text(status: &PlaneStatus) -> String {
+    match status {
+        PlaneStatus::Pending(reason) if reason.is_empty() => "pending".to_owned(),
+        PlaneStatus::Pending(reason) => format!("pending: {reason}"),
+        PlaneStatus::Programmed => "programmed".to_owned(),
+        PlaneStatus::Rejected(reason) => format!("rejected: {reason}"),
+    }
+}
+
+fn endpoint(endpoint: &Endpoint, protocol: Protocol) -> String {
+    let scheme = match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Http | Protocol::HttpGraphql | Protocol::HttpGrpc => "http",
+    };
+    let Endpoint { host, port, weight } = endpoint;
+    match host.parse() {
+        Ok(IpAddr::V6(_)) => format!("{scheme}://[{host}]:{port} {weight}"),
+        Ok(IpAddr::V4(_)) | Err(_) => format!("{scheme}://{host}:{port} {weight}"),
+    }
+}
+
+pub(super) fn peer(view: &PeerView) -> proto::Peer {
+    proto::Peer {
+        name: view.name.to_string(),
+        address: view.address.to_string(),
+        asn: view.asn,
+        node: view.node.as_deref().unwrap_or_default().to_owned(),
+        organisation: view.organisation.to_string(),
+        state: view.state.to_owned(),
+        since_s: view.since.as_secs(),
+        internal: view.internal,
+        outside: view.outside,
+        hold_time_ms: view
+            .hold_time
+            .map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        received: view.received,
+        rejected: view.rejected,
+        advertised: view.advertised,
+        pending: view.pending,
+        end_of_rib: view.end_of_rib,
+        updates_in: view.updates_in,
+        updates_out: view.updates_out,
+        treated_as_withdraw: view.treated_as_withdraw,
+        import: policy(view.import).to_owned(),
+        export: policy(view.export).to_owned(),
+        established_count: view.established_count,
+        last_error: view.last_error.clone(),
+        // No session is encrypted yet.
+        insecure: !view.address.ip().is_loopback(),
+    }
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Accept => "accept",
+        Policy::Reject => "reject",
+    }
+}
+
+pub(super) fn plugin(view: &PlaneView) -> proto::Plugin {
+    let rejected = view.rejected.iter();
+    proto::Plugin {
+        name: view.name.to_string(),
+        connected: view.connected,
+        version: view.version,
+        latest: view.latest,
+        programmed: view.programmed,
+        pending: view.pending,
+        rejected: rejected
+            .map(|(name, reason)| proto::RejectedName {
+                name: name.to_string(),
+                reason: reason.to_string(),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,80 @@
+//! The administration API: `catalyst.admin.v1` on a Unix socket or loopback, for catalystctl.
+
+mod convert;
+mod service;
+mod socket;
+mod store;
+mod watch;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use anyhow::Context;
+use catalyst_core::event::LocalService;
+use catalyst_proto::admin::v1::admin_server::AdminServer;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+
+use crate::config::{Config, Listen};
+use crate::driver::SpeakerHandle;
+use service::AdminService;
+use socket::UnixSocket;
+use store::Store;
+
+/// The services that this node offers from the start: those of the configuration, and over them those that were added
+/// at run time (`node.state_dir`).
+///
+/// # Errors
+/// What was kept cannot be read, or is not what this daemon has written.
+pub fn initial_services(config: &Config) -> anyhow::Result<Vec<LocalService>> {
+    let added = Store::open(&config.node.state_dir)?.local_services();
+    let mut services = config.local_services();
+    services.retain(|service| added.iter().all(|a| a.name != service.name));
+    services.extend(added);
+    Ok(services)
+}
+
+/// Binds the socket of `admin.listen`; the future serves until it is dropped.
+///
+/// # Errors
+/// The address is in use or cannot be bound, or the services added at run time cannot be read.
+pub async fn serve(
+    config: &Config,
+    speaker: SpeakerHandle,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
+    let store = Store::open(&config.node.state_dir)?;
+    let service = AdminServer::new(AdminService::new(Arc::new(config.clone()), store, speaker));
+    let router = Server::builder().add_service(service);
+    let listen = config.admin.listen.clone();
+    let listener = Listener::bind(&listen)
+        .await
+        .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;
+    Ok(listener.serve(router))
+}
+
+enum Listener {
+    Unix(UnixSocket),
+    Tcp(tokio::net::TcpListener),
+}
+
+impl Listener {
+    async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+        Ok(match listen {
+            Listen::Unix(path) => Self::Unix(UnixSocket::bind(path)?),
+            Listen::Tcp(address) => Self::Tcp(tokio::net::TcpListener::bind(address).await?),
+        })
+    }
+
+    async fn serve(self, router: Router) -> anyhow::Result<()> {
+        match self {
+            Self::Unix(UnixSocket { listener, file }) => {
+                let result = router.serve_with_incoming(UnixListenerStream::new(listener)).await;
+                drop(file);
+                result?;
+            }
+            Self::Tcp(listener) => router.serve_with_incoming(TcpListenerStream::new(listener)).await?,
+        }
+        Ok(())
+    }
+}

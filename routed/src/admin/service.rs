@@ -1,0 +1,200 @@
+//! The calls of `catalyst.admin.v1.Admin`.
+
+use std::sync::Arc;
+
+use catalyst_core::event::Event;
+use catalyst_core::name::ServiceName;
+use catalyst_core::speaker::Speaker;
+use catalyst_core::view::RouteView;
+use catalyst_proto::admin::v1::admin_server::Admin;
+use catalyst_proto::admin::v1::{
+    AddServiceRequest, AddServiceResponse, GetConfigRequest, GetConfigResponse, GetPeerRequest, GetRouteRequest,
+    GetRouteResponse, ListPeersRequest, ListPeersResponse, ListPluginsRequest, ListPluginsResponse, ListRoutesRequest,
+    Peer, RemoveServiceRequest, RemoveServiceResponse, Route, RouteEvent, WatchRoutesRequest,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use super::store::Store;
+use super::watch::Watch;
+use crate::config::{Config, local_service};
+use crate::driver::{Gone, SpeakerHandle};
+
+/// Paths read from the Speaker at a time: a long table does not hold up routing.
+pub(super) const CHUNK: usize = 1000;
+/// Messages that wait for a slow reader.
+const BACKLOG: usize = 256;
+
+/// Answers catalystctl.
+pub(super) struct AdminService {
+    config: Arc<Config>,
+    /// Held over a change on disk and its event, so that both happen in the same order.
+    store: Arc<Mutex<Store>>,
+    speaker: SpeakerHandle,
+}
+
+impl AdminService {
+    pub(super) fn new(config: Arc<Config>, store: Store, speaker: SpeakerHandle) -> Self {
+        Self {
+            config,
+            store: Arc::new(Mutex::new(store)),
+            speaker,
+        }
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Speaker, std::time::Instant) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.speaker.query(f).await.map_err(|Gone| gone())
+    }
+}
+
+/// The daemon is stopping.
+pub(super) fn gone() -> Status {
+    Status::unavailable(Gone.to_string())
+}
+
+fn parse_name(text: &str) -> Result<ServiceName, Status> {
+    ServiceName::parse(text).map_err(|error| Status::invalid_argument(format!("{text:?}: {error}")))
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    type ListRoutesStream = ReceiverStream<Result<Route, Status>>;
+    type WatchRoutesStream = ReceiverStream<Result<RouteEvent, Status>>;
+
+    async fn list_routes(
+        &self,
+        request: Request<ListRoutesRequest>,
+    ) -> Result<Response<Self::ListRoutesStream>, Status> {
+        let selected_only = request.into_inner().selected_only;
+        let (out, stream) = mpsc::channel(BACKLOG);
+        tokio::spawn(list(self.speaker.clone(), selected_only, out));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn get_route(&self, request: Request<GetRouteRequest>) -> Result<Response<GetRouteResponse>, Status> {
+        let name = parse_name(&request.into_inner().name)?;
+        let asked = name.clone();
+        let views = self.query(move |speaker, now| speaker.route(&asked, now)).await?;
+        if views.is_empty() {
+            return Err(Status::not_found(format!("no route to {name}")));
+        }
+        Ok(Response::new(GetRouteResponse {
+            paths: views.iter().map(convert::route).collect(),
+        }))
+    }
+
+    async fn watch_routes(&self, _: Request<WatchRoutesRequest>) -> Result<Response<Self::WatchRoutesStream>, Status> {
+        let (out, stream) = mpsc::channel(BACKLOG);
+        tokio::spawn(Watch::new(self.speaker.clone(), out).run());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn list_peers(&self, _: Request<ListPeersRequest>) -> Result<Response<ListPeersResponse>, Status> {
+        let views = self.query(|speaker, now| speaker.peers(now)).await?;
+        Ok(Response::new(ListPeersResponse {
+            peers: views.iter().map(convert::peer).collect(),
+        }))
+    }
+
+    async fn get_peer(&self, request: Request<GetPeerRequest>) -> Result<Response<Peer>, Status> {
+        let name = request.into_inner().name;
+        let views = self.query(|speaker, now| speaker.peers(now)).await?;
+        match views.iter().find(|view| *view.name == *name) {
+            Some(view) => Ok(Response::new(convert::peer(view))),
+            None => Err(Status::not_found(format!("no peer {name:?} is configured"))),
+        }
+    }
+
+    async fn list_plugins(&self, _: Request<ListPluginsRequest>) -> Result<Response<ListPluginsResponse>, Status> {
+        let views = self.query(|speaker, _| speaker.planes()).await?;
+        Ok(Response::new(ListPluginsResponse {
+            plugins: views.iter().map(convert::plugin).collect(),
+        }))
+    }
+
+    async fn get_config(&self, _: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
+        let json = serde_json::to_string_pretty(&*self.config).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(GetConfigResponse { json }))
+    }
+
+    async fn add_service(&self, request: Request<AddServiceRequest>) -> Result<Response<AddServiceResponse>, Status> {
+        let AddServiceRequest { name, service_json } = request.into_inner();
+        let parsed = self.config.parse_service(&name, &service_json);
+        let (name, service) = parsed.map_err(|errors| Status::invalid_argument(errors.to_string()))?;
+        let local = local_service(name.clone(), &service);
+        let store = Arc::clone(&self.store).lock_owned().await;
+        let kept = name.clone();
+        let _held = keep(store, move |store| store.put(kept, service)).await?;
+        let add = move |speaker: &mut Speaker, now| {
+            let replaced = offers(&speaker.route(&name, now));
+            speaker.handle(Event::ServiceAdd(local), now);
+            replaced
+        };
+        let replaced = self.query(add).await?;
+        Ok(Response::new(AddServiceResponse { replaced }))
+    }
+
+    async fn remove_service(
+        &self,
+        request: Request<RemoveServiceRequest>,
+    ) -> Result<Response<RemoveServiceResponse>, Status> {
+        let name = parse_name(&request.into_inner().name)?;
+        let store = Arc::clone(&self.store).lock_owned().await;
+        let asked = name.clone();
+        if !self
+            .query(move |speaker, now| offers(&speaker.route(&asked, now)))
+            .await?
+        {
+            return Err(Status::not_found(format!("this node does not offer {name}")));
+        }
+        let forgotten = name.clone();
+        let _held = keep(store, move |store| store.remove(&forgotten)).await?;
+        self.speaker
+            .event(Event::ServiceRemove(name))
+            .await
+            .map_err(|Gone| gone())?;
+        Ok(Response::new(RemoveServiceResponse {}))
+    }
+}
+
+/// Changes what is on disk, off the threads that serve; the store stays held.
+async fn keep(
+    mut store: OwnedMutexGuard<Store>,
+    change: impl FnOnce(&mut Store) -> anyhow::Result<()> + Send + 'static,
+) -> Result<OwnedMutexGuard<Store>, Status> {
+    let task = tokio::task::spawn_blocking(move || change(&mut store).map(|()| store));
+    let done = task.await.map_err(|error| Status::internal(error.to_string()))?;
+    done.map_err(|error| Status::failed_precondition(format!("{error:#}")))
+}
+
+/// Whether one of the paths is this node's own.
+fn offers(paths: &[RouteView]) -> bool {
+    paths.iter().any(|path| path.learned_from.is_none() && !path.draining)
+}
+
+/// Sends the table in chunks, until the reader or the daemon goes away.
+async fn list(speaker: SpeakerHandle, selected_only: bool, out: mpsc::Sender<Result<Route, Status>>) {
+    let mut after: Option<ServiceName> = None;
+    loop {
+        let from = after.take();
+        let Ok(views) = speaker
+            .query(move |speaker, now| speaker.routes(from.as_ref(), CHUNK, now))
+            .await
+        else {
+            // The reader may have gone as well.
+            return drop(out.send(Err(gone())).await);
+        };
+        let Some(last) = views.last() else { return };
+        after = Some(last.name.clone());
+        for view in views.iter().filter(|view| view.selected || !selected_only) {
+            if out.send(Ok(convert::route(view))).await.is_err() {
+                return;
+            }
+        }
+    }
+}
