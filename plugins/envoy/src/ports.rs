@@ -45,7 +45,7 @@ struct StoredPort {
 
 /// Port assignments. A name that goes keeps its port until no port is left that nobody has ever had; then the name that
 /// went first loses it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ports {
     range: RangeInclusive<u16>,
     excluded: BTreeSet<u16>,
@@ -110,7 +110,10 @@ impl Ports {
             self.idle.retain(|idle| idle != name);
             return Ok(*port);
         }
-        let fresh = self.range.clone().find(|port| !self.used.contains(port) && !self.excluded.contains(port));
+        let fresh = self
+            .range
+            .clone()
+            .find(|port| !self.used.contains(port) && !self.excluded.contains(port));
         let port = match fresh {
             Some(port) => port,
             None => self.take_from_idle()?,
@@ -122,17 +125,22 @@ impl Ports {
     }
 
     fn take_from_idle(&mut self) -> Result<u16, Exhausted> {
-        let full = Exhausted { start: *self.range.start(), end: *self.range.end() };
+        let full = Exhausted {
+            start: *self.range.start(),
+            end: *self.range.end(),
+        };
         let name = self.idle.pop_front().ok_or(full.clone())?;
         self.by_name.remove(&name).ok_or(full)
     }
 
-    /// The service of a name is gone. Its port stays remembered.
-    pub fn release(&mut self, name: &str) {
-        if self.by_name.contains_key(name) && !self.idle.iter().any(|idle| idle == name) {
+    /// The service of a name is gone; true if it had a port. The port stays remembered.
+    pub fn release(&mut self, name: &str) -> bool {
+        let had = self.by_name.contains_key(name) && !self.idle.iter().any(|idle| idle == name);
+        if had {
             self.idle.push_back(name.to_owned());
             self.unsaved = true;
         }
+        had
     }
 
     /// The port that a name has, in use or remembered.
@@ -146,8 +154,13 @@ impl Ports {
     /// # Errors
     /// The file cannot be written; the next call tries again.
     pub fn persist(&mut self) -> Result<(), PortsError> {
-        let Some(path) = self.path.as_deref().filter(|_| self.unsaved) else { return Ok(()) };
-        write(path, &self.stored()).map_err(|error| PortsError { path: path.to_owned(), error })?;
+        let Some(path) = self.path.as_deref().filter(|_| self.unsaved) else {
+            return Ok(());
+        };
+        write(path, &self.stored()).map_err(|error| PortsError {
+            path: path.to_owned(),
+            error,
+        })?;
         self.unsaved = false;
         Ok(())
     }
@@ -156,7 +169,12 @@ impl Ports {
         let idle: BTreeSet<&String> = self.idle.iter().collect();
         let live = self.by_name.keys().filter(|name| !idle.contains(name));
         let in_order = self.idle.iter().chain(live);
-        let ports = in_order.filter_map(|name| Some(StoredPort { name: name.clone(), port: *self.by_name.get(name)? }));
+        let ports = in_order.filter_map(|name| {
+            Some(StoredPort {
+                name: name.clone(),
+                port: *self.by_name.get(name)?,
+            })
+        });
         Stored { ports: ports.collect() }
     }
 }
@@ -205,12 +223,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
         assert_eq!(warning, None);
-        assert_eq!((ports.assign("a"), ports.assign("b"), ports.assign("c")), (Ok(100), Ok(101), Ok(102)));
+        assert_eq!(
+            (ports.assign("a"), ports.assign("b"), ports.assign("c")),
+            (Ok(100), Ok(101), Ok(102))
+        );
         ports.release("a");
         ports.persist().unwrap();
         let (mut again, warning) = Ports::load(Some(dir.path()), 100..=109);
         assert_eq!(warning, None);
-        assert_eq!((again.assign("d"), again.assign("b"), again.assign("a")), (Ok(103), Ok(101), Ok(100)));
+        assert_eq!(
+            (again.assign("d"), again.assign("b"), again.assign("a")),
+            (Ok(103), Ok(101), Ok(100))
+        );
     }
 
     #[test]
@@ -231,7 +255,10 @@ mod tests {
         fs::write(dir.path().join(FILE), "{\"ports\": [").unwrap();
         let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
         let warning = warning.unwrap();
-        assert!(warning.contains("tcp-ports.json") && warning.contains("line 1"), "{warning}");
+        assert!(
+            warning.contains("tcp-ports.json") && warning.contains("line 1"),
+            "{warning}"
+        );
         assert!(dir.path().join("tcp-ports.json.corrupt").exists());
         ports.assign("a").unwrap();
         ports.persist().unwrap();

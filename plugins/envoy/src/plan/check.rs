@@ -32,7 +32,8 @@ pub(crate) fn clusters(route: &Route) -> Result<Clusters, String> {
 
 /// The next hops that traffic can be sent to.
 pub(crate) fn usable(hops: &[NextHop]) -> impl Iterator<Item = &NextHop> {
-    hops.iter().filter(|hop| hop.address.port() != 0 && !hop.address.ip().is_unspecified())
+    hops.iter()
+        .filter(|hop| hop.address.port() != 0 && !hop.address.ip().is_unspecified())
 }
 
 fn hops_of(hops: &[NextHop]) -> Result<Clusters, String> {
@@ -55,7 +56,10 @@ fn endpoints_are_sound(endpoints: &[Endpoint]) -> Result<(), String> {
         return Err("the service has no endpoints".into());
     }
     if endpoints.len() > MAX_ENDPOINTS {
-        return Err(format!("the service has {} endpoints, at most {MAX_ENDPOINTS} are possible", endpoints.len()));
+        return Err(format!(
+            "the service has {} endpoints, at most {MAX_ENDPOINTS} are possible",
+            endpoints.len()
+        ));
     }
     endpoints.iter().try_for_each(endpoint_is_sound)
 }
@@ -67,14 +71,19 @@ fn endpoint_is_sound(endpoint: &Endpoint) -> Result<(), String> {
     if ip_of(&endpoint.host).is_some() || is_dns_name(&endpoint.host) {
         return Ok(());
     }
-    Err(format!("endpoint {:?} is neither an IP address nor a DNS name", endpoint.host))
+    Err(format!(
+        "endpoint {:?} is neither an IP address nor a DNS name",
+        endpoint.host
+    ))
 }
 
 fn is_dns_name(host: &str) -> bool {
     let labels = host.strip_suffix('.').unwrap_or(host);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     host.len() <= MAX_HOST_BYTES
-        && labels.split('.').all(|label| (1..=63).contains(&label.len()) && label.bytes().all(plain))
+        && labels
+            .split('.')
+            .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(plain))
 }
 
 #[cfg(test)]
@@ -82,15 +91,37 @@ mod tests {
     use super::*;
 
     fn endpoint(host: &str, port: u16) -> Endpoint {
-        Endpoint { host: host.into(), port, weight: 1 }
+        Endpoint {
+            host: host.into(),
+            port,
+            weight: 1,
+        }
     }
 
     #[test]
     fn endpoints_are_checked() {
-        for host in ["127.0.0.1", "::1", "[::1]", "localhost", "a.b", "a_b.c-d.", "xn--bcher-kva"] {
+        for host in [
+            "127.0.0.1",
+            "::1",
+            "[::1]",
+            "localhost",
+            "a.b",
+            "a_b.c-d.",
+            "xn--bcher-kva",
+        ] {
             assert_eq!(endpoint_is_sound(&endpoint(host, 1)), Ok(()), "{host}");
         }
-        for host in ["", ".", "a..b", "a b", "a/b", "[::1", "ä", &"a".repeat(64), &"a.".repeat(127)] {
+        for host in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a/b",
+            "[::1",
+            "ä",
+            &"a".repeat(64),
+            &"a.".repeat(127),
+        ] {
             assert!(endpoint_is_sound(&endpoint(host, 1)).is_err(), "{host}");
         }
         assert!(endpoint_is_sound(&endpoint("a", 0)).is_err());
@@ -99,7 +130,10 @@ mod tests {
 
     #[test]
     fn next_hops_without_a_data_plane_are_left_out() {
-        let hop = |text: &str| NextHop { address: text.parse().unwrap(), weight: 1 };
+        let hop = |text: &str| NextHop {
+            address: text.parse().unwrap(),
+            weight: 1,
+        };
         let clusters = hops_of(&[hop("127.0.0.1:0"), hop("127.0.0.2:80"), hop("0.0.0.0:80")]).unwrap();
         assert_eq!(clusters, [("hop/127.0.0.2:80".to_owned(), 1)]);
         assert!(hops_of(&[hop("127.0.0.1:0")]).is_err());

@@ -48,20 +48,34 @@ impl From<Protocol> for Spoken {
 /// The cluster of a next hop's peer listener: HTTP/2, tunnels included.
 pub(crate) fn hop(at: SocketAddr) -> pb::Cluster {
     let endpoints = vec![lb_endpoint(address(at), None)];
-    cluster(hop_cluster(at), Spoken::Http2, pb::cluster::DiscoveryType::Static, endpoints)
+    cluster(
+        hop_cluster(at),
+        Spoken::Http2,
+        pb::cluster::DiscoveryType::Static,
+        endpoints,
+    )
 }
 
 /// The cluster of the GraphQL gateway.
 pub(crate) fn gateway(at: SocketAddr) -> pb::Cluster {
     let endpoints = vec![lb_endpoint(address(at), None)];
-    cluster(GATEWAY_CLUSTER.into(), Spoken::Http1, pb::cluster::DiscoveryType::Static, endpoints)
+    cluster(
+        GATEWAY_CLUSTER.into(),
+        Spoken::Http1,
+        pb::cluster::DiscoveryType::Static,
+        endpoints,
+    )
 }
 
 /// The cluster of a local service. Its endpoints have been checked.
 pub(crate) fn local(name: String, protocol: Protocol, endpoints: &[Endpoint]) -> pb::Cluster {
     let shares: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
     let all_ip = endpoints.iter().all(|endpoint| ip_of(&endpoint.host).is_some());
-    let found = if all_ip { pb::cluster::DiscoveryType::Static } else { pb::cluster::DiscoveryType::StrictDns };
+    let found = if all_ip {
+        pb::cluster::DiscoveryType::Static
+    } else {
+        pb::cluster::DiscoveryType::StrictDns
+    };
     let members = endpoints.iter().zip(weights(&shares)).map(|(endpoint, weight)| {
         let at = match ip_of(&endpoint.host) {
             Some(ip) => address(SocketAddr::new(ip, endpoint.port)),
@@ -77,7 +91,10 @@ pub(crate) fn ip_of(host: &str) -> Option<IpAddr> {
     if host.eq_ignore_ascii_case("localhost") {
         return Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
     bare.parse().ok()
 }
 
@@ -87,9 +104,15 @@ fn cluster(
     found: pb::cluster::DiscoveryType,
     lb_endpoints: Vec<endpoint::LbEndpoint>,
 ) -> pb::Cluster {
-    let locality = endpoint::LocalityLbEndpoints { lb_endpoints, ..Default::default() };
-    let load_assignment =
-        endpoint::ClusterLoadAssignment { cluster_name: name.clone(), endpoints: vec![locality], ..Default::default() };
+    let locality = endpoint::LocalityLbEndpoints {
+        lb_endpoints,
+        ..Default::default()
+    };
+    let load_assignment = endpoint::ClusterLoadAssignment {
+        cluster_name: name.clone(),
+        endpoints: vec![locality],
+        ..Default::default()
+    };
     pb::Cluster {
         name,
         connect_timeout: duration(CONNECT_TIMEOUT),
@@ -106,7 +129,10 @@ fn cluster(
 }
 
 fn lb_endpoint(at: core::Address, weight: Option<u32>) -> endpoint::LbEndpoint {
-    let one = endpoint::Endpoint { address: Some(at), ..Default::default() };
+    let one = endpoint::Endpoint {
+        address: Some(at),
+        ..Default::default()
+    };
     endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(one)),
         load_balancing_weight: weight.and_then(uint),
@@ -122,13 +148,22 @@ fn limits() -> pb::CircuitBreakers {
         max_retries: uint(MAX_RETRIES),
         ..Default::default()
     };
-    pb::CircuitBreakers { thresholds: vec![thresholds], ..Default::default() }
+    pb::CircuitBreakers {
+        thresholds: vec![thresholds],
+        ..Default::default()
+    }
 }
 
 fn keepalive() -> pb::UpstreamConnectionOptions {
-    let probes =
-        core::TcpKeepalive { keepalive_probes: uint(3), keepalive_time: uint(30), keepalive_interval: uint(5) };
-    pb::UpstreamConnectionOptions { tcp_keepalive: Some(probes), ..Default::default() }
+    let probes = core::TcpKeepalive {
+        keepalive_probes: uint(3),
+        keepalive_time: uint(30),
+        keepalive_interval: uint(5),
+    };
+    pb::UpstreamConnectionOptions {
+        tcp_keepalive: Some(probes),
+        ..Default::default()
+    }
 }
 
 fn http_options(spoken: Spoken) -> Option<(String, envoy_types::pb::google::protobuf::Any)> {
@@ -139,10 +174,14 @@ fn http_options(spoken: Spoken) -> Option<(String, envoy_types::pb::google::prot
         Spoken::Http1 => (ProtocolConfig::HttpProtocolOptions(http1()), Some(HTTP1_IDLE)),
         Spoken::Http2 => (ProtocolConfig::Http2ProtocolOptions(http2()), None),
     };
-    let explicit = ExplicitHttpConfig { protocol_config: Some(config) };
+    let explicit = ExplicitHttpConfig {
+        protocol_config: Some(config),
+    };
     let options = upstream::HttpProtocolOptions {
-        common_http_protocol_options: idle
-            .map(|idle| core::HttpProtocolOptions { idle_timeout: duration(idle), ..Default::default() }),
+        common_http_protocol_options: idle.map(|idle| core::HttpProtocolOptions {
+            idle_timeout: duration(idle),
+            ..Default::default()
+        }),
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
         ..Default::default()
     };
@@ -150,7 +189,10 @@ fn http_options(spoken: Spoken) -> Option<(String, envoy_types::pb::google::prot
 }
 
 fn http1() -> core::Http1ProtocolOptions {
-    core::Http1ProtocolOptions { enable_trailers: true, ..Default::default() }
+    core::Http1ProtocolOptions {
+        enable_trailers: true,
+        ..Default::default()
+    }
 }
 
 fn http2() -> core::Http2ProtocolOptions {

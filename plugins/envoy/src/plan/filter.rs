@@ -50,7 +50,10 @@ pub(crate) struct FilterSpec {
 
 /// The filter of a listener with the wildcards of its class.
 pub(crate) fn filter(spec: &FilterSpec, wildcards: &Wildcards) -> TypedExtensionConfig {
-    let lua = Lua { default_source_code: Some(inline(source(spec, wildcards))), ..Default::default() };
+    let lua = Lua {
+        default_source_code: Some(inline(source(spec, wildcards))),
+        ..Default::default()
+    };
     extension(&spec.name, &lua)
 }
 
@@ -79,7 +82,11 @@ fn graph_table(hosts: Option<&[String]>) -> String {
 
 fn wildcard_table(wildcards: &Wildcards) -> String {
     let entries = wildcards.iter().map(|(suffix, open)| {
-        let value = if *open { quoted(&format!("*{suffix}")) } else { "false".into() };
+        let value = if *open {
+            quoted(&format!("*{suffix}"))
+        } else {
+            "false".into()
+        };
         format!("[{}]={value}", quoted(suffix))
     });
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
@@ -113,12 +120,26 @@ mod tests {
 
     #[test]
     fn wildcards_and_stops_are_in_the_source() {
-        let spec =
-            FilterSpec { name: "f".into(), class: "own".into(), via: Via::Start("1/a".into()), graph: Some(vec!["Graph.acme".into()]) };
-        let wildcards = Wildcards::from([(".dc1.acme".into(), true), (".acme".into(), false), (String::new(), true)]);
+        let spec = FilterSpec {
+            name: "f".into(),
+            class: "own".into(),
+            via: Via::Start("1/a".into()),
+            graph: Some(vec!["Graph.acme".into()]),
+        };
+        let wildcards = Wildcards::from([
+            (".dc1.acme".into(), true),
+            (".acme".into(), false),
+            (String::new(), true),
+        ]);
         let text = source(&spec, &wildcards);
-        assert!(text.contains("local WILD = {[\"\"]=\"*\",[\".acme\"]=false,[\".dc1.acme\"]=\"*.dc1.acme\"}"), "{text}");
-        assert!(text.contains("local GRAPH = {[\"graph.acme\"]=true,[\"localhost\"]=true}"), "{text}");
+        assert!(
+            text.contains("local WILD = {[\"\"]=\"*\",[\".acme\"]=false,[\".dc1.acme\"]=\"*.dc1.acme\"}"),
+            "{text}"
+        );
+        assert!(
+            text.contains("local GRAPH = {[\"graph.acme\"]=true,[\"localhost\"]=true}"),
+            "{text}"
+        );
         assert!(text.contains("local SELF = \"1/a\""), "{text}");
     }
 }

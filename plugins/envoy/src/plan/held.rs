@@ -34,7 +34,11 @@ impl Held {
             for resource in wanted {
                 self.acquire(&name, resource, changes);
             }
-            let before = if keys.is_empty() { self.by_name.remove(&name) } else { self.by_name.insert(name.clone(), keys) };
+            let before = if keys.is_empty() {
+                self.by_name.remove(&name)
+            } else {
+                self.by_name.insert(name.clone(), keys)
+            };
             left.push((name, before.unwrap_or_default()));
         }
         for (name, before) in left {
@@ -46,7 +50,10 @@ impl Held {
         match self.resources.entry(resource.key.clone()) {
             Entry::Vacant(vacant) => {
                 changes.insert(resource.key.clone(), Some(resource.clone()));
-                vacant.insert(Wanted { resource, users: BTreeSet::from([name.clone()]) });
+                vacant.insert(Wanted {
+                    resource,
+                    users: BTreeSet::from([name.clone()]),
+                });
             }
             Entry::Occupied(mut held) => {
                 let held = held.get_mut();
@@ -64,7 +71,9 @@ impl Held {
             if self.by_name.get(name).is_some_and(|keys| keys.contains(&key)) {
                 continue;
             }
-            let Some(held) = self.resources.get_mut(&key) else { continue };
+            let Some(held) = self.resources.get_mut(&key) else {
+                continue;
+            };
             held.users.remove(name);
             if held.users.is_empty() {
                 self.resources.remove(&key);
@@ -75,7 +84,10 @@ impl Held {
 
     /// The names that want a resource.
     pub(crate) fn users(&self, key: &ResourceKey) -> Vec<ServiceName> {
-        self.resources.get(key).map(|held| held.users.iter().cloned().collect()).unwrap_or_default()
+        self.resources
+            .get(key)
+            .map(|held| held.users.iter().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// Every wanted resource.

@@ -11,6 +11,8 @@ use envoy_types::pb::envoy::config::listener::v3 as pb;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
+use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
 use super::filter::{FilterSpec, Via};
 use super::names::{Class, SCOPE_HEADER};
@@ -28,6 +30,8 @@ const STREAM_IDLE: Duration = Duration::from_secs(300);
 const DRAIN: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+/// Headers by which a request tells Envoy how to treat it.
+const ENVOY_HEADERS: &str = "x-envoy-";
 const NO_ROUTE: &str = "no route to %REQ(:AUTHORITY)%\n";
 
 /// Who comes in by a listener.
@@ -72,8 +76,19 @@ pub(crate) fn all(config: &EnvoyConfig) -> Vec<HttpListener> {
 }
 
 fn listener(name: &str, at: SocketAddr, side: Side, via: Via, graph: Option<Vec<String>>) -> HttpListener {
-    let filter = FilterSpec { name: format!("scope:{name}"), class: Class::Own.prefix(), via, graph };
-    HttpListener { name: name.into(), at, side, filter, org: None }
+    let filter = FilterSpec {
+        name: format!("scope:{name}"),
+        class: Class::Own.prefix(),
+        via,
+        graph,
+    };
+    HttpListener {
+        name: name.into(),
+        at,
+        side,
+        filter,
+        org: None,
+    }
 }
 
 impl HttpListener {
@@ -88,13 +103,17 @@ impl HttpListener {
         pb::Listener {
             name: self.name.clone(),
             address: Some(address(self.at)),
-            filter_chains: vec![network_filter("envoy.filters.network.http_connection_manager", any(&self.manager()))],
+            filter_chains: vec![network_filter(
+                "envoy.filters.network.http_connection_manager",
+                any(&self.manager()),
+            )],
             traffic_direction: self.direction().into(),
             // Without SO_REUSEPORT a port in use is an error, not a silent share of somebody else's traffic.
             enable_reuse_port: boolean(false),
             // Peers bring few, long connections: spread them over the workers one by one.
-            connection_balance_config: (self.side == Side::Peers)
-                .then_some(pb::listener::ConnectionBalanceConfig { balance_type: Some(balance) }),
+            connection_balance_config: (self.side == Side::Peers).then_some(pb::listener::ConnectionBalanceConfig {
+                balance_type: Some(balance),
+            }),
             ..Default::default()
         }
     }
@@ -114,20 +133,24 @@ impl HttpListener {
                 idle_timeout: duration(CONNECTION_IDLE),
                 ..Default::default()
             }),
-            http_protocol_options: Some(core::Http1ProtocolOptions { enable_trailers: true, ..Default::default() }),
+            http_protocol_options: Some(core::Http1ProtocolOptions {
+                enable_trailers: true,
+                ..Default::default()
+            }),
             http2_protocol_options: Some(self.http2()),
             stream_idle_timeout: duration(STREAM_IDLE),
             request_headers_timeout: duration(HEADERS_TIMEOUT),
             drain_timeout: duration(DRAIN),
             use_remote_address: boolean(self.side == Side::Clients),
-            server_header_transformation:
-                hcm::http_connection_manager::ServerHeaderTransformation::PassThrough.into(),
+            server_header_transformation: hcm::http_connection_manager::ServerHeaderTransformation::PassThrough.into(),
             // A tcp service's route opens CONNECT for itself; the Lua filter refuses it on ingress and egress.
             upgrade_configs: vec![upgrade("websocket", true), upgrade("CONNECT", false)],
-            early_header_mutation_extensions: vec![discard_scope_header()],
+            early_header_mutation_extensions: vec![discard_headers(self.side)],
             local_reply_config: Some(no_route_reply()),
             http_filters: vec![discovered(&self.filter.name), router()],
-            route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::ScopedRoutes(scoped_routes())),
+            route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::ScopedRoutes(
+                scoped_routes(),
+            )),
             ..Default::default()
         }
     }
@@ -141,7 +164,6 @@ impl HttpListener {
             ..Default::default()
         }
     }
-
 }
 
 fn upgrade(kind: &str, enabled: bool) -> hcm::http_connection_manager::UpgradeConfig {
@@ -154,31 +176,62 @@ fn upgrade(kind: &str, enabled: bool) -> hcm::http_connection_manager::UpgradeCo
 
 /// A filter chain of one network filter.
 pub(crate) fn network_filter(name: &str, config: envoy_types::pb::google::protobuf::Any) -> pb::FilterChain {
-    let filter = pb::Filter { name: name.into(), config_type: Some(pb::filter::ConfigType::TypedConfig(config)) };
-    pb::FilterChain { filters: vec![filter], ..Default::default() }
+    let filter = pb::Filter {
+        name: name.into(),
+        config_type: Some(pb::filter::ConfigType::TypedConfig(config)),
+    };
+    pb::FilterChain {
+        filters: vec![filter],
+        ..Default::default()
+    }
 }
 
-/// A scope header from outside goes before anything looks at it, so that even a broken filter cannot let one in.
-fn discard_scope_header() -> core::TypedExtensionConfig {
-    let remove = mutation::HeaderMutation {
-        action: Some(mutation::header_mutation::Action::Remove(SCOPE_HEADER.into())),
+/// What nobody may bring along goes before anything looks at it, so that even a broken filter cannot let it in: the scope
+/// header, and from clients and other nodes Envoy's own controls (`x-envoy-max-retries` and the like).
+fn discard_headers(side: Side) -> core::TypedExtensionConfig {
+    use mutation::header_mutation::{Action, RemoveOnMatch};
+    let mut actions = vec![Action::Remove(SCOPE_HEADER.into())];
+    if side != Side::Services {
+        let prefix = StringMatcher {
+            match_pattern: Some(MatchPattern::Prefix(ENVOY_HEADERS.into())),
+            ..Default::default()
+        };
+        actions.push(Action::RemoveOnMatch(RemoveOnMatch {
+            key_matcher: Some(prefix),
+        }));
+    }
+    let mutations = actions
+        .into_iter()
+        .map(|action| mutation::HeaderMutation { action: Some(action) });
+    let config = HeaderMutation {
+        mutations: mutations.collect(),
     };
-    let mutations = HeaderMutation { mutations: vec![remove] };
-    extension("envoy.http.early_header_mutation.header_mutation", &mutations)
+    extension("envoy.http.early_header_mutation.header_mutation", &config)
 }
 
 /// The body of 404 where no scope or route is found (response flag NR).
 fn no_route_reply() -> hcm::LocalReplyConfig {
-    let flags = accesslog::ResponseFlagFilter { flags: vec!["NR".into()] };
+    let flags = accesslog::ResponseFlagFilter {
+        flags: vec!["NR".into()],
+    };
     let filter = accesslog::AccessLogFilter {
         filter_specifier: Some(accesslog::access_log_filter::FilterSpecifier::ResponseFlagFilter(flags)),
     };
     let body = core::SubstitutionFormatString {
-        format: Some(core::substitution_format_string::Format::TextFormatSource(inline(NO_ROUTE))),
+        format: Some(core::substitution_format_string::Format::TextFormatSource(inline(
+            NO_ROUTE,
+        ))),
         ..Default::default()
     };
-    let mapper = hcm::ResponseMapper { filter: Some(filter), body_format_override: Some(body), ..Default::default() };
-    hcm::LocalReplyConfig { mappers: vec![mapper], ..Default::default() }
+    let mapper = hcm::ResponseMapper {
+        filter: Some(filter),
+        body_format_override: Some(body),
+        ..Default::default()
+    };
+    hcm::LocalReplyConfig {
+        mappers: vec![mapper],
+        ..Default::default()
+    }
 }
 
 fn discovered(name: &str) -> hcm::HttpFilter {
@@ -195,7 +248,10 @@ fn discovered(name: &str) -> hcm::HttpFilter {
 }
 
 fn router() -> hcm::HttpFilter {
-    let router = Router { suppress_envoy_headers: true, ..Default::default() };
+    let router = Router {
+        suppress_envoy_headers: true,
+        ..Default::default()
+    };
     hcm::HttpFilter {
         name: "envoy.filters.http.router".into(),
         config_type: Some(hcm::http_filter::ConfigType::TypedConfig(any(&router))),
@@ -212,12 +268,18 @@ fn scoped_routes() -> hcm::ScopedRoutes {
         element_separator: ";".into(),
         extract_type: Some(fragment_builder::header_value_extractor::ExtractType::Index(0)),
     };
-    let fragment = FragmentBuilder { r#type: Some(fragment_builder::Type::HeaderValueExtractor(extractor)) };
-    let discovery =
-        hcm::ScopedRds { scoped_rds_config_source: Some(ads()), srds_resources_locator: String::new() };
+    let fragment = FragmentBuilder {
+        r#type: Some(fragment_builder::Type::HeaderValueExtractor(extractor)),
+    };
+    let discovery = hcm::ScopedRds {
+        scoped_rds_config_source: Some(ads()),
+        srds_resources_locator: String::new(),
+    };
     hcm::ScopedRoutes {
         name: "catalyst".into(),
-        scope_key_builder: Some(ScopeKeyBuilder { fragments: vec![fragment] }),
+        scope_key_builder: Some(ScopeKeyBuilder {
+            fragments: vec![fragment],
+        }),
         rds_config_source: None,
         config_specifier: Some(ConfigSpecifier::ScopedRds(discovery)),
     }

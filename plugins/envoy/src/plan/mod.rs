@@ -76,8 +76,16 @@ impl Planner {
             .collect();
         if let Some(gateway) = self.config.gateway {
             let cluster = cluster::gateway(gateway);
-            fixed.push(Resource::encode(ResourceKind::Cluster, names::GATEWAY_CLUSTER, &cluster));
-            fixed.push(Resource::encode(ResourceKind::ScopedRoute, names::GRAPH_SCOPE, &scope::graph()));
+            fixed.push(Resource::encode(
+                ResourceKind::Cluster,
+                names::GATEWAY_CLUSTER,
+                &cluster,
+            ));
+            fixed.push(Resource::encode(
+                ResourceKind::ScopedRoute,
+                names::GRAPH_SCOPE,
+                &scope::graph(),
+            ));
         }
         fixed
     }
@@ -89,10 +97,7 @@ impl Planner {
         let mut dirty = self.dirty(routes, touched);
         let wildcards_changed = self.take_wildcards(routes, &mut dirty);
         let mut batch = Vec::with_capacity(dirty.len());
-        // Ports first go back, then out: a range that is full before the batch may have room after it.
-        for name in &dirty {
-            self.release_port(name, routes.get(name));
-        }
+        self.release_ports(routes, &mut dirty);
         for name in dirty {
             let wanted = routes.get(&name).map(|route| self.resources(route)).unwrap_or_default();
             if wanted.is_empty() {
@@ -123,7 +128,10 @@ impl Planner {
     /// The routes that cannot be expressed, with the reason. Requests for them are answered 503.
     #[must_use]
     pub fn rejected(&self) -> Vec<(ServiceName, String)> {
-        self.rejected.iter().map(|(name, reason)| (name.clone(), reason.clone())).collect()
+        self.rejected
+            .iter()
+            .map(|(name, reason)| (name.clone(), reason.clone()))
+            .collect()
     }
 
     /// The port of a tcp service's egress listener, while it has one.
@@ -142,7 +150,12 @@ impl Planner {
 
     fn dirty(&self, routes: &RouteTable, touched: Touched<'_>) -> BTreeSet<ServiceName> {
         match touched {
-            Touched::All => routes.keys().chain(self.held.names()).cloned().chain(self.wildcards.names()).collect(),
+            Touched::All => routes
+                .keys()
+                .chain(self.held.names())
+                .cloned()
+                .chain(self.wildcards.names())
+                .collect(),
             Touched::Names(names) => names.iter().cloned().collect(),
         }
     }
@@ -156,15 +169,26 @@ impl Planner {
             .cloned()
             .collect();
         if !self.orgs.is_empty() && !changed.is_empty() {
-            let below = routes.keys().filter(|name| changed.iter().any(|wildcard| wildcard.covers(name.as_str())));
+            let below = routes
+                .keys()
+                .filter(|name| changed.iter().any(|wildcard| wildcard.covers(name.as_str())));
             dirty.extend(below.cloned());
         }
         !changed.is_empty()
     }
 
-    fn release_port(&mut self, name: &ServiceName, route: Option<&Arc<Route>>) {
-        if !route.is_some_and(|route| has_port(route)) {
-            self.ports.release(name.as_str());
+    /// Ports go back before they go out: a range that is full before the batch may have room after it, also for names
+    /// that were refused one earlier.
+    fn release_ports(&mut self, routes: &RouteTable, dirty: &mut BTreeSet<ServiceName>) {
+        let without = dirty
+            .iter()
+            .filter(|name| !routes.get(*name).is_some_and(|route| has_port(route)));
+        let mut released = false;
+        for name in without {
+            released |= self.ports.release(name.as_str());
+        }
+        if released {
+            dirty.extend(self.rejected.keys().cloned());
         }
     }
 
@@ -195,11 +219,17 @@ impl Planner {
     }
 
     fn tcp_listener(&mut self, route: &Route, clusters: &Clusters) -> Result<Resource, String> {
-        let port = self.ports.assign(route.name.as_str()).map_err(|full| full.to_string())?;
+        let port = self
+            .ports
+            .assign(route.name.as_str())
+            .map_err(|full| full.to_string())?;
         let node = self.config.node_id();
         let way = match route.target {
             Target::Local(_) => tcp::Way::Endpoints,
-            Target::Remote(_) | Target::Discard => tcp::Way::Tunnel { name: route.name.as_str(), node: &node },
+            Target::Remote(_) | Target::Discard => tcp::Way::Tunnel {
+                name: route.name.as_str(),
+                node: &node,
+            },
         };
         let name = names::tcp_listener(&route.name);
         let at = SocketAddr::new(self.config.tcp_address, port);
@@ -240,7 +270,12 @@ impl Planner {
     }
 
     fn add_all(&self, changes: &mut Changes) {
-        let wanted = self.held.all().chain(self.filters.values()).cloned().chain(self.fixed());
+        let wanted = self
+            .held
+            .all()
+            .chain(self.filters.values())
+            .cloned()
+            .chain(self.fixed());
         changes.extend(wanted.map(|resource| (resource.key.clone(), Some(resource))));
     }
 }
@@ -279,15 +314,26 @@ fn action(route: &Route, clusters: Clusters) -> Action {
     match (&route.target, route.protocol) {
         (Target::Discard, _) => no_route(route.name.as_str()),
         (_, Protocol::Tcp) => Action::Tunnel { clusters, ends_here },
-        (_, protocol) => Action::Http { clusters, streams: protocol == Protocol::HttpGrpc, ends_here },
+        (_, protocol) => Action::Http {
+            clusters,
+            streams: protocol == Protocol::HttpGrpc,
+            ends_here,
+        },
     }
 }
 
 fn no_route(name: &str) -> Action {
-    Action::Answer { status: 404, body: format!("no route to {name}\n") }
+    Action::Answer {
+        status: 404,
+        body: format!("no route to {name}\n"),
+    }
 }
 
 fn scope_resource(class: Class<'_>, name: &str, action: &Action) -> Resource {
     let key = class.scope(name);
-    Resource::encode(ResourceKind::ScopedRoute, key.as_str(), &scope::service(&key, name, action))
+    Resource::encode(
+        ResourceKind::ScopedRoute,
+        key.as_str(),
+        &scope::service(&key, name, action),
+    )
 }

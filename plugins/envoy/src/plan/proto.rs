@@ -9,12 +9,18 @@ use prost::{Message, Name};
 
 /// Packs a message into an `Any`.
 pub(crate) fn any<T: Name + Message>(message: &T) -> protobuf::Any {
-    protobuf::Any { type_url: format!("type.googleapis.com/{}", T::full_name()), value: message.encode_to_vec() }
+    protobuf::Any {
+        type_url: format!("type.googleapis.com/{}", T::full_name()),
+        value: message.encode_to_vec(),
+    }
 }
 
 /// An extension with its typed configuration.
 pub(crate) fn extension<T: Name + Message>(name: &str, message: &T) -> core::TypedExtensionConfig {
-    core::TypedExtensionConfig { name: name.into(), typed_config: Some(any(message)) }
+    core::TypedExtensionConfig {
+        name: name.into(),
+        typed_config: Some(any(message)),
+    }
 }
 
 /// A duration; whole or fractional seconds.
@@ -42,8 +48,14 @@ pub(crate) fn address(at: SocketAddr) -> core::Address {
 /// A TCP address by IP or DNS name.
 pub(crate) fn named_address(host: &str, port: u16) -> core::Address {
     let port = core::socket_address::PortSpecifier::PortValue(u32::from(port));
-    let socket = core::SocketAddress { address: host.into(), port_specifier: Some(port), ..Default::default() };
-    core::Address { address: Some(core::address::Address::SocketAddress(socket)) }
+    let socket = core::SocketAddress {
+        address: host.into(),
+        port_specifier: Some(port),
+        ..Default::default()
+    };
+    core::Address {
+        address: Some(core::address::Address::SocketAddress(socket)),
+    }
 }
 
 /// An IPv4 address that came as IPv4-mapped IPv6 is an IPv4 address: one next hop, one cluster.
@@ -56,20 +68,29 @@ pub(crate) fn ads() -> core::ConfigSource {
     core::ConfigSource {
         initial_fetch_timeout: duration(Duration::ZERO),
         resource_api_version: core::ApiVersion::V3.into(),
-        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(core::AggregatedConfigSource {})),
+        config_source_specifier: Some(core::config_source::ConfigSourceSpecifier::Ads(
+            core::AggregatedConfigSource {},
+        )),
         ..Default::default()
     }
 }
 
 /// Text inline.
 pub(crate) fn inline(text: impl Into<String>) -> core::DataSource {
-    core::DataSource { specifier: Some(core::data_source::Specifier::InlineString(text.into())), ..Default::default() }
+    core::DataSource {
+        specifier: Some(core::data_source::Specifier::InlineString(text.into())),
+        ..Default::default()
+    }
 }
 
 /// A header to set, replacing what is there.
 pub(crate) fn header(name: &str, value: &str) -> core::HeaderValueOption {
     core::HeaderValueOption {
-        header: Some(core::HeaderValue { key: name.into(), value: value.into(), ..Default::default() }),
+        header: Some(core::HeaderValue {
+            key: name.into(),
+            value: value.into(),
+            ..Default::default()
+        }),
         append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
         ..Default::default()
     }
@@ -88,7 +109,10 @@ pub(crate) fn weights(shares: &[u32]) -> Vec<u32> {
     }
     sum >>= shift;
     debug_assert!(sum > 0);
-    shares.iter().map(|share| if *share == 0 { 0 } else { (share >> shift).max(1) }).collect()
+    shares
+        .iter()
+        .map(|share| if *share == 0 { 0 } else { (share >> shift).max(1) })
+        .collect()
 }
 
 #[cfg(test)]

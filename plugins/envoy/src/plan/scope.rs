@@ -23,7 +23,11 @@ pub(crate) type Clusters = Vec<(String, u32)>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// HTTP of any kind to clusters. `ends_here`: they are the service itself, not another node.
-    Http { clusters: Clusters, streams: bool, ends_here: bool },
+    Http {
+        clusters: Clusters,
+        streams: bool,
+        ends_here: bool,
+    },
     /// CONNECT to clusters; the origin unwraps the tunnel.
     Tunnel { clusters: Clusters, ends_here: bool },
     /// An answer of our own.
@@ -35,10 +39,16 @@ pub(crate) fn service(key: &str, name: &str, action: &Action) -> pb::ScopedRoute
     let routes = match action {
         Action::Http { clusters, streams, .. } => vec![http_route(name, clusters, *streams)],
         Action::Tunnel { clusters, ends_here } => {
-            vec![tunnel_route(name, clusters, *ends_here), answer_route(name, 404, &not_http(name))]
+            vec![
+                tunnel_route(name, clusters, *ends_here),
+                answer_route(name, 404, &not_http(name)),
+            ]
         }
         Action::Answer { status, body } => {
-            vec![connect_answer_route(name, *status, body), answer_route(name, *status, body)]
+            vec![
+                connect_answer_route(name, *status, body),
+                answer_route(name, *status, body),
+            ]
         }
     };
     let mut remove = vec![SCOPE_HEADER.to_owned()];
@@ -52,9 +62,15 @@ pub(crate) fn service(key: &str, name: &str, action: &Action) -> pb::ScopedRoute
 pub(crate) fn graph() -> pb::ScopedRouteConfiguration {
     let clusters = vec![(GATEWAY_CLUSTER.to_owned(), 1)];
     let mut graphql = http_route(GRAPH_SCOPE, &clusters, true);
-    graphql.r#match = Some(path_match(pb::route_match::PathSpecifier::PathSeparatedPrefix("/graphql".into())));
+    graphql.r#match = Some(path_match(pb::route_match::PathSpecifier::PathSeparatedPrefix(
+        "/graphql".into(),
+    )));
     let routes = vec![graphql, answer_route(GRAPH_SCOPE, 404, "the graph is at /graphql\n")];
-    scope(GRAPH_SCOPE, routes, vec![SCOPE_HEADER.to_owned(), VIA_HEADER.to_owned()])
+    scope(
+        GRAPH_SCOPE,
+        routes,
+        vec![SCOPE_HEADER.to_owned(), VIA_HEADER.to_owned()],
+    )
 }
 
 fn not_http(name: &str) -> String {
@@ -62,8 +78,12 @@ fn not_http(name: &str) -> String {
 }
 
 fn scope(key: &str, routes: Vec<pb::Route>, remove: Vec<String>) -> pb::ScopedRouteConfiguration {
-    let host =
-        pb::VirtualHost { name: key.into(), domains: vec!["*".into()], routes, ..Default::default() };
+    let host = pb::VirtualHost {
+        name: key.into(),
+        domains: vec!["*".into()],
+        routes,
+        ..Default::default()
+    };
     let routes = pb::RouteConfiguration {
         name: key.into(),
         virtual_hosts: vec![host],
@@ -73,11 +93,15 @@ fn scope(key: &str, routes: Vec<pb::Route>, remove: Vec<String>) -> pb::ScopedRo
         ..Default::default()
     };
     let fragment = pb::scoped_route_configuration::key::Fragment {
-        r#type: Some(pb::scoped_route_configuration::key::fragment::Type::StringKey(key.into())),
+        r#type: Some(pb::scoped_route_configuration::key::fragment::Type::StringKey(
+            key.into(),
+        )),
     };
     pb::ScopedRouteConfiguration {
         name: key.into(),
-        key: Some(pb::scoped_route_configuration::Key { fragments: vec![fragment] }),
+        key: Some(pb::scoped_route_configuration::Key {
+            fragments: vec![fragment],
+        }),
         route_configuration: Some(routes),
         ..Default::default()
     }
@@ -112,7 +136,11 @@ fn connect_answer_route(name: &str, status: u32, body: &str) -> pb::Route {
 }
 
 fn direct(status: u32, body: &str) -> pb::route::Action {
-    pb::route::Action::DirectResponse(pb::DirectResponseAction { status, body: Some(inline(body)), ..Default::default() })
+    pb::route::Action::DirectResponse(pb::DirectResponseAction {
+        status,
+        body: Some(inline(body)),
+        ..Default::default()
+    })
 }
 
 fn everything() -> pb::route_match::PathSpecifier {
@@ -124,12 +152,20 @@ fn connects() -> pb::route_match::PathSpecifier {
 }
 
 fn path_match(path: pb::route_match::PathSpecifier) -> pb::RouteMatch {
-    pb::RouteMatch { path_specifier: Some(path), ..Default::default() }
+    pb::RouteMatch {
+        path_specifier: Some(path),
+        ..Default::default()
+    }
 }
 
 /// The Lua filter asks for the route's name to see whether the scope exists: it must not be empty.
 fn route(name: &str, matches: pb::RouteMatch, action: pb::route::Action) -> pb::Route {
-    pb::Route { name: name.into(), r#match: Some(matches), action: Some(action), ..Default::default() }
+    pb::Route {
+        name: name.into(),
+        r#match: Some(matches),
+        action: Some(action),
+        ..Default::default()
+    }
 }
 
 fn route_action(clusters: &Clusters) -> pb::RouteAction {
@@ -145,11 +181,13 @@ fn specifier(clusters: &Clusters) -> pb::route_action::ClusterSpecifier {
     if let [(only, _)] = clusters.as_slice() {
         return pb::route_action::ClusterSpecifier::Cluster(only.clone());
     }
-    let clusters = clusters.iter().map(|(name, weight)| pb::weighted_cluster::ClusterWeight {
-        name: name.clone(),
-        weight: uint(*weight),
-        ..Default::default()
-    });
+    let clusters = clusters
+        .iter()
+        .map(|(name, weight)| pb::weighted_cluster::ClusterWeight {
+            name: name.clone(),
+            weight: uint(*weight),
+            ..Default::default()
+        });
     pb::route_action::ClusterSpecifier::WeightedClusters(pb::WeightedCluster {
         clusters: clusters.collect(),
         ..Default::default()
@@ -160,7 +198,9 @@ fn specifier(clusters: &Clusters) -> pb::route_action::ClusterSpecifier {
 fn retry() -> pb::RetryPolicy {
     let predicate = pb::retry_policy::RetryHostPredicate {
         name: "envoy.retry_host_predicates.previous_hosts".into(),
-        config_type: Some(pb::retry_policy::retry_host_predicate::ConfigType::TypedConfig(any(&PreviousHostsPredicate {}))),
+        config_type: Some(pb::retry_policy::retry_host_predicate::ConfigType::TypedConfig(any(
+            &PreviousHostsPredicate {},
+        ))),
     };
     pb::RetryPolicy {
         retry_on: RETRY_ON.into(),

@@ -64,7 +64,13 @@ fn specifier(clusters: &Clusters) -> tcp::tcp_proxy::ClusterSpecifier {
     }
     // Unlike HTTP routes, tcp_proxy takes no weight of 0.
     let clusters = clusters.iter().filter(|(_, weight)| *weight > 0).map(|(name, weight)| {
-        tcp::tcp_proxy::weighted_cluster::ClusterWeight { name: name.clone(), weight: *weight, ..Default::default() }
+        tcp::tcp_proxy::weighted_cluster::ClusterWeight {
+            name: name.clone(),
+            weight: *weight,
+            ..Default::default()
+        }
     });
-    tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(tcp::tcp_proxy::WeightedCluster { clusters: clusters.collect() })
+    tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(tcp::tcp_proxy::WeightedCluster {
+        clusters: clusters.collect(),
+    })
 }
