@@ -125,7 +125,7 @@ impl<K: Ord + Clone> Board<K> {
                 self.said.insert(name.clone(), now.clone());
             }
             let same = before.as_ref().unwrap_or(&PlaneStatus::Programmed) == &now;
-            let repeat = changed && (before.is_some() || now != PlaneStatus::Programmed);
+            let repeat = changed && now != PlaneStatus::Programmed;
             if !same || repeat {
                 news.push((name, now));
             }
