@@ -1,7 +1,7 @@
 //! The session state machine of one peer, following RFC 4271 section 8 by name (docs/protocol.md, "Sessions").
 //!
 //! Pure: events and the time go in, effects come out. A session holds at most two connections, one dialled and one
-//! accepted, and leaves all but one of them before it is Established (see [`collision`]).
+//! accepted, and leaves all but one of them before it is Established (`session/collision.rs`).
 
 mod backoff;
 mod collision;

@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use decode::decode_attrs;
 pub use encode::encode_attrs;

@@ -1,0 +1,91 @@
+use super::*;
+use crate::name::check;
+
+fn block(names: &[&str]) -> BytesMut {
+    let mut out = BytesMut::new();
+    let mut previous = "";
+    for name in names {
+        append(previous, name, &mut out);
+        previous = name;
+    }
+    out
+}
+
+fn names(block: &NameBlock) -> Vec<String> {
+    let mut names = Vec::new();
+    block.for_each(|name| names.push(name.to_owned()));
+    names
+}
+
+#[test]
+fn sorted_names_cost_what_differs() {
+    let all: Vec<String> = (0..1000)
+        .map(|i| format!("svc-{i:04}.team-7.dc1.acme.example"))
+        .collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let bytes = block(&all);
+    assert!(
+        bytes.len() < all.len() * 5,
+        "{} bytes for {} names",
+        bytes.len(),
+        all.len()
+    );
+    assert_eq!(names(&NameBlock::decode(bytes.freeze()).unwrap()), all);
+}
+
+/// Every way to cut two names of a small alphabet together: the incremental check says what the whole one says.
+#[test]
+fn the_check_of_what_changed_equals_the_check_of_the_whole() {
+    let before = ["*", "*.a", "a", "a-b", "ab.c-d", "a.b.c", "a_.bb"];
+    let middles = [
+        "", "a", "-", ".", "*", "*.", ".*", "a.", ".a", "a.a", "..", "-.", ".-", "A", "\u{e4}", "a-a",
+    ];
+    for previous in before {
+        for prefix in 0..=previous.len() {
+            for suffix in 0..=previous.len() - prefix {
+                for middle in middles {
+                    let text = [&previous[..prefix], middle, &previous[previous.len() - suffix..]].concat();
+                    let mut bytes = block(&[previous]);
+                    bytes.put_slice(&[byte(prefix), byte(suffix), byte(middle.len())]);
+                    bytes.put_slice(middle.as_bytes());
+                    let decoded = NameBlock::decode(bytes.freeze());
+                    assert_eq!(
+                        decoded.is_ok(),
+                        check(&text).is_ok(),
+                        "{previous:?} -> {text:?}: {decoded:?}"
+                    );
+                    if let Ok(block) = decoded {
+                        assert_eq!(names(&block), [previous, &text]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_label_or_name_that_grows_at_the_seams_is_measured() {
+    let label = "a".repeat(MAX_LABEL_BYTES);
+    let mut bytes = block(&[&label]);
+    bytes.put_slice(&[40, 23, 1, b'a']);
+    let error = NameBlock::decode(bytes.freeze()).unwrap_err();
+    assert_eq!(error, (1, NameProblem::Name(NameError::LabelTooLong(64))));
+
+    let long = [label.as_str(); 3].join(".") + "." + &"b".repeat(61);
+    let mut bytes = block(&[&long]);
+    bytes.put_slice(&[100, 153, 1, b'a']);
+    let error = NameBlock::decode(bytes.freeze()).unwrap_err();
+    assert_eq!(error, (1, NameProblem::Name(NameError::TooLong(254))));
+}
+
+#[test]
+fn broken_structure_names_the_place() {
+    for (bytes, problem) in [
+        (&[0, 0, 1, b'a', 1, 1, 0][..], NameProblem::SharesTooMuch),
+        (&[0, 0, 1, b'a', 0, 0], NameProblem::Truncated),
+        (&[0, 0, 1, b'a', 0, 0, 2, b'b'], NameProblem::Truncated),
+        (&[0, 0, 1, b'a', 0, 0, 0], NameProblem::Name(NameError::Empty)),
+    ] {
+        assert_eq!(NameBlock::decode(Bytes::copy_from_slice(bytes)), Err((1, problem)));
+    }
+}
