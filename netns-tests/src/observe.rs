@@ -222,9 +222,11 @@ impl Node {
     pub fn tcp_address(&self, name: &str) -> Result<SocketAddr> {
         let listeners: Value = serde_json::from_str(&self.envoy_admin("/listeners?format=json")?)?;
         let all = listeners["listener_statuses"].as_array().context("listener_statuses")?;
-        let ours = all
-            .iter()
-            .find(|listener| listener["name"].as_str().is_some_and(|text| text.ends_with(name)));
+        let ours = all.iter().find(|listener| {
+            listener["name"]
+                .as_str()
+                .is_some_and(|text| text == format!("tcp/{name}"))
+        });
         let Some(listener) = ours else {
             bail!("no listener for {name} in {listeners}")
         };

@@ -35,7 +35,8 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     };
     for folder in workspace::all(&root) {
         progress.step(format_args!("building {}", folder.display()));
-        run::cargo(&folder, &["build", "--workspace", "--bins", "--locked"])?;
+        // Programs and tests in one go: built apart, they would see other features of the same crates, built twice.
+        run::cargo(&folder, &["build", "--workspace", "--all-targets", "--locked"])?;
     }
     let mut any = false;
     for folder in workspace::all(&root) {

@@ -14,6 +14,7 @@ mod query;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::progress::Progress;
 use crate::{envoy, run, workspace};
@@ -42,24 +43,30 @@ pub(crate) const FOLDER: &str = "target/demo";
 pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
     let progress = Progress::start();
+    match run_and_stop(args, &interrupt, &progress) {
+        // Ctrl-C also ends the cargo that runs at the time, which then is the error.
+        Err(error) if error.is::<Interrupted>() || interrupt.pause(Duration::ZERO).is_err() => {
+            progress.step("interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        result => result.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_and_stop(args: &DemoArgs, interrupt: &Interrupt, progress: &Progress) -> anyhow::Result<()> {
     let root = workspace::root()?;
     let plan = Plan::load(&root, args.ports_from)?;
     ports::check_free(&plan)?;
-    let programs = build(&root, &progress)?;
+    let programs = build(&root, progress)?;
     plan.write(&root)?;
-    let mut fleet = Fleet::new(&root, &interrupt);
-    let shown = show(args, &plan, &programs, &mut fleet, &progress);
-    if let Err(error) = &shown
-        && !error.is::<Interrupted>()
-    {
+    let mut fleet = Fleet::new(&root, interrupt);
+    let shown = show(args, &plan, &programs, &mut fleet, progress);
+    if shown.as_ref().is_err_and(|error| !error.is::<Interrupted>()) {
         fleet.print_logs();
     }
     progress.step("stopping everything");
     fleet.stop();
-    match shown {
-        Err(error) if error.is::<Interrupted>() => Ok(ExitCode::from(INTERRUPTED)),
-        shown => shown.map(|()| ExitCode::SUCCESS),
-    }
+    shown
 }
 
 fn build(root: &Path, progress: &Progress) -> anyhow::Result<Programs> {
