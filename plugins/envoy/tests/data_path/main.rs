@@ -1,6 +1,7 @@
 //! The data path through real Envoys: planner and ADS server in this process, Envoy beside it, requests over loopback.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
 
+mod churn;
 mod client;
 mod envoy;
 mod node;
