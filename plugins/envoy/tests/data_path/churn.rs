@@ -10,8 +10,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
-use crate::client::{tcp, try_get};
+use crate::client::{get, tcp, try_get};
 use crate::node::{Node, local, remote};
 use crate::services;
 
@@ -85,4 +86,30 @@ async fn nothing_fails_while_names_wildcards_and_tcp_services_come_and_go() {
     for steady in steady {
         assert!(steady.await.unwrap() > ROUNDS);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_in_flight_outlives_its_next_hop() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (slow, quick) = (
+        services::gated("slow", gate.clone()).await,
+        services::http("quick").await,
+    );
+    let (mut a, mut b, mut c) = (
+        Node::start("a", 65001).await,
+        Node::start("b", 65002).await,
+        Node::start("c", 65003).await,
+    );
+    b.add([local("web.acme", Http, &[slow.at])]).await;
+    c.add([local("web.acme", Http, &[quick.at])]).await;
+    a.add([remote("web.acme", Http, &[(b.config.peer_listener, 1)])]).await;
+    let ingress = a.config.ingress;
+    let waiting = tokio::spawn(async move { get(ingress, "web.acme", "/").await });
+    slow.reached().await;
+    a.add([remote("web.acme", Http, &[(c.config.peer_listener, 1)])]).await;
+    a.gone("hop/", b.config.peer_listener).await;
+    assert_eq!(get(ingress, "web.acme", "/").await.who(), "quick");
+    gate.add_permits(1);
+    let reply = waiting.await.unwrap();
+    assert_eq!((reply.status, reply.who()), (200, "slow"));
 }

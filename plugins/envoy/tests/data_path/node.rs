@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use catalyst_envoy::bootstrap::bootstrap_json;
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
@@ -14,8 +15,9 @@ use catalyst_plugin::{
     Verdict,
 };
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use crate::client;
 use crate::envoy::{DEADLINE, Envoy};
 
 pub(crate) struct Node {
@@ -143,6 +145,20 @@ impl Node {
             }
         }
         verdicts
+    }
+
+    /// Waits until Envoy has no cluster for an address any more.
+    pub(crate) async fn gone(&self, kind: &str, at: SocketAddr) {
+        let end = Instant::now() + DEADLINE;
+        let cluster = format!("{kind}{at}::");
+        while client::get(self.config.admin, "admin", "/clusters")
+            .await
+            .body
+            .contains(&cluster)
+        {
+            assert!(Instant::now() < end, "{cluster} is still there");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Puts a route into the table without applying it.

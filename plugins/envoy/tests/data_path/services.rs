@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
@@ -18,17 +19,32 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Code, Status, Streaming};
 
+use crate::envoy::DEADLINE;
 use crate::node::own_address;
 
 /// A running service. It ends when this is dropped, connections included.
 pub(crate) struct Service {
     pub(crate) at: SocketAddr,
     task: JoinHandle<()>,
+    requests: Arc<Semaphore>,
+}
+
+impl Service {
+    /// Waits until an HTTP request has reached the service.
+    pub(crate) async fn reached(&self) {
+        timeout(DEADLINE, self.requests.acquire())
+            .await
+            .unwrap()
+            .unwrap()
+            .forget();
+    }
 }
 
 impl Drop for Service {
@@ -45,11 +61,22 @@ async fn listen() -> (TcpListener, SocketAddr) {
 
 /// An HTTP/1.1 service that answers with its name, the request line and the headers that reached it.
 pub(crate) async fn http(name: &'static str) -> Service {
+    gated(name, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))).await
+}
+
+/// The same, but each answer waits for a permit of `gate`.
+pub(crate) async fn gated(name: &'static str, gate: Arc<Semaphore>) -> Service {
     let (listener, at) = listen().await;
+    let requests = Arc::new(Semaphore::new(0));
+    let counter = requests.clone();
     let task = tokio::spawn(async move {
         let mut connections = tokio::task::JoinSet::new();
         while let Ok((socket, _)) = listener.accept().await {
-            let answer = service_fn(move |request| echo(name, request));
+            let (gate, counter) = (gate.clone(), counter.clone());
+            let answer = service_fn(move |request| {
+                counter.add_permits(1);
+                echo(name, gate.clone(), request)
+            });
             let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer);
             connections.spawn(async move {
                 // A client that goes away is no concern of the service.
@@ -57,10 +84,15 @@ pub(crate) async fn http(name: &'static str) -> Service {
             });
         }
     });
-    Service { at, task }
+    Service { at, task, requests }
 }
 
-async fn echo(name: &str, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn echo(
+    name: &str,
+    gate: Arc<Semaphore>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    gate.acquire().await.unwrap().forget();
     let (parts, body) = request.into_parts();
     let mut text = format!("{name}\n{} {}\n", parts.method, parts.uri);
     for (header, value) in &parts.headers {
@@ -98,7 +130,11 @@ async fn raw(name: &'static str, upgrade: bool) -> Service {
             });
         }
     });
-    Service { at, task }
+    Service {
+        at,
+        task,
+        requests: Arc::new(Semaphore::new(0)),
+    }
 }
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
@@ -120,7 +156,11 @@ pub(crate) async fn grpc(name: &'static str) -> Service {
     let task = tokio::spawn(async move {
         let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
     });
-    Service { at, task }
+    Service {
+        at,
+        task,
+        requests: Arc::new(Semaphore::new(0)),
+    }
 }
 
 struct Echo(&'static str);
