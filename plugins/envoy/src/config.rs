@@ -54,4 +54,16 @@ impl EnvoyConfig {
     pub fn node_id(&self) -> String {
         format!("{}/{}", self.asn, self.node)
     }
+
+    /// The ports at `tcp_address` that the node needs itself.
+    pub(crate) fn ports_in_use(&self) -> impl Iterator<Item = u16> {
+        let wanted = self.tcp_address;
+        let listeners = [self.ingress, self.egress, self.peer_listener, self.admin];
+        let all = listeners
+            .into_iter()
+            .chain(self.peer_listeners.values().copied())
+            .chain(self.gateway);
+        let clash = move |at: &SocketAddr| at.ip() == wanted || at.ip().is_unspecified() || wanted.is_unspecified();
+        all.filter(clash).map(|at| at.port())
+    }
 }

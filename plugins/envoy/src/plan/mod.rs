@@ -5,6 +5,7 @@
 
 mod check;
 mod cluster;
+mod demand;
 mod filter;
 mod held;
 mod listener;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use catalyst_plugin::{Protocol, Route, RouteTable, ServiceName, Target, Touched};
+use catalyst_plugin::{Route, RouteTable, ServiceName, Target, Touched};
 
 use self::held::{Changes, Held};
 use self::listener::HttpListener;
@@ -49,11 +50,7 @@ impl Planner {
     /// A planner that has seen no route.
     #[must_use]
     pub fn new(config: EnvoyConfig, mut ports: Ports) -> Self {
-        for at in http_addresses(&config) {
-            if at.ip() == config.tcp_address || at.ip().is_unspecified() || config.tcp_address.is_unspecified() {
-                ports.exclude(at.port());
-            }
-        }
+        config.ports_in_use().for_each(|port| ports.exclude(port));
         Self {
             listeners: listener::all(&config),
             orgs: config.peer_listeners.keys().cloned().collect(),
@@ -182,7 +179,7 @@ impl Planner {
     fn release_ports(&mut self, routes: &RouteTable, dirty: &mut BTreeSet<ServiceName>) {
         let without = dirty
             .iter()
-            .filter(|name| !routes.get(*name).is_some_and(|route| has_port(route)));
+            .filter(|name| !routes.get(*name).is_some_and(|route| demand::has_port(route)));
         let mut released = false;
         for name in without {
             released |= self.ports.release(name.as_str());
@@ -210,11 +207,11 @@ impl Planner {
     fn served(&mut self, route: &Route) -> Result<Vec<Resource>, String> {
         let clusters = check::clusters(route)?;
         let mut resources = Vec::new();
-        if has_port(route) {
+        if demand::has_port(route) {
             resources.push(self.tcp_listener(route, &clusters)?);
         }
-        resources.extend(clusters_of(route));
-        resources.extend(self.scopes(route, &action(route, clusters)));
+        resources.extend(demand::clusters_of(route));
+        resources.extend(self.scopes(route, &demand::action(route, clusters)));
         Ok(resources)
     }
 
@@ -244,14 +241,14 @@ impl Planner {
             return Vec::new();
         }
         let name = route.name.as_str();
-        let mut scopes = vec![scope_resource(Class::Own, name, action)];
+        let mut scopes = vec![demand::scope_resource(Class::Own, name, action)];
         for org in &self.orgs {
             let class = Class::Org(org);
             if route.exported_to.contains(org) {
-                scopes.push(scope_resource(class, name, action));
+                scopes.push(demand::scope_resource(class, name, action));
             } else if !route.name.is_wildcard() && self.wildcards.would_serve(class, name) {
                 // Not theirs, but below a wildcard that is: without this they would reach it by that.
-                scopes.push(scope_resource(class, name, &no_route(name)));
+                scopes.push(demand::scope_resource(class, name, &demand::no_route(name)));
             }
         }
         scopes
@@ -278,62 +275,4 @@ impl Planner {
             .chain(self.fixed());
         changes.extend(wanted.map(|resource| (resource.key.clone(), Some(resource))));
     }
-}
-
-fn http_addresses(config: &EnvoyConfig) -> impl Iterator<Item = SocketAddr> {
-    [config.ingress, config.egress, config.peer_listener, config.admin]
-        .into_iter()
-        .chain(config.peer_listeners.values().copied())
-        .chain(config.gateway)
-}
-
-/// Whether a route has an egress listener of its own.
-fn has_port(route: &Route) -> bool {
-    route.protocol == Protocol::Tcp && !matches!(route.target, Target::Discard) && check::clusters(route).is_ok()
-}
-
-fn clusters_of(route: &Route) -> Vec<Resource> {
-    match &route.target {
-        Target::Local(endpoints) => {
-            let name = names::local_cluster(&route.name);
-            let cluster = cluster::local(name.clone(), route.protocol, endpoints);
-            vec![Resource::encode(ResourceKind::Cluster, name, &cluster)]
-        }
-        Target::Remote(hops) => check::usable(hops)
-            .map(|hop| {
-                let cluster = cluster::hop(hop.address);
-                Resource::encode(ResourceKind::Cluster, cluster.name.as_str(), &cluster)
-            })
-            .collect(),
-        Target::Discard => Vec::new(),
-    }
-}
-
-fn action(route: &Route, clusters: Clusters) -> Action {
-    let ends_here = matches!(route.target, Target::Local(_));
-    match (&route.target, route.protocol) {
-        (Target::Discard, _) => no_route(route.name.as_str()),
-        (_, Protocol::Tcp) => Action::Tunnel { clusters, ends_here },
-        (_, protocol) => Action::Http {
-            clusters,
-            streams: protocol == Protocol::HttpGrpc,
-            ends_here,
-        },
-    }
-}
-
-fn no_route(name: &str) -> Action {
-    Action::Answer {
-        status: 404,
-        body: format!("no route to {name}\n"),
-    }
-}
-
-fn scope_resource(class: Class<'_>, name: &str, action: &Action) -> Resource {
-    let key = class.scope(name);
-    Resource::encode(
-        ResourceKind::ScopedRoute,
-        key.as_str(),
-        &scope::service(&key, name, action),
-    )
 }

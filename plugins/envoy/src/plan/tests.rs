@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use catalyst_plugin::{Endpoint, NextHop, Table};
+use catalyst_plugin::{Endpoint, NextHop, Protocol, Table};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::route::v3 as route_pb;
 use envoy_types::pb::envoy::config::route::v3::ScopedRouteConfiguration;

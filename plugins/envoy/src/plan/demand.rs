@@ -1,0 +1,63 @@
+//! What a single route needs, whatever else is in the table.
+
+use catalyst_plugin::{Protocol, Route, Target};
+
+use super::names::Class;
+use super::scope::{self, Action, Clusters};
+use super::{check, cluster, names};
+use crate::resource::{Resource, ResourceKind};
+
+/// Whether a route has an egress listener of its own.
+pub(crate) fn has_port(route: &Route) -> bool {
+    route.protocol == Protocol::Tcp && !matches!(route.target, Target::Discard) && check::clusters(route).is_ok()
+}
+
+/// The clusters that it names: its own, or those of its next hops.
+pub(crate) fn clusters_of(route: &Route) -> Vec<Resource> {
+    match &route.target {
+        Target::Local(endpoints) => {
+            let name = names::local_cluster(&route.name);
+            let cluster = cluster::local(name.clone(), route.protocol, endpoints);
+            vec![Resource::encode(ResourceKind::Cluster, name, &cluster)]
+        }
+        Target::Remote(hops) => check::usable(hops)
+            .map(|hop| {
+                let cluster = cluster::hop(hop.address);
+                Resource::encode(ResourceKind::Cluster, cluster.name.as_str(), &cluster)
+            })
+            .collect(),
+        Target::Discard => Vec::new(),
+    }
+}
+
+/// What its scopes do.
+pub(crate) fn action(route: &Route, clusters: Clusters) -> Action {
+    let ends_here = matches!(route.target, Target::Local(_));
+    match (&route.target, route.protocol) {
+        (Target::Discard, _) => no_route(route.name.as_str()),
+        (_, Protocol::Tcp) => Action::Tunnel { clusters, ends_here },
+        (_, protocol) => Action::Http {
+            clusters,
+            streams: protocol == Protocol::HttpGrpc,
+            ends_here,
+        },
+    }
+}
+
+/// The answer for a name that nobody offers.
+pub(crate) fn no_route(name: &str) -> Action {
+    Action::Answer {
+        status: 404,
+        body: format!("no route to {name}\n"),
+    }
+}
+
+/// The scope of a name in a class.
+pub(crate) fn scope_resource(class: Class<'_>, name: &str, action: &Action) -> Resource {
+    let key = class.scope(name);
+    Resource::encode(
+        ResourceKind::ScopedRoute,
+        key.as_str(),
+        &scope::service(&key, name, action),
+    )
+}
