@@ -58,7 +58,10 @@ impl EnvoyPlane {
 
     fn stage(&mut self, wanted: &[Wanted<Self>], all: bool) {
         if all {
-            self.staged = Changes { replace: true, ..Changes::default() };
+            self.staged = Changes {
+                replace: true,
+                ..Changes::default()
+            };
         }
         for (key, resource) in wanted {
             self.staged.set(key.clone(), resource.clone());
@@ -76,10 +79,20 @@ impl EnvoyPlane {
         let before = std::mem::replace(&mut self.inexpressible, now);
         let gone = before.keys().filter(|name| !self.inexpressible.contains_key(*name));
         let gone = gone.map(|name| (inexpressible_key(name), None));
-        let here = self.inexpressible.iter().filter(|(name, why)| before.get(*name) != Some(*why));
+        let here = self
+            .inexpressible
+            .iter()
+            .filter(|(name, why)| before.get(*name) != Some(*why));
         let here = here.map(|(name, why)| {
             let body = why.clone();
-            (inexpressible_key(name), Some(Resource::encode(ResourceKind::ScopedRoute, inexpressible_name(name), &body)))
+            (
+                inexpressible_key(name),
+                Some(Resource::encode(
+                    ResourceKind::ScopedRoute,
+                    inexpressible_name(name),
+                    &body,
+                )),
+            )
         });
         gone.chain(here).collect()
     }
@@ -137,16 +150,26 @@ impl DataPlane for EnvoyPlane {
     }
 
     async fn apply(&mut self, diff: Diff<ResourceKey, Resource>) -> Result<Vec<(ResourceKey, Verdict)>, PlaneError> {
-        self.planner.persist_ports().map_err(|error| PlaneError(error.to_string()))?;
+        if let Err(error) = self.planner.persist_ports() {
+            // They hold as long as this process does, and the next change tries again.
+            tracing::warn!(%error, "port assignments of tcp services may change at the next start");
+        }
         let keys: Vec<ResourceKey> = diff.upsert.iter().map(|(key, _)| key.clone()).collect();
-        let real = diff.upsert.into_iter().filter(|(key, _)| inexpressible_route(key).is_none());
+        let real = diff
+            .upsert
+            .into_iter()
+            .filter(|(key, _)| inexpressible_route(key).is_none());
         real.for_each(|(key, resource)| self.staged.set(key, Some(resource)));
         diff.remove.into_iter().for_each(|key| self.staged.set(key, None));
         let round = self.flush(diff.settled);
         self.ads.wait(round, APPLY_WAIT).await;
         let (inexpressible, real): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inexpressible_route(key).is_some());
         let mut verdicts = self.ads.verdicts(real.into_iter());
-        verdicts.extend(inexpressible.into_iter().filter_map(|key| self.refuse_inexpressible(key)));
+        verdicts.extend(
+            inexpressible
+                .into_iter()
+                .filter_map(|key| self.refuse_inexpressible(key)),
+        );
         Ok(verdicts)
     }
 

@@ -28,7 +28,13 @@ pub enum ResourceKind {
 
 impl ResourceKind {
     /// Every kind, in the order of creation.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoints, Self::ScopedRoute, Self::Extension, Self::Listener];
+    pub const ALL: [Self; 5] = [
+        Self::Cluster,
+        Self::Endpoints,
+        Self::ScopedRoute,
+        Self::Extension,
+        Self::Listener,
+    ];
 
     /// The type URL of the resource, as discovery requests carry it.
     #[must_use]
@@ -89,7 +95,10 @@ impl ResourceKey {
     /// The key of a resource.
     #[must_use]
     pub fn new(kind: ResourceKind, name: impl Into<Arc<str>>) -> Self {
-        Self { kind, name: name.into() }
+        Self {
+            kind,
+            name: name.into(),
+        }
     }
 }
 
@@ -123,8 +132,16 @@ impl Resource {
     pub fn encode(kind: ResourceKind, name: impl Into<Arc<str>>, message: &impl Message) -> Self {
         let body = Bytes::from(message.encode_to_vec());
         let digest = Sha256::digest(&body);
-        let version = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
-        Self { key: ResourceKey::new(kind, name), body, version: version.into() }
+        let version = digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        Self {
+            key: ResourceKey::new(kind, name),
+            body,
+            version: version.into(),
+        }
     }
 
     /// The version as a number.

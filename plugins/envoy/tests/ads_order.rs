@@ -1,5 +1,7 @@
 //! Make before break under load (trap 6), on a real Envoy: no request fails while what it needs comes, moves and goes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod ads_support;
 
 use std::net::SocketAddr;

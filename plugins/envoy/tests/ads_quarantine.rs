@@ -1,5 +1,7 @@
 //! One bad resource concerns itself alone, on a real Envoy.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod ads_support;
 
 use std::net::SocketAddr;

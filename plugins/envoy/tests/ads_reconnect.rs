@@ -1,5 +1,7 @@
 //! Envoys that come, go, come back, and a server that does (trap 7), on real Envoys.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod ads_support;
 
 use std::net::SocketAddr;
@@ -30,7 +32,9 @@ impl World {
 
     /// Some services behind one listener, with a filter by ECDS.
     fn table(&self, names: &[&str]) -> Vec<Resource> {
-        let services = names.iter().flat_map(|name| [cluster(name, self.service), scope(&format!("{name}.acme"), name)]);
+        let services = names
+            .iter()
+            .flat_map(|name| [cluster(name, self.service), scope(&format!("{name}.acme"), name)]);
         let fixed = [
             extension("mark", &header_filter("x-mark", "one")),
             listener_with_extension("ingress", self.ingress, "mark"),
@@ -86,7 +90,14 @@ async fn a_new_server_sends_the_difference_and_removes_what_is_gone() {
     assert_eq!(totals[&ResourceKind::Cluster].resources, 1);
     assert_eq!(totals[&ResourceKind::ScopedRoute].resources, 1);
     assert_eq!(ads.sent(ResourceKind::Listener) + ads.sent(ResourceKind::Extension), 0);
-    assert_eq!((world.status("a").await, world.status("b").await, world.status("c").await), (404, 200, 200));
+    assert_eq!(
+        (
+            world.status("a").await,
+            world.status("b").await,
+            world.status("c").await
+        ),
+        (404, 200, 200)
+    );
 }
 
 /// While the table is not settled what an Envoy brought along stays, and what is new comes.
@@ -102,14 +113,23 @@ async fn an_unsettled_table_adds_but_neither_changes_nor_removes() {
     ads.apply_settled(Changes::table(table.clone()), false).await;
     eventually("the new one", async || equal(world.status("c").await, 200)).await;
     let held = ads.verdicts(&[scope("b.acme", "c").key]);
-    assert!(matches!(held.get("b.acme"), Some(Verdict::Pending(why)) if why.contains("settled")), "{held:?}");
+    assert!(
+        matches!(held.get("b.acme"), Some(Verdict::Pending(why)) if why.contains("settled")),
+        "{held:?}"
+    );
     assert_eq!((world.status("a").await, world.status("b").await), (200, 200));
-    assert_eq!((ads.sent(ResourceKind::Cluster), ads.sent(ResourceKind::ScopedRoute)), (1, 1));
+    assert_eq!(
+        (ads.sent(ResourceKind::Cluster), ads.sent(ResourceKind::ScopedRoute)),
+        (1, 1)
+    );
     assert_eq!(ads.report().totals.values().map(|kind| kind.removed).sum::<u64>(), 0);
 
     ads.apply_settled(Changes::default(), true).await;
     ads.programmed(&table).await;
-    eventually("the removals", async || equal(envoy.scopes().await, vec!["b.acme".into(), "c.acme".into()])).await;
+    eventually("the removals", async || {
+        equal(envoy.scopes().await, vec!["b.acme".into(), "c.acme".into()])
+    })
+    .await;
     assert_eq!(ads.sent(ResourceKind::ScopedRoute), 2);
 }
 
@@ -121,7 +141,9 @@ async fn an_unsettled_table_may_change_what_it_added_itself() {
     let ads = Ads::start_at(&ads.stop()).await;
     ads.apply_settled(Changes::table(world.table(&["a", "b"])), false).await;
     eventually("the new one", async || equal(world.status("b").await, 200)).await;
-    let verdicts = ads.apply_settled(Changes::remove([scope("b.acme", "b").key]), false).await;
+    let verdicts = ads
+        .apply_settled(Changes::remove([scope("b.acme", "b").key]), false)
+        .await;
     assert!(verdicts.is_empty());
     eventually("it goes", async || equal(world.status("b").await, 404)).await;
 }
@@ -134,8 +156,15 @@ async fn a_server_without_a_table_changes_nothing() {
     let ads = Ads::start_at(&ads.stop()).await;
     ads.wait_for_envoys(1).await;
     // It knows what the Envoy holds, and says nothing.
-    let wanted: Vec<_> = world.table(&["a"]).into_iter().map(|resource| (resource.key, resource.version)).collect();
-    eventually("all kinds are asked for", async || equal(ads.server.held().len(), wanted.len())).await;
+    let wanted: Vec<_> = world
+        .table(&["a"])
+        .into_iter()
+        .map(|resource| (resource.key, resource.version))
+        .collect();
+    eventually("all kinds are asked for", async || {
+        equal(ads.server.held().len(), wanted.len())
+    })
+    .await;
     for (key, version) in wanted {
         assert_eq!(ads.server.held()[&key], fingerprint_of(&version), "{key}");
     }
@@ -150,12 +179,23 @@ async fn a_restarted_envoy_gets_everything() {
     let (ads, envoy) = start(&world, &["a", "b"]).await;
     envoy.signal("KILL").await;
     drain_until_disconnected(&ads).await;
-    let keys: Vec<_> = world.table(&["a", "b"]).into_iter().map(|resource| resource.key).collect();
+    let keys: Vec<_> = world
+        .table(&["a", "b"])
+        .into_iter()
+        .map(|resource| resource.key)
+        .collect();
     let without = ads.verdicts(&keys);
-    assert!(without.values().all(|verdict| *verdict == Verdict::Pending("no Envoy connected".into())), "{without:?}");
+    assert!(
+        without
+            .values()
+            .all(|verdict| *verdict == Verdict::Pending("no Envoy connected".into())),
+        "{without:?}"
+    );
     let _envoy = Envoy::start("a", &ads.address).await;
     // The loop hears that everything is pending before it hears that an Envoy is there.
-    let PlaneEvent::Verdicts(news) = ads.next_event().await else { panic!("no verdicts first") };
+    let PlaneEvent::Verdicts(news) = ads.next_event().await else {
+        panic!("no verdicts first")
+    };
     assert_eq!(news.len(), keys.len());
     assert!(matches!(ads.next_event().await, PlaneEvent::Connected(true)));
     ads.programmed(&world.table(&["a", "b"])).await;
@@ -199,9 +239,15 @@ async fn a_resource_is_programmed_once_every_envoy_has_it() {
     second.signal("STOP").await;
     let extra = cluster("b", world.service);
     let round = ads.server.update(Changes::upsert([extra.clone()]), true);
-    eventually("the first one has it", async || equal(first.clusters().await, vec!["a".into(), "b".into()])).await;
+    eventually("the first one has it", async || {
+        equal(first.clusters().await, vec!["a".into(), "b".into()])
+    })
+    .await;
     let pending = ads.verdicts(&[extra.key.clone()]);
-    assert!(matches!(pending.get("b"), Some(Verdict::Pending(why)) if why.contains("Envoy b")), "{pending:?}");
+    assert!(
+        matches!(pending.get("b"), Some(Verdict::Pending(why)) if why.contains("Envoy b")),
+        "{pending:?}"
+    );
     second.signal("CONT").await;
     ads.server.wait(round, ads_support::PATIENCE).await;
     assert!(ads.verdicts(&[extra.key]).is_empty());
@@ -226,12 +272,22 @@ async fn the_socket_is_private_and_replaces_a_stale_one_but_no_live_one() {
     let address = XdsAddress::Unix(path.clone());
     let server = catalyst_envoy::ads::AdsServer::bind(&address).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let error = catalyst_envoy::ads::AdsServer::bind(&address).await.unwrap_err().to_string();
-    assert!(error.contains("xds.sock") && error.contains("another process"), "{error}");
+    let error = catalyst_envoy::ads::AdsServer::bind(&address)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("xds.sock") && error.contains("another process"),
+        "{error}"
+    );
     drop(server);
     let file = dir.path().join("file");
     std::fs::write(&file, "precious").unwrap();
-    assert!(catalyst_envoy::ads::AdsServer::bind(&XdsAddress::Unix(file.clone())).await.is_err());
+    assert!(
+        catalyst_envoy::ads::AdsServer::bind(&XdsAddress::Unix(file.clone()))
+            .await
+            .is_err()
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
 }
 
@@ -242,9 +298,14 @@ async fn a_changed_listener_is_replaced() {
     let (ads, envoy) = start(&world, &["a"]).await;
     let verdicts = ads.apply(Changes::upsert([listener("ingress", world.ingress)])).await;
     assert!(verdicts.is_empty(), "{verdicts:?}");
-    eventually("the new listener", async || equal(envoy.stat("listener_manager.listener_modified").await, 1)).await;
+    eventually("the new listener", async || {
+        equal(envoy.stat("listener_manager.listener_modified").await, 1)
+    })
+    .await;
     eventually("it serves without the extension", async || {
-        let answer = http::get(world.ingress, "a.acme", "/").await.map_err(|error| error.to_string())?;
+        let answer = http::get(world.ingress, "a.acme", "/")
+            .await
+            .map_err(|error| error.to_string())?;
         equal((answer.status, answer.head.contains("x-mark")), (200, false))
     })
     .await;

@@ -1,5 +1,7 @@
 //! The ADS server and a real Envoy: from nothing to a request that is answered.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod ads_support;
 
 use ads_support::envoy::Envoy;

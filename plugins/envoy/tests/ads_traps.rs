@@ -1,6 +1,8 @@
 //! The traps of delta xDS, each on a real Envoy. Those of refused resources are in `ads_quarantine.rs`, those of
 //! reconnects in `ads_reconnect.rs`, those of order under load in `ads_order.rs`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail the test")]
+
 mod ads_support;
 
 use ads_support::envoy::Envoy;

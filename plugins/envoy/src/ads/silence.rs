@@ -91,5 +91,6 @@ fn may_warm(cluster: &Resource) -> bool {
         Some(ClusterDiscoveryType::ClusterType(_)) => false,
         None => true,
     };
-    !is_static || !cluster.health_checks.is_empty()
+    let warms_later = cluster.wait_for_warm_on_init.is_some_and(|wait| !wait.value);
+    (!is_static && !warms_later) || !cluster.health_checks.is_empty()
 }

@@ -8,7 +8,7 @@ use catalyst_envoy::config::XdsAddress;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{eventually, http};
+use super::{Patience, http};
 
 /// A running Envoy, killed when dropped.
 pub struct Envoy {
@@ -20,13 +20,14 @@ pub struct Envoy {
 impl Envoy {
     /// Starts an Envoy that asks `xds` for everything.
     pub async fn start(node: &str, xds: &XdsAddress) -> Self {
-        Self::start_with(node, xds, &[]).await
+        Self::start_with(&bootstrap(node, xds).to_string()).await
     }
 
-    pub async fn start_with(node: &str, xds: &XdsAddress, arguments: &[&str]) -> Self {
+    /// Starts an Envoy with this bootstrap.
+    pub async fn start_with(bootstrap: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("envoy.json");
-        std::fs::write(&config, serde_json::to_vec_pretty(&bootstrap(node, xds)).unwrap()).unwrap();
+        std::fs::write(&config, bootstrap).unwrap();
         let admin_file = dir.path().join("admin");
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = Command::new(binary())
@@ -41,7 +42,6 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(arguments)
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))
             .kill_on_drop(true)
@@ -57,15 +57,16 @@ impl Envoy {
     }
 
     async fn wait_for_admin(&mut self, file: &Path) -> SocketAddr {
-        let log = self.dir.path().join("log");
-        eventually("Envoy's admin address", async || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("Envoy has ended ({status}): {}", std::fs::read_to_string(&log).unwrap());
+        let patience = Patience::new();
+        loop {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            match text.trim().parse() {
+                Ok(address) => return address,
+                Err(_) => patience.pause("Envoy's admin address", &text).await,
             }
-            let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-            text.trim().parse().map_err(|error| format!("{text:?}: {error}"))
-        })
-        .await
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "Envoy has ended ({ended:?}): {}", self.log());
+        }
     }
 
     /// The value of a counter or gauge; 0 if Envoy does not know it (yet).
@@ -76,6 +77,16 @@ impl Envoy {
             .next()
             .and_then(|value| value.parse().ok())
             .unwrap_or_default()
+    }
+
+    /// Changes that Envoy has made to what it serves, of whatever kind.
+    pub async fn writes(&self) -> u64 {
+        let wanted = "cluster_manager.cluster_(added|modified|removed)|listener_manager.listener_(added|modified|removed)\
+                      |.*scoped_rds.*update_success|.*extension_config_discovery.*config_reload";
+        let text = self.admin_get(&format!("/stats?filter=^({wanted})$")).await;
+        text.lines()
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
     }
 
     /// How often Envoy has taken an update of a kind that changed something (`cluster_manager.cds`).
@@ -146,6 +157,11 @@ impl Envoy {
         assert!(status.success(), "kill -{name} {pid}");
     }
 
+    /// Kills it and waits for its end.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
@@ -164,7 +180,10 @@ fn bootstrap(node: &str, xds: &XdsAddress) -> Value {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": true,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+                "grpc_services": [{"envoy_grpc": {
+                    "cluster_name": "xds",
+                    "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}},
+                }}],
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
             "lds_config": {"ads": {}, "resource_api_version": "V3"},

@@ -1,7 +1,12 @@
 //! A client and a service that speak just enough HTTP/1.1.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use hyper::Response;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -102,4 +107,19 @@ async fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
 /// A port that nobody uses.
 pub async fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}
+
+/// A peer listener: answers every HTTP/2 request with its name.
+pub async fn peer(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = service_fn(async |_| Ok::<_, Infallible>(Response::new(name.to_owned())));
+            let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+            tokio::spawn(connection);
+        }
+    });
+    address
 }
