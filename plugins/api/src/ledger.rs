@@ -184,27 +184,31 @@ impl<P: DataPlane> Ledger<P> {
         self.dirty.clear();
     }
 
-    /// Takes in the verdict on a resource as last applied. False if nobody wants it any more.
+    /// Takes in the verdict on a resource as last given. False if that is not what is wanted now: it went, it has
+    /// changed since, or it is held over from before.
     pub(crate) fn verdict(&mut self, key: &P::Key, verdict: &Verdict) -> bool {
-        let Some(desired) = self.desired.get(key) else {
+        let Some(wanted) = self.desired.get(key).map(|desired| desired.fingerprint) else {
             return false;
         };
+        let refused = self.quarantine.get(key).copied();
+        let given = refused.or_else(|| self.held.get(key).and_then(|held| held.fingerprint));
+        if given != Some(wanted) {
+            return false;
+        }
         match verdict {
             Verdict::Programmed | Verdict::Pending(_) => {
-                if let Some(fingerprint) = self.quarantine.remove(key) {
+                if self.quarantine.remove(key).is_some() {
                     self.held.insert(
                         key.clone(),
                         Held {
-                            fingerprint: Some(fingerprint),
+                            fingerprint: given,
                             ours: true,
                         },
                     );
                 }
             }
             Verdict::Rejected(_) => {
-                let given = self.held.get(key).and_then(|held| held.fingerprint);
-                self.quarantine
-                    .insert(key.clone(), given.unwrap_or(desired.fingerprint));
+                self.quarantine.insert(key.clone(), wanted);
                 // It may hold the content before this one, or nothing: written, or removed, in any case.
                 self.held.insert(
                     key.clone(),

@@ -99,7 +99,9 @@ pub trait DataPlane: Send + 'static {
     /// held, content unknown.
     fn observe(&mut self) -> impl Future<Output = Result<BTreeMap<Self::Key, Option<u64>>, PlaneError>> + Send;
 
-    /// Makes the data plane follow `diff` and gives a verdict per upserted key (a key left out counts as Programmed). Bounds its own waiting.
+    /// Makes the data plane follow `diff` and gives a verdict per upserted key (a key left out counts as Programmed);
+    /// verdicts on other keys are welcome. Bounds its own waiting. Called with an empty diff when only `settled` changed,
+    /// and once at the start of each run.
     fn apply(
         &mut self,
         diff: Diff<Self::Key, Self::Resource>,
