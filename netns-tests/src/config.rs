@@ -53,9 +53,8 @@ fn add_peer(node: &mut Node, other: &Node, passive: bool) {
 /// Gives an outside organisation a peer listener of its own.
 fn open_listener(node: &mut Node, organisation: &str) {
     let address = node.ip;
-    let Some(envoy) = node.config["plugins"]["envoy"].as_object_mut() else {
-        return;
-    };
+    let envoy = node.config["plugins"].get_mut("envoy").and_then(Value::as_object_mut);
+    let Some(envoy) = envoy else { return };
     let listeners = envoy.entry("peer_listeners").or_insert_with(|| json!({}));
     let count = listeners.as_object().map_or(0, serde_json::Map::len);
     if listeners.get(organisation).is_none() {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::config;
-use crate::{Client, LONG, Process, poll, programs};
+use crate::{Client, Process, programs};
 
 /// An example service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,10 +194,8 @@ impl Node {
         )?;
         let program = programs::binary("catalyst-routed")?;
         let mut process = Process::start(&self.folder, "routed", &program, &["-c", "routed.json"])?;
-        poll(&format!("the start of catalyst-routed {}", self.name), LONG, || {
-            process.check_alive()?;
-            self.ctl_json(&["show", "peers"]).map(drop)
-        })?;
+        let what = format!("the start of catalyst-routed {}", self.name);
+        process.wait_until(&what, || self.ctl_json(&["show", "peers"]).map(drop))?;
         self.routed = Some(process);
         Ok(())
     }
@@ -296,8 +294,7 @@ impl Node {
 }
 
 fn wait_for_port(process: &mut Process, address: SocketAddr) -> Result<()> {
-    poll(&format!("a listener at {address}"), LONG, || {
-        process.check_alive()?;
+    process.wait_until(&format!("a listener at {address}"), || {
         TcpStream::connect(address)
             .map(drop)
             .with_context(|| format!("nothing listens at {address}"))

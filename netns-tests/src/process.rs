@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::poll;
+use crate::{LONG, poll};
 
 /// A running program. It is killed when this is dropped, and by the kernel when the thread that started it ends: start
 /// processes on the thread of the test.
@@ -68,6 +68,17 @@ impl Process {
             None => Ok(()),
             Some(status) => bail!("{} ended: {status}", self.name),
         }
+    }
+
+    /// Looks until `look` has no error; a process that ends meanwhile ends the wait.
+    ///
+    /// # Errors
+    /// It ended, or [`LONG`] is over.
+    pub fn wait_until(&mut self, what: &str, mut look: impl FnMut() -> Result<()>) -> Result<()> {
+        poll(what, LONG, || match self.check_alive() {
+            Err(ended) => Ok(Err(ended)),
+            Ok(()) => look().map(Ok),
+        })?
     }
 
     /// Ends it with -9 and waits until it is gone.
