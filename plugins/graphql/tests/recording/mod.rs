@@ -15,9 +15,9 @@ use catalyst_proto::gateway::v1::subgraph_state::Phase;
 use catalyst_proto::gateway::v1::{
     ApplyRequest, ApplyResponse, ObserveRequest, ObserveResponse, State, Subgraph, SubgraphState, WatchRequest,
 };
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
-use tokio_stream::wrappers::{UnixListenerStream, WatchStream};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream, WatchStream};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
@@ -93,6 +93,16 @@ impl RecordingGateway {
             runtime.block_on(run(listener, record, stopped));
         });
         self.server = Some(Server { stop, thread });
+    }
+
+    /// Serves the same record on the test's own runtime too.
+    pub(crate) fn serve_tcp_as_well(&self, listener: TcpListener) {
+        let service = GatewayServer::new(Service(Arc::clone(&self.record)));
+        let server = tonic::transport::Server::builder().add_service(service);
+        let serving = server.serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(async move {
+            serving.await.unwrap();
+        });
     }
 
     /// Dies: every connection breaks and what it held is forgotten.
