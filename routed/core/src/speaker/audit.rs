@@ -25,14 +25,25 @@ impl Speaker {
 
     /// adj_rib_out == export(acknowledged part of loc_rib), of peers to which nothing is left to send.
     fn audit_exports(&self, wrong: &mut Vec<String>) {
+        let mut words = BTreeMap::new();
         for (index, peer) in self.peers.iter().enumerate() {
-            if peer.up.is_none() || peer.out.pending() > 0 {
+            let Some(up) = peer.up.as_ref().filter(|_| peer.out.pending() == 0) else {
                 continue;
-            }
+            };
             for name in self.live_names() {
-                let wanted = self.export_anew(index, name);
+                let entry = self.rib.names.get(name);
+                let (attr, source) = (entry.loc_attr, entry.loc_source);
+                let seen = attr != 0 && self.planes.gate_open && self.may_export(index, attr, source);
+                let key = (attr, up.class, source);
+                let mut anew = || {
+                    words
+                        .entry(key)
+                        .or_insert_with(|| self.rewritten(attr, up.class, source))
+                        .clone()
+                };
+                let wanted = if seen { anew() } else { None };
                 let held = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
-                if held.map(|attr| self.rib.attrs.raw(attr).to_vec()) != wanted {
+                if held.map(|attr| self.rib.attrs.raw(attr)) != wanted.as_deref() {
                     let name = self.rib.names.text(name);
                     wrong.push(format!(
                         "{name} as {} holds it is not what export says",

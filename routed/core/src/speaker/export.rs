@@ -95,14 +95,8 @@ impl Speaker {
         }
     }
 
-    /// The bytes that [`Speaker::export`] should give, worked out without any cache.
-    pub(super) fn export_anew(&self, index: usize, name: NameId) -> Option<Vec<u8>> {
-        let entry = self.rib.names.get(name);
-        let (attr, source) = (entry.loc_attr, entry.loc_source);
-        let class = self.peers[index].up.as_ref()?.class;
-        if attr == 0 || !self.planes.gate_open || !self.may_export(index, attr, source) {
-            return None;
-        }
+    /// The bytes that [`Speaker::export`] should give for a route that the peer may see, without any cache.
+    pub(super) fn rewritten(&self, attr: AttrId, class: u16, source: PeerId) -> Option<Vec<u8>> {
         let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
         rewrite(&mut attrs, self.exports.class(class), self.peer(source), &self.config);
         let fits = attrs.as_path.len() <= wire::MAX_HOPS && attrs.cluster_list.len() <= wire::MAX_CLUSTERS;
@@ -131,7 +125,7 @@ impl Speaker {
     }
 
     /// Split horizon, reflection, AS loops and policy.
-    fn may_export(&self, index: usize, attr: AttrId, source: PeerId) -> bool {
+    pub(super) fn may_export(&self, index: usize, attr: AttrId, source: PeerId) -> bool {
         let to = &self.peers[index];
         if to.never_gets(source) {
             return false;

@@ -100,10 +100,11 @@ impl Peer {
         self.id == source || self.config.export == Policy::Reject
     }
 
-    /// When END-OF-RIB is sent even though data planes have not confirmed everything.
+    /// When END-OF-RIB is sent even though data planes have not confirmed everything. `None` while names wait for the
+    /// send window: credit is an event of its own.
     pub(super) fn end_of_rib_due(&self, ack_wait: Duration) -> Option<Instant> {
         let up = self.up.as_ref()?;
-        (!up.sent_end_of_rib).then(|| up.since + ack_wait)
+        (!up.sent_end_of_rib && self.out.pending() == 0).then(|| up.since + ack_wait)
     }
 }
 

@@ -1,0 +1,143 @@
+//! Bounded memory towards slow peers, packing, and answers to ROUTE-REFRESH.
+
+use catalyst_core::event::Event;
+use catalyst_core::wire::{Family, Message, RouteRefresh, encode, kind};
+
+use super::config::{each_its_own, network, service};
+use super::model;
+use super::net::Net;
+
+const MANY: usize = 40_000;
+
+fn many(prefix: &str) -> Vec<Event> {
+    (0..MANY)
+        .map(|n| Event::ServiceAdd(service(&format!("{prefix}-{:x}.dc1.example", n * 7919))))
+        .collect()
+}
+
+fn line() -> Net {
+    let mut net = Net::up(network(&each_its_own(3), &[(0, 1), (1, 2)]), 1);
+    net.audited = false;
+    net
+}
+
+#[test]
+fn many_names_share_updates_announcements_and_withdrawals() {
+    let mut net = line();
+    net.batch(0, many("svc"));
+    net.rest();
+    assert_eq!(net.peer_view(2, 1).received, MANY as u64);
+    let updates = net.frames[&(0, kind::UPDATE)];
+    assert!(updates < 20, "{updates} UPDATEs for {MANY} names of one attribute set");
+    let removed = (0..MANY).map(|n| format!("svc-{:x}.dc1.example", n * 7919));
+    net.batch(0, removed.map(|text| Event::ServiceRemove(super::config::name(&text))));
+    net.rest();
+    assert_eq!(net.peer_view(2, 1).received, 0);
+    assert!(net.frames[&(0, kind::UPDATE)] < 2 * 20);
+    assert_eq!(net.nodes[1].speaker.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn towards_a_peer_that_does_not_read_names_wait_and_coalesce() {
+    let mut net = line();
+    net.stalled.insert(2);
+    for round in 0..10u16 {
+        let weigh = |event| match event {
+            Event::ServiceAdd(offered) => Event::ServiceAdd(catalyst_core::event::LocalService {
+                weight: round + 1,
+                ..offered
+            }),
+            other => other,
+        };
+        net.batch(0, many("svc").into_iter().map(weigh));
+        net.run_ms(50);
+    }
+    let view = net.peer_view(1, 2);
+    assert!(
+        view.pending > 0 && view.pending <= MANY as u64,
+        "{} names wait",
+        view.pending
+    );
+    assert_eq!(net.peer_view(1, 0).received, MANY as u64, "the others go on");
+    let sent = net.frames[&(1, kind::UPDATE)];
+    net.unstall(2);
+    net.rest();
+    assert_eq!(
+        (net.peer_view(1, 2).pending, net.peer_view(2, 1).received),
+        (0, MANY as u64)
+    );
+    assert_eq!(net.selected(2, "svc-0.dc1.example").unwrap().attrs.service.weight, 10);
+    assert!(net.frames[&(1, kind::UPDATE)] < sent + 60);
+    model::check(&net);
+}
+
+#[test]
+fn a_route_refresh_is_answered_with_the_whole_table_between_markers() {
+    let mut net = line();
+    for n in 0..5 {
+        net.offer(1, &format!("svc-{n}.example"));
+    }
+    net.run_ms(10);
+    let before = (
+        net.peer_view(2, 1).updates_in,
+        net.frames.get(&(1, kind::ROUTE_REFRESH)).copied(),
+    );
+    let mut request = bytes::BytesMut::new();
+    encode(
+        &Message::RouteRefresh(RouteRefresh {
+            family: Family::Name,
+            subtype: 0,
+        }),
+        &mut request,
+    );
+    net.inject(2, 1, &request);
+    net.run_ms(10);
+    assert_eq!((before.1, net.frames[&(1, kind::ROUTE_REFRESH)]), (None, 2));
+    assert_eq!(net.peer_view(2, 1).updates_in, before.0 + 1);
+    assert_eq!(net.nodes[1].speaker.audit(), Vec::<String>::new());
+    model::check(&net);
+}
+
+#[test]
+fn views_go_through_the_table_in_order_and_in_pages() {
+    let mut net = line();
+    let names: Vec<String> = (0..500).map(|n| format!("svc-{n}.example")).collect();
+    for (n, text) in names.iter().enumerate() {
+        net.offer(n % 3, text);
+    }
+    net.offer(0, "svc-7.example");
+    net.rest();
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = net.nodes[1].speaker.routes(after.as_ref(), 7, net.now);
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 8);
+        after = Some(last.name.clone());
+        seen.extend(page.into_iter().map(|path| path.name.to_string()));
+    }
+    assert!(seen.is_sorted());
+    seen.dedup();
+    let mut names = names;
+    names.sort();
+    assert_eq!(seen, names);
+    let missing = super::config::name("nobody.example");
+    assert!(net.nodes[1].speaker.route(&missing, net.now).is_empty());
+}
+
+#[test]
+fn watched_names_are_those_that_changed() {
+    let mut net = line();
+    net.offer(0, "before.example");
+    net.run_ms(10);
+    assert!(net.nodes[1].speaker.take_watched().is_empty());
+    net.nodes[1].speaker.watch(true);
+    net.offer(0, "b.example");
+    net.offer(2, "a.example");
+    net.run_ms(10);
+    let watched = net.nodes[1].speaker.take_watched();
+    assert_eq!(
+        watched,
+        [super::config::name("a.example"), super::config::name("b.example")]
+    );
+    assert!(net.nodes[1].speaker.take_watched().is_empty());
+}

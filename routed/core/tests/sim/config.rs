@@ -1,0 +1,139 @@
+//! Configurations for tests, short to write.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
+use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, SpeakerConfig};
+use catalyst_core::name::ServiceName;
+use catalyst_core::route::Endpoint;
+
+/// The port of every peer listener.
+pub(crate) const PEER_PORT: u16 = 10000;
+
+/// The address of node `index`: its sessions come from there.
+pub(crate) fn address(index: usize) -> IpAddr {
+    let [high, low] = u16::try_from(index + 1).unwrap().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 9, high, low))
+}
+
+pub(crate) fn node_name(index: usize) -> String {
+    format!("n{index:03}")
+}
+
+pub(crate) fn name(text: &str) -> ServiceName {
+    ServiceName::parse(text).unwrap()
+}
+
+/// Who a node is.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    pub(crate) asn: u32,
+    pub(crate) organisation: Arc<str>,
+}
+
+impl Who {
+    pub(crate) fn new(asn: u32, organisation: &str) -> Self {
+        Self {
+            asn,
+            organisation: organisation.into(),
+        }
+    }
+}
+
+/// Node `index` without peers. Hold time 0: nothing moves at rest.
+pub(crate) fn speaker(index: usize, who: &Who) -> SpeakerConfig {
+    let node: Arc<str> = node_name(index).into();
+    SpeakerConfig {
+        identity: OriginNode {
+            router_id: RouterId {
+                asn: who.asn,
+                node: node.clone(),
+            },
+            organisation: who.organisation.clone(),
+        },
+        domains: Vec::new(),
+        reflector: false,
+        cluster: node,
+        hold_time: Duration::ZERO,
+        drain: Duration::from_secs(2),
+        startup_wait: Duration::from_secs(10),
+        ack_wait: Duration::from_secs(1),
+        planes: Vec::new(),
+        peers: Vec::new(),
+    }
+}
+
+/// Node `index` as a peer.
+pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
+    PeerConfig {
+        name: node_name(index).into(),
+        address: SocketAddr::new(address(index), 1790),
+        asn: who.asn,
+        node: None,
+        organisation: who.organisation.clone(),
+        passive: false,
+        client: true,
+        next_hop_self: true,
+        next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
+        allowed_next_hops: Vec::new(),
+        import: Policy::Accept,
+        export: Policy::Accept,
+    }
+}
+
+pub(crate) fn plane(name: &str, gates: bool) -> PlaneConfig {
+    let protocols = vec![Protocol::Tcp, Protocol::Http, Protocol::HttpGraphql, Protocol::HttpGrpc];
+    PlaneConfig {
+        name: name.into(),
+        gates,
+        protocols,
+    }
+}
+
+pub(crate) fn service(text: &str) -> LocalService {
+    LocalService {
+        name: name(text),
+        protocol: Protocol::Http,
+        path: None,
+        weight: 1,
+        endpoints: vec![Endpoint {
+            host: "127.0.0.1".into(),
+            port: 4001,
+            weight: 1,
+        }],
+        communities: Vec::new(),
+        large_communities: Vec::new(),
+        med: None,
+    }
+}
+
+/// Configurations of nodes that are joined by edges.
+pub(crate) fn network(nodes: &[Who], edges: &[(usize, usize)]) -> Vec<SpeakerConfig> {
+    let mut configs: Vec<SpeakerConfig> = nodes
+        .iter()
+        .enumerate()
+        .map(|(index, who)| speaker(index, who))
+        .collect();
+    for &(one, other) in edges {
+        configs[one].peers.push(peer(other, &nodes[other]));
+        configs[other].peers.push(peer(one, &nodes[one]));
+    }
+    for config in &mut configs {
+        config.peers.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+    configs
+}
+
+/// An AS and an organisation of its own for each.
+pub(crate) fn each_its_own(count: usize) -> Vec<Who> {
+    (0..count)
+        .map(|index| Who::new(65001 + u32::try_from(index).unwrap(), &format!("org-{index}")))
+        .collect()
+}
+
+/// One AS, one organisation.
+pub(crate) fn one_as(count: usize) -> Vec<Who> {
+    vec![Who::new(65000, "acme"); count]
+}

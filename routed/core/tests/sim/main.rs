@@ -1,0 +1,13 @@
+//! Many Speakers on a virtual clock: real sessions, real frames, no sockets. What they hold at rest is checked against
+//! a naive recompute (`model`) and against themselves (`Speaker::audit`) after every batch.
+
+mod bounds;
+mod checks;
+mod config;
+mod drain;
+mod gating;
+mod model;
+mod net;
+mod random;
+mod restart;
+mod topologies;

@@ -1,0 +1,280 @@
+//! What a network at rest should hold, worked out naively: every node takes what its neighbours would tell it, over
+//! and over, until nothing changes. Written from DESIGN.md, not from the code under test; slow and simple.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use catalyst_core::attrs::{Attrs, RouterId};
+use catalyst_core::event::{PeerConfig, Policy, SpeakerConfig};
+use catalyst_core::name::ServiceName;
+use catalyst_core::view::RouteView;
+
+use super::config::{PEER_PORT, address};
+use super::net::Net;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Path {
+    as_path: Vec<u32>,
+    next_hop: Option<SocketAddr>,
+    origin: RouterId,
+    organisation: Arc<str>,
+    local_pref: Option<u32>,
+    med: Option<u32>,
+    communities: Vec<u32>,
+    originator: Option<RouterId>,
+    clusters: Vec<Arc<str>>,
+    weight: u16,
+    /// The neighbour that told it; `None`: local.
+    from: Option<usize>,
+}
+
+type Table = BTreeMap<ServiceName, Path>;
+
+struct Model<'a> {
+    net: &'a Net,
+    /// Per node: its peers as (node, configuration), sessions that are up only.
+    neighbours: Vec<Vec<(usize, &'a PeerConfig)>>,
+    local: Vec<Table>,
+}
+
+/// Checks every table and every adj_rib_out of a network at rest.
+pub(crate) fn check(net: &Net) {
+    let model = Model::new(net);
+    let tables = model.solve();
+    for node in (0..net.nodes.len()).filter(|node| net.nodes[*node].alive) {
+        model.check_selected(node, &tables[node]);
+        for &(peer, config) in &model.neighbours[node] {
+            model.check_advertised(node, peer, config, &tables[node]);
+        }
+    }
+}
+
+impl<'a> Model<'a> {
+    fn new(net: &'a Net) -> Self {
+        let neighbours = (0..net.nodes.len()).map(|node| neighbours(net, node)).collect();
+        let local = (0..net.nodes.len()).map(|node| local(net, node)).collect();
+        Self { net, neighbours, local }
+    }
+
+    fn config(&self, node: usize) -> &'a SpeakerConfig {
+        &self.net.nodes[node].config
+    }
+
+    fn solve(&self) -> Vec<Table> {
+        let mut tables = self.local.clone();
+        for _ in 0..1000 {
+            let next: Vec<Table> = (0..tables.len()).map(|node| self.round(node, &tables)).collect();
+            if next == tables {
+                return tables;
+            }
+            tables = next;
+        }
+        panic!("the model finds no rest");
+    }
+
+    /// What a node selects if its neighbours have selected `tables`.
+    fn round(&self, node: usize, tables: &[Table]) -> Table {
+        let mut offers: BTreeMap<ServiceName, Vec<Path>> = BTreeMap::new();
+        for (name, path) in &self.local[node] {
+            offers.entry(name.clone()).or_default().push(path.clone());
+        }
+        for &(peer, config) in &self.neighbours[node] {
+            let back = self.neighbours[peer].iter().find(|(back, _)| *back == node).unwrap().1;
+            for (name, path) in &tables[peer] {
+                let told = self.export(peer, node, back, path);
+                let kept = told.and_then(|told| self.import(node, peer, config, name, told));
+                if let Some(path) = kept {
+                    offers.entry(name.clone()).or_default().push(path);
+                }
+            }
+        }
+        offers
+            .into_iter()
+            .map(|(name, paths)| (name, self.best(node, paths)))
+            .collect()
+    }
+
+    fn export(&self, node: usize, to: usize, config: &PeerConfig, path: &Path) -> Option<Path> {
+        let ours = self.config(node);
+        let own_as = ours.identity.router_id.asn;
+        let from_config = path
+            .from
+            .map(|from| &self.neighbours[node].iter().find(|(it, _)| *it == from).unwrap().1);
+        let internal = config.asn == own_as;
+        if config.export == Policy::Reject || path.from == Some(to) {
+            return None;
+        }
+        if !internal && path.as_path.contains(&config.asn) {
+            return None;
+        }
+        let own_organisation = &ours.identity.organisation;
+        if from_config.is_some_and(|from| from.organisation == config.organisation)
+            && config.organisation != *own_organisation
+        {
+            return None;
+        }
+        let mut told = path.clone();
+        let learned_inside = from_config.is_some_and(|from| from.asn == own_as);
+        if path.from.is_none() || config.next_hop_self || config.organisation != *own_organisation {
+            told.next_hop = Some(SocketAddr::new(address(node), PEER_PORT));
+        }
+        if internal {
+            told.local_pref = told.local_pref.or(Some(100));
+            if learned_inside {
+                if !ours.reflector || !(config.client || from_config.unwrap().client) {
+                    return None;
+                }
+                let from = path.from.unwrap();
+                told.originator = told.originator.or(Some(self.config(from).identity.router_id.clone()));
+                told.clusters.insert(0, ours.cluster.clone());
+            }
+            return Some(told);
+        }
+        told.as_path.insert(0, own_as);
+        if path.from.is_some() {
+            told.med = None;
+        }
+        Some(Path {
+            local_pref: None,
+            originator: None,
+            clusters: Vec::new(),
+            ..told
+        })
+    }
+
+    fn import(&self, node: usize, from: usize, config: &PeerConfig, name: &ServiceName, told: Path) -> Option<Path> {
+        let ours = self.config(node);
+        let outside = config.organisation != ours.identity.organisation;
+        let text = name.as_str();
+        let own = |domain: &ServiceName| text == domain.as_str() || text.ends_with(&format!(".{domain}"));
+        let looped = told.as_path.contains(&ours.identity.router_id.asn)
+            || told.originator.as_ref() == Some(&ours.identity.router_id)
+            || told.clusters.contains(&ours.cluster)
+            || outside && told.organisation == ours.identity.organisation;
+        let refused = looped || config.import == Policy::Reject || outside && ours.domains.iter().any(own);
+        (!refused).then_some(Path {
+            from: Some(from),
+            ..told
+        })
+    }
+
+    fn best(&self, node: usize, paths: Vec<Path>) -> Path {
+        paths
+            .into_iter()
+            .reduce(|one, other| {
+                if self.compare(node, &one, &other).is_le() {
+                    one
+                } else {
+                    other
+                }
+            })
+            .unwrap()
+    }
+
+    fn compare(&self, node: usize, one: &Path, other: &Path) -> Ordering {
+        let own_as = self.config(node).identity.router_id.asn;
+        let asn = |path: &Path| {
+            path.from
+                .map_or(own_as, |from| self.config(from).identity.router_id.asn)
+        };
+        let router_id = |path: &Path| {
+            let peer = path.from.unwrap_or(node);
+            path.originator
+                .clone()
+                .unwrap_or(self.config(peer).identity.router_id.clone())
+        };
+        let local_pref = |path: &Path| path.local_pref.unwrap_or(100);
+        local_pref(other)
+            .cmp(&local_pref(one))
+            .then(other.from.is_none().cmp(&one.from.is_none()))
+            .then(one.as_path.len().cmp(&other.as_path.len()))
+            .then_with(|| match one.as_path.first() == other.as_path.first() {
+                true => one.med.unwrap_or(0).cmp(&other.med.unwrap_or(0)),
+                false => Ordering::Equal,
+            })
+            .then((asn(one) == own_as).cmp(&(asn(other) == own_as)))
+            .then(one.clusters.len().cmp(&other.clusters.len()))
+            .then(router_id(one).cmp(&router_id(other)))
+            .then(one.from.map(address).cmp(&other.from.map(address)))
+    }
+
+    fn check_selected(&self, node: usize, table: &Table) {
+        let views = self.net.nodes[node].speaker.routes(None, usize::MAX, self.net.now);
+        let mut seen: BTreeSet<ServiceName> = BTreeSet::new();
+        for view in views.iter().filter(|view| view.selected) {
+            // The best one comes first; multipath siblings follow.
+            if !seen.insert(view.name.clone()) {
+                continue;
+            }
+            let expected = table.get(&view.name);
+            assert_eq!(Some(&self.of_view(view)), expected, "{} at node {node}", view.name);
+        }
+        let expected: BTreeSet<ServiceName> = table.keys().cloned().collect();
+        assert_eq!(seen, expected, "names selected at node {node}");
+    }
+
+    fn of_view(&self, view: &RouteView) -> Path {
+        let from = view.learned_from.as_ref().map(|peer| {
+            let index = (0..self.net.nodes.len()).find(|index| super::config::node_name(*index) == **peer);
+            index.unwrap()
+        });
+        of_attrs(&view.attrs, from)
+    }
+
+    fn check_advertised(&self, node: usize, peer: usize, config: &PeerConfig, table: &Table) {
+        let told = self.net.nodes[node].speaker.advertised(&config.name, None, usize::MAX);
+        let told: Table = told
+            .into_iter()
+            .map(|(name, attrs)| (name, of_attrs(&attrs, Some(node))))
+            .collect();
+        let exports = table.iter().filter_map(|(name, path)| {
+            let path = self.export(node, peer, config, path)?;
+            Some((
+                name.clone(),
+                Path {
+                    from: Some(node),
+                    ..path
+                },
+            ))
+        });
+        assert_eq!(told, exports.collect(), "what node {node} advertises to node {peer}");
+    }
+}
+
+fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
+    Path {
+        as_path: attrs.as_path.clone(),
+        next_hop: from.map(|_| attrs.next_hop),
+        origin: attrs.origin_node.router_id.clone(),
+        organisation: attrs.origin_node.organisation.clone(),
+        local_pref: attrs.local_pref,
+        med: attrs.med,
+        communities: attrs.communities.clone(),
+        originator: attrs.originator.clone(),
+        clusters: attrs.cluster_list.clone(),
+        weight: attrs.service.weight,
+        from,
+    }
+}
+
+fn neighbours(net: &Net, node: usize) -> Vec<(usize, &PeerConfig)> {
+    let peers = net.nodes[node]
+        .config
+        .peers
+        .iter()
+        .map(|peer| (net.node_at(peer.address.ip()).unwrap(), peer));
+    let joined = |peer: usize| net.nodes[node].alive && net.nodes[peer].alive && !net.is_cut(node, peer);
+    peers.filter(|(peer, _)| joined(*peer)).collect()
+}
+
+/// The services of a node, as it shows them itself: the only thing that the model takes from it.
+fn local(net: &Net, node: usize) -> Table {
+    let views = net.nodes[node].speaker.routes(None, usize::MAX, net.now);
+    let own = views
+        .iter()
+        .filter(|view| view.learned_from.is_none() && !view.draining);
+    own.map(|view| (view.name.clone(), of_attrs(&view.attrs, None)))
+        .collect()
+}

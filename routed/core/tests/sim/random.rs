@@ -1,0 +1,166 @@
+//! Random networks, random events, from a seed. A failing seed says how to run it again.
+
+use std::collections::BTreeSet;
+use std::hash::Hasher;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use catalyst_core::event::{Event, SpeakerConfig};
+
+use super::config::{each_its_own, network, one_as, plane, service};
+use super::model;
+use super::net::{Net, Rng};
+
+const NODES: usize = 50;
+const BATCHES: usize = 120;
+const NAMES: u64 = 60;
+/// Set this to one seed to run that alone.
+const SEED_VARIABLE: &str = "CATALYST_SIM_SEED";
+
+fn for_seeds(test: &str, seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
+    let only: Option<u64> = std::env::var(SEED_VARIABLE).ok().map(|text| text.parse().unwrap());
+    for seed in seeds.filter(|_| only.is_none()).chain(only) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            eprintln!("seed {seed} fails; again: {SEED_VARIABLE}={seed} cargo test -p catalyst-core --test sim {test}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// A tree, so that all are joined, and some more edges.
+fn random_edges(rng: &mut Rng, count: usize, more: usize) -> Vec<(usize, usize)> {
+    let mut edges: BTreeSet<(usize, usize)> = (1..count).map(|node| (rng.index(node), node)).collect();
+    for _ in 0..more {
+        let (one, other) = (rng.index(count), rng.index(count));
+        if one != other {
+            edges.insert((one.min(other), one.max(other)));
+        }
+    }
+    edges.into_iter().collect()
+}
+
+fn external(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
+    let edges = random_edges(rng, count, count / 2);
+    network(&each_its_own(count), &edges)
+}
+
+/// One AS: reflectors in a full mesh, the rest clients of one or two of them.
+fn reflected(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
+    let hubs = 4;
+    let mut edges = BTreeSet::new();
+    for one in 0..hubs {
+        edges.extend((one + 1..hubs).map(|other| (one, other)));
+    }
+    for node in hubs..count {
+        edges.insert((rng.index(hubs), node));
+        edges.insert((rng.index(hubs), node));
+    }
+    let mut configs = network(&one_as(count), &edges.into_iter().collect::<Vec<_>>());
+    let hub_names: Vec<_> = (0..hubs).map(super::config::node_name).collect();
+    for config in &mut configs[..hubs] {
+        config.reflector = true;
+        for peer in &mut config.peers {
+            peer.client = !hub_names.iter().any(|hub| **hub == *peer.name);
+        }
+    }
+    configs
+}
+
+fn random_event(net: &mut Net) {
+    let count = net.nodes.len();
+    let node = net.rng.index(count);
+    let text = format!("svc-{}.example", net.rng.below(NAMES));
+    match net.rng.below(10) {
+        0..=4 => {
+            let mut offered = service(&text);
+            offered.weight = u16::try_from(net.rng.below(4)).unwrap();
+            offered.communities = (0..net.rng.below(3)).map(|n| u32::try_from(n).unwrap()).collect();
+            net.event(node, Event::ServiceAdd(offered));
+        }
+        5..=7 => net.withdraw(node, &text),
+        _ => break_something(net, node),
+    }
+}
+
+fn break_something(net: &mut Net, node: usize) {
+    let peers = net.nodes[node].config.peers.len();
+    let at = net.rng.index(peers);
+    let address = net.nodes[node].config.peers[at].address.ip();
+    let peer = net.node_at(address).unwrap();
+    match net.rng.below(4) {
+        0 => net.cut(node, peer),
+        1 => net.reset_sessions(node, peer),
+        _ => net.mend(node, peer),
+    }
+}
+
+/// A run of random events with rests between, checked at each rest; gives the sum over all bytes sent.
+fn run(seed: u64, configs: Vec<SpeakerConfig>, batches: usize) -> u64 {
+    let mut net = Net::new(configs, seed);
+    net.delay = (1, 40);
+    // A whole audit per event is for the small networks.
+    net.audited = net.nodes.len() < 20;
+    for node in 0..net.nodes.len() {
+        net.start_node(node);
+    }
+    for batch in 1..=batches {
+        for _ in 0..net.rng.below(6) {
+            random_event(&mut net);
+        }
+        let pause = net.rng.below(60);
+        net.run_ms(pause);
+        if batch % 40 == 0 {
+            net.rest();
+            audit_all(&net);
+            model::check(&net);
+        }
+    }
+    net.sum.finish()
+}
+
+fn audit_all(net: &Net) {
+    for node in &net.nodes {
+        assert_eq!(node.speaker.audit(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn random_external_networks_equal_the_naive_recompute() {
+    for_seeds("random_external", 0..4, |seed| {
+        let configs = external(&mut Rng::new(seed), NODES);
+        run(seed, configs, BATCHES);
+    });
+}
+
+#[test]
+fn random_reflected_networks_equal_the_naive_recompute() {
+    for_seeds("random_reflected", 0..4, |seed| {
+        let configs = reflected(&mut Rng::new(seed), NODES);
+        run(seed, configs, BATCHES);
+    });
+}
+
+#[test]
+fn small_networks_hold_their_invariants_after_every_event() {
+    for_seeds("small_networks", 0..20, |seed| {
+        let mut rng = Rng::new(seed);
+        let count = 3 + rng.index(6);
+        let mut configs = external(&mut rng, count);
+        for config in &mut configs {
+            config.planes = vec![plane("envoy", false)];
+        }
+        run(seed, configs, BATCHES);
+        run(seed, reflected(&mut rng, 6 + count), BATCHES);
+    });
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    for seed in 0..3 {
+        let go = || run(seed, external(&mut Rng::new(seed), 12), 80);
+        assert_eq!(go(), go(), "seed {seed}");
+        let go = || run(seed, reflected(&mut Rng::new(seed), 16), 80);
+        assert_eq!(go(), go(), "seed {seed}, reflected");
+    }
+    let other = |seed| run(seed, external(&mut Rng::new(seed), 12), 80);
+    assert_ne!(other(0), other(1), "the sum tells runs apart");
+}
