@@ -90,10 +90,10 @@ async fn a_changed_endpoint_fails_no_request() {
     node.add([local("orders.acme", Http, &[service.at])]).await;
     let ingress = node.config.ingress;
     let load = tokio::spawn(async move { hammer(ingress, "orders.acme", "last").await });
-    for name in ["second", "third", "last"] {
+    for name in ["next"; 20].into_iter().chain(["last"]) {
         let next = services::http(name).await;
         node.add([local("orders.acme", Http, &[next.at])]).await;
-        service = next;
+        std::mem::replace(&mut service, next).finish().await;
     }
     assert!(load.await.unwrap() > 0);
     drop(service);

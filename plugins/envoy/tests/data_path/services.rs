@@ -19,8 +19,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_stream::{Stream, StreamExt};
@@ -34,9 +34,25 @@ pub(crate) struct Service {
     pub(crate) at: SocketAddr,
     task: JoinHandle<()>,
     requests: Arc<Semaphore>,
+    ending: Option<watch::Sender<()>>,
 }
 
 impl Service {
+    fn plain(at: SocketAddr, task: JoinHandle<()>) -> Self {
+        Self {
+            at,
+            task,
+            requests: Arc::new(Semaphore::new(0)),
+            ending: None,
+        }
+    }
+
+    /// Ends an HTTP service as a good one does: it accepts nothing more and answers what it has.
+    pub(crate) async fn finish(mut self) {
+        drop(self.ending.take());
+        timeout(DEADLINE, &mut self.task).await.unwrap().unwrap();
+    }
+
     /// Waits until an HTTP request has reached the service.
     pub(crate) async fn reached(&self) {
         timeout(DEADLINE, self.requests.acquire())
@@ -68,23 +84,50 @@ pub(crate) async fn http(name: &'static str) -> Service {
 pub(crate) async fn gated(name: &'static str, gate: Arc<Semaphore>) -> Service {
     let (listener, at) = listen().await;
     let requests = Arc::new(Semaphore::new(0));
+    let (ending, ended) = watch::channel(());
     let counter = requests.clone();
     let task = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
-        while let Ok((socket, _)) = listener.accept().await {
+        let mut connections = JoinSet::new();
+        let mut end = ended.clone();
+        loop {
+            let socket = tokio::select! {
+                accepted = listener.accept() => accepted.unwrap().0,
+                _ = end.changed() => break,
+            };
             let (gate, counter) = (gate.clone(), counter.clone());
             let answer = service_fn(move |request| {
                 counter.add_permits(1);
                 echo(name, gate.clone(), request)
             });
             let serve = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer);
-            connections.spawn(async move {
-                // A client that goes away is no concern of the service.
-                let _ = serve.await;
-            });
+            connections.spawn(until_asked(serve, ended.clone()));
         }
+        drop(listener);
+        connections.join_all().await;
     });
-    Service { at, task, requests }
+    Service {
+        at,
+        task,
+        requests,
+        ending: Some(ending),
+    }
+}
+
+/// Serves a connection; once asked to end, it answers the request that it has and closes.
+async fn until_asked<S>(
+    serve: hyper::server::conn::http1::Connection<TokioIo<TcpStream>, S>,
+    mut ended: watch::Receiver<()>,
+) where
+    S: hyper::service::HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut serve = std::pin::pin!(serve);
+    // A client that goes away is no concern of the service.
+    tokio::select! {
+        _ = serve.as_mut() => return,
+        _ = ended.changed() => serve.as_mut().graceful_shutdown(),
+    }
+    let _ = serve.await;
 }
 
 async fn echo(
@@ -117,7 +160,7 @@ pub(crate) async fn websocket(name: &'static str) -> Service {
 async fn raw(name: &'static str, upgrade: bool) -> Service {
     let (listener, at) = listen().await;
     let task = tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
+        let mut connections = JoinSet::new();
         while let Ok((mut socket, _)) = listener.accept().await {
             connections.spawn(async move {
                 if upgrade {
@@ -130,11 +173,7 @@ async fn raw(name: &'static str, upgrade: bool) -> Service {
             });
         }
     });
-    Service {
-        at,
-        task,
-        requests: Arc::new(Semaphore::new(0)),
-    }
+    Service::plain(at, task)
 }
 
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
@@ -156,11 +195,7 @@ pub(crate) async fn grpc(name: &'static str) -> Service {
     let task = tokio::spawn(async move {
         let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
     });
-    Service {
-        at,
-        task,
-        requests: Arc::new(Semaphore::new(0)),
-    }
+    Service::plain(at, task)
 }
 
 struct Echo(&'static str);
