@@ -460,19 +460,19 @@ fn services_of_service_add_are_held_to_the_same_rules() {
     for (name, json, says) in [
         ("a..b", good, "services[\"a..b\"]: a service name has no empty label"),
         ("a", "{", "service:1:2: expected a key"),
-        ("a", "{}", "missing key \"protocol\""),
+        ("a", "{}", "services[\"a\"]: missing key \"protocol\""),
         (
             "a",
             r#"{"protocol":"http","endpoints":[]}"#,
-            "endpoints: expected 1 to 1000 endpoints, found 0",
+            "services[\"a\"].endpoints: expected 1 to 1000 endpoints, found 0",
         ),
         (
             "a",
             r#"{"protocol":"http","endpoints":[{"url":"tcp://h:1"}]}"#,
-            "endpoints[0].url: a service of protocol http",
+            "services[\"a\"].endpoints[0].url: a service of protocol http",
         ),
     ] {
         let error = parse_service(name, json).unwrap_err().to_string();
-        assert!(error.contains(says), "{json}: {error}");
+        assert!(error.starts_with(says), "{json}: {error}");
     }
 }

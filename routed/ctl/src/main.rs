@@ -1,2 +1,84 @@
-//! Talks to catalyst-routed.
-fn main() {}
+//! catalystctl: talks to catalyst-routed.
+
+mod answer;
+mod args;
+mod client;
+mod failure;
+mod model;
+mod output;
+mod peers;
+mod plugins;
+mod routes;
+mod service;
+mod table;
+mod text;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command, ServiceCommand, ShowCommand, WatchCommand};
+use client::Client;
+use failure::{Failure, Outcome};
+use output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime
+        .map_err(|e| Failure::refused(e.to_string()))
+        .and_then(|r| r.block_on(run(args)));
+    match result {
+        // The reader has seen enough (`| head`).
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("catalystctl: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(args: Args) -> Outcome {
+    let mut out = Output::stdout(args.output);
+    if let Command::Completions { shell } = args.command {
+        completions(shell, &mut out)?;
+        return out.flush();
+    }
+    let mut client = Client::connect(&args.addr).await?;
+    match args.command {
+        Command::Show(show) => run_show(show, &mut client, &mut out).await?,
+        Command::Watch(WatchCommand::Routes) => watch::routes(&mut client, &mut out).await?,
+        Command::Service(service) => run_service(service, &mut client, &mut out).await?,
+        Command::Completions { .. } => {}
+    }
+    out.flush()
+}
+
+async fn run_service(command: ServiceCommand, client: &mut Client, out: &mut Output) -> Outcome {
+    match command {
+        ServiceCommand::Add(add) => service::add(add, client, out).await,
+        ServiceCommand::Remove { name } => service::remove(name, client, out).await,
+    }
+}
+
+async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> Outcome {
+    match show {
+        ShowCommand::Routes { selected } => routes::show_all(selected, client, out).await,
+        ShowCommand::Route { name } => routes::show_one(name, client, out).await,
+        ShowCommand::Peers => peers::show_all(client, out).await,
+        ShowCommand::Peer { name } => peers::show_one(name, client, out).await,
+        ShowCommand::Plugins => plugins::show(client, out).await,
+        // The configuration is JSON in either format.
+        ShowCommand::Config => {
+            let json = client.config().await?;
+            out.line(&json)
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell, out: &mut Output) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "catalystctl", &mut script);
+    out.line(String::from_utf8_lossy(&script).trim_end())
+}

@@ -34,6 +34,17 @@ impl fmt::Display for ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
+impl ConfigErrors {
+    /// The same errors in a text that nobody has seen: told by key alone, which stands below `base`.
+    pub(super) fn below(mut self, base: &KeyPath) -> Self {
+        for error in &mut self.0 {
+            error.place.clear();
+            error.path.0.splice(0..0, base.0.iter().cloned());
+        }
+        self
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, error) in self.0.iter().enumerate() {

@@ -87,7 +87,8 @@ impl Config {
         let mut problems = Problems::default();
         let key = KeyPath::default().field("services").key(name.as_str());
         check_fit(self, &name, &service, &key, &mut problems);
-        refuse(&Sources::service(), &Node::empty(), problems.0)?;
+        let refused = refuse(&Sources::service(), &Node::empty(), problems.0);
+        refused.map_err(|errors| errors.below(&KeyPath::default()))?;
         Ok((name, service))
     }
 }
@@ -99,17 +100,26 @@ impl Config {
 pub fn parse_service(name: &str, json: &str) -> Result<(ServiceName, Service), ConfigErrors> {
     let sources = Sources::service();
     let path = KeyPath::default().field("services").key(name);
-    let fail = |message: String| sources.refuse(Origin::Nowhere, path.clone(), message);
+    let fail = |message: String| {
+        sources
+            .refuse(Origin::Nowhere, KeyPath::default(), message)
+            .below(&path)
+    };
     let name = ServiceName::parse(name).map_err(|e| fail(e.to_string()))?;
     if json.len() > MAX_SERVICE_BYTES {
         return Err(fail(format!("larger than {MAX_SERVICE_BYTES} bytes")));
     }
     let root = parse_text(&sources, json)?;
-    let service: Service = typed(&sources, &root)?;
+    let service = checked_service(&sources, &root).map_err(|errors| errors.below(&path))?;
+    Ok((name, service))
+}
+
+fn checked_service(sources: &Sources, root: &Node) -> Result<Service, ConfigErrors> {
+    let service: Service = typed(sources, root)?;
     let mut problems = Problems::default();
     check_service(&service, &KeyPath::default(), &mut problems);
-    refuse(&sources, &root, problems.0)?;
-    Ok((name, service))
+    refuse(sources, root, problems.0)?;
+    Ok(service)
 }
 
 /// Reads a file of services by name, as they are spelled under `services`.

@@ -1,0 +1,171 @@
+//! The command line of catalystctl.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  catalystctl show routes
+  catalystctl show route reviews.acme
+  catalystctl show routes --output json | jq '.[] | select(.selected) | .name'
+  catalystctl watch routes
+  catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
+  catalystctl service remove reviews.acme
+  catalystctl --addr unix:/tmp/a/routed.sock show peers
+
+Exit codes: 0 done, 1 refused, 2 usage, 3 the daemon cannot be reached.";
+
+/// Ask and tell a catalyst-routed
+#[derive(Debug, Parser)]
+#[command(name = "catalystctl", version, after_long_help = EXAMPLES, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// Where the daemon listens: unix:PATH or IP:PORT
+    #[arg(long, global = true, env = "CATALYST_ADDR", value_name = "ADDR")]
+    #[arg(default_value = "unix:/run/catalyst/routed.sock")]
+    pub(crate) addr: String,
+    /// How answers are printed
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "table", value_enum)]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what the daemon knows
+    #[command(subcommand)]
+    Show(ShowCommand),
+    /// Print what the daemon knows, then every change of it, until Ctrl-C
+    #[command(subcommand)]
+    Watch(WatchCommand),
+    /// Change what this node offers, without a restart
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShowCommand {
+    /// Every path to every name
+    Routes {
+        /// Only the paths in use
+        #[arg(long)]
+        selected: bool,
+    },
+    /// Every path to one name, with everything known about it
+    Route {
+        /// The service name
+        name: String,
+    },
+    /// Every configured peer
+    Peers,
+    /// One peer, with everything known about it
+    Peer {
+        /// Its name in the configuration
+        name: String,
+    },
+    /// Every data plane
+    Plugins,
+    /// The effective configuration, as JSON
+    Config,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WatchCommand {
+    /// Every path to every name
+    Routes,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Offer a service; one of the same name is replaced. Kept over restarts, also in place of a configured one
+    Add(AddArgs),
+    /// Stop offering a service. One of the configuration file is back after a restart
+    Remove {
+        /// The service name
+        name: String,
+    },
+}
+
+/// A service, as `services.NAME` of the configuration has it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct AddArgs {
+    /// The service name: orders.dc1.acme, *.dc1.acme or *
+    pub(crate) name: String,
+    /// What it speaks: tcp, http, http:graphql or http:grpc
+    #[arg(long)]
+    pub(crate) protocol: String,
+    /// Where it answers: http://HOST:PORT or tcp://HOST:PORT, and its share of the traffic; repeatable
+    #[arg(long = "endpoint", value_name = "URL[=WEIGHT]", required = true, value_parser = parse_endpoint)]
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// The HTTP path of a GraphQL endpoint [default: /graphql]
+    #[arg(long)]
+    pub(crate) path: Option<String>,
+    /// Its share of the traffic between nodes that offer the same name [default: 100]
+    #[arg(long)]
+    pub(crate) weight: Option<u16>,
+    /// A community to announce it with: 65001:100 or 65001:1:2; repeatable
+    #[arg(long = "community", value_name = "COMMUNITY")]
+    pub(crate) communities: Vec<String>,
+    /// MULTI_EXIT_DISC to announce it with
+    #[arg(long)]
+    pub(crate) med: Option<u32>,
+}
+
+/// `URL[=WEIGHT]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
+    pub(crate) weight: Option<u32>,
+}
+
+fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
+    let Some((url, weight)) = text.rsplit_once('=') else {
+        return Ok(Endpoint {
+            url: text.to_owned(),
+            weight: None,
+        });
+    };
+    match weight.parse() {
+        Ok(weight) => Ok(Endpoint {
+            url: url.to_owned(),
+            weight: Some(weight),
+        }),
+        Err(_) => Err(format!("the weight {weight:?} is not a whole number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn endpoints_may_carry_a_weight() {
+        let bare = Endpoint {
+            url: "http://h:1".to_owned(),
+            weight: None,
+        };
+        assert_eq!(parse_endpoint("http://h:1"), Ok(bare.clone()));
+        assert_eq!(
+            parse_endpoint("http://h:1=3"),
+            Ok(Endpoint {
+                weight: Some(3),
+                ..bare
+            })
+        );
+        assert!(parse_endpoint("http://h:1=x").is_err());
+    }
+}

@@ -1,0 +1,171 @@
+//! What `--output json` prints. Field names are a promise to programs.
+
+use std::collections::BTreeMap;
+
+use catalyst_proto::admin::v1 as proto;
+use serde::Serialize;
+
+/// A path, as `show routes`, `show route` and `watch routes` print it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Route {
+    name: String,
+    family: String,
+    protocol: String,
+    table: String,
+    best: bool,
+    selected: bool,
+    origin_org: String,
+    origin_as: u32,
+    origin_node: String,
+    as_path: Vec<u32>,
+    /// `null` for a service of this node.
+    next_hop: Option<String>,
+    local_pref: u32,
+    med: Option<u32>,
+    communities: Vec<String>,
+    /// `null` for a service of this node.
+    learned_from: Option<String>,
+    age_s: u64,
+    stale: bool,
+    data_planes: BTreeMap<String, String>,
+    reason: String,
+    path: Option<String>,
+    endpoints: Vec<Endpoint>,
+    weight: u32,
+    draining: bool,
+}
+
+/// An endpoint of a service of this node.
+#[derive(Debug, Serialize)]
+pub(crate) struct Endpoint {
+    url: String,
+    weight: u32,
+}
+
+impl From<proto::Route> for Route {
+    fn from(route: proto::Route) -> Self {
+        Self {
+            name: route.name,
+            family: route.family,
+            protocol: route.protocol,
+            table: route.table,
+            best: route.best,
+            selected: route.selected,
+            origin_org: route.origin_org,
+            origin_as: route.origin_as,
+            origin_node: route.origin_node,
+            as_path: route.as_path,
+            next_hop: given(route.next_hop),
+            local_pref: route.local_pref,
+            med: route.med,
+            communities: route.communities,
+            learned_from: given(route.learned_from),
+            age_s: route.age_s,
+            stale: route.stale,
+            data_planes: route.data_planes.into_iter().collect(),
+            reason: route.reason,
+            path: given(route.path),
+            endpoints: route.endpoints.iter().map(|text| endpoint(text)).collect(),
+            weight: route.weight,
+            draining: route.draining,
+        }
+    }
+}
+
+/// The message says "url weight".
+fn endpoint(text: &str) -> Endpoint {
+    let (url, weight) = text.rsplit_once(' ').unwrap_or((text, "1"));
+    Endpoint {
+        url: url.to_owned(),
+        weight: weight.parse().unwrap_or(1),
+    }
+}
+
+fn given(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// A peer, as `show peers` and `show peer` print it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Peer {
+    name: String,
+    address: String,
+    #[serde(rename = "as")]
+    asn: u32,
+    node: Option<String>,
+    organisation: String,
+    state: String,
+    since_s: u64,
+    internal: bool,
+    outside: bool,
+    hold_time_ms: u64,
+    received: u64,
+    rejected: u64,
+    advertised: u64,
+    pending: u64,
+    end_of_rib: bool,
+    updates_in: u64,
+    updates_out: u64,
+    treated_as_withdraw: u64,
+    import: String,
+    export: String,
+    established_count: u64,
+    last_error: String,
+    insecure: bool,
+}
+
+impl From<proto::Peer> for Peer {
+    fn from(peer: proto::Peer) -> Self {
+        Self {
+            name: peer.name,
+            address: peer.address,
+            asn: peer.asn,
+            node: given(peer.node),
+            organisation: peer.organisation,
+            state: peer.state,
+            since_s: peer.since_s,
+            internal: peer.internal,
+            outside: peer.outside,
+            hold_time_ms: peer.hold_time_ms,
+            received: peer.received,
+            rejected: peer.rejected,
+            advertised: peer.advertised,
+            pending: peer.pending,
+            end_of_rib: peer.end_of_rib,
+            updates_in: peer.updates_in,
+            updates_out: peer.updates_out,
+            treated_as_withdraw: peer.treated_as_withdraw,
+            import: peer.import,
+            export: peer.export,
+            established_count: peer.established_count,
+            last_error: peer.last_error,
+            insecure: peer.insecure,
+        }
+    }
+}
+
+/// A data plane, as `show plugins` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Plugin {
+    name: String,
+    connected: bool,
+    version: u64,
+    latest: u64,
+    programmed: u64,
+    pending: u64,
+    rejected: BTreeMap<String, String>,
+}
+
+impl From<proto::Plugin> for Plugin {
+    fn from(plugin: proto::Plugin) -> Self {
+        Self {
+            name: plugin.name,
+            connected: plugin.connected,
+            version: plugin.version,
+            latest: plugin.latest,
+            programmed: plugin.programmed,
+            pending: plugin.pending,
+            rejected: plugin.rejected.into_iter().map(|r| (r.name, r.reason)).collect(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! `show peers` and `show peer`.
+
+use catalyst_proto::admin::v1::Peer;
+
+use crate::answer::Answer;
+use crate::client::Client;
+use crate::failure::Outcome;
+use crate::model;
+use crate::output::{Format, Output};
+use crate::routes::or;
+use crate::table::{Fit, Table};
+use crate::text::duration;
+
+pub(crate) async fn show_all(client: &mut Client, out: &mut Output) -> Outcome {
+    let peers = client.peers().await?;
+    if out.format == Format::Json {
+        return out.json(&peers.into_iter().map(model::Peer::from).collect::<Vec<_>>());
+    }
+    if peers.is_empty() {
+        return out.line("no peers");
+    }
+    render(&peers).iter().try_for_each(|line| out.line(line))
+}
+
+pub(crate) async fn show_one(name: String, client: &mut Client, out: &mut Output) -> Outcome {
+    let peer = client.peer(name).await?;
+    if out.format == Format::Json {
+        return out.json(&model::Peer::from(peer));
+    }
+    describe(&peer).iter().try_for_each(|line| out.line(line))
+}
+
+fn render(peers: &[Peer]) -> Vec<String> {
+    let mut table = Table::new(&[
+        ("NAME", Fit::Middle(10)),
+        ("ADDRESS", Fit::Middle(15)),
+        ("AS", Fit::Whole),
+        ("ORG", Fit::Middle(8)),
+        ("STATE", Fit::Whole),
+        ("SINCE", Fit::Whole),
+        ("RCVD", Fit::Whole),
+        ("SENT", Fit::Whole),
+        ("NOTE", Fit::End(8)),
+    ]);
+    for peer in peers {
+        table.row([
+            peer.name.clone(),
+            peer.address.clone(),
+            peer.asn.to_string(),
+            peer.organisation.clone(),
+            peer.state.clone(),
+            duration(peer.since_s),
+            peer.received.to_string(),
+            peer.advertised.to_string(),
+            note(peer),
+        ]);
+    }
+    table.lines()
+}
+
+/// What deserves a look: the error of a session that is not up first.
+fn note(peer: &Peer) -> String {
+    let up = peer.state == "Established";
+    let mut parts = Vec::new();
+    if !up && !peer.last_error.is_empty() {
+        parts.push(peer.last_error.clone());
+    }
+    if up && !peer.end_of_rib {
+        parts.push("table incomplete".to_owned());
+    }
+    if peer.rejected > 0 {
+        parts.push(format!("{} rejected", peer.rejected));
+    }
+    if peer.insecure {
+        parts.push("insecure".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn describe(peer: &Peer) -> Vec<String> {
+    let mut answer = Answer::default();
+    answer.heading(&format!("{}: {} for {}", peer.name, peer.state, duration(peer.since_s)));
+    answer.property("last error", &peer.last_error);
+    answer.property("address", &peer.address);
+    answer.property("node", &format!("{}/{}", peer.asn, or(&peer.node, "(unknown)")));
+    answer.property("organisation", &organisation(peer));
+    answer.property(
+        "session",
+        if peer.internal {
+            "internal (same AS)"
+        } else {
+            "external"
+        },
+    );
+    answer.property("hold time", &hold_time(peer.hold_time_ms));
+    answer.property("received", &received(peer));
+    answer.property("advertised", &advertised(peer));
+    answer.property("import", &peer.import);
+    answer.property("export", &peer.export);
+    answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
+    answer.property("established", &format!("{} times", peer.established_count));
+    if peer.insecure {
+        answer.property("insecure", "this session is neither encrypted nor authenticated");
+    }
+    answer.lines
+}
+
+fn organisation(peer: &Peer) -> String {
+    format!(
+        "{} ({})",
+        peer.organisation,
+        if peer.outside { "outside" } else { "ours" }
+    )
+}
+
+fn hold_time(ms: u64) -> String {
+    match ms {
+        0 => String::new(),
+        ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+fn received(peer: &Peer) -> String {
+    let mut text = format!("{} paths", peer.received);
+    if peer.rejected > 0 {
+        text.push_str(&format!(", {} rejected", peer.rejected));
+    }
+    if peer.treated_as_withdraw > 0 {
+        text.push_str(&format!(", {} treated as withdrawn", peer.treated_as_withdraw));
+    }
+    if !peer.end_of_rib {
+        text.push_str(", END-OF-RIB outstanding");
+    }
+    text
+}
+
+fn advertised(peer: &Peer) -> String {
+    let pending = if peer.pending > 0 {
+        format!(", {} waiting", peer.pending)
+    } else {
+        String::new()
+    };
+    format!("{} names{pending}", peer.advertised)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{WIDTH, width};
+
+    fn up() -> Peer {
+        Peer {
+            name: "b".to_owned(),
+            address: "127.0.0.2:1790".to_owned(),
+            asn: 65002,
+            node: "b".to_owned(),
+            organisation: "acme".to_owned(),
+            state: "Established".to_owned(),
+            since_s: 61,
+            hold_time_ms: 6000,
+            received: 12,
+            advertised: 3,
+            end_of_rib: true,
+            import: "accept".to_owned(),
+            export: "accept".to_owned(),
+            established_count: 1,
+            ..Peer::default()
+        }
+    }
+
+    fn refused() -> Peer {
+        Peer {
+            name: "c".to_owned(),
+            state: "Active".to_owned(),
+            end_of_rib: false,
+            last_error: "NOTIFICATION received: OPEN error, bad peer AS: expected AS 65001".to_owned(),
+            ..up()
+        }
+    }
+
+    #[test]
+    fn a_small_table_reads_well() {
+        let table = render(&[up(), refused()]).join("\n");
+        let expected = "\
+NAME  ADDRESS         AS     ORG   STATE        SINCE  RCVD  SENT  NOTE
+b     127.0.0.2:1790  65002  acme  Established  1m01s  12    3
+c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION received: OPEN erro…";
+        assert_eq!(table, expected, "\n{table}");
+    }
+
+    #[test]
+    fn the_worst_case_fits_100_columns() {
+        let worst = Peer {
+            name: "n".repeat(63),
+            address: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".to_owned(),
+            asn: u32::MAX,
+            organisation: "o".repeat(63),
+            state: "OpenConfirm".to_owned(),
+            since_s: 86_400 * 999,
+            received: 1_000_000,
+            advertised: 1_000_000,
+            insecure: true,
+            last_error: "e".repeat(500),
+            ..refused()
+        };
+        for line in render(&[worst.clone(), up()]).iter().chain(&describe(&worst)) {
+            assert!(width(line) <= WIDTH, "{} columns: {line}", width(line));
+        }
+    }
+
+    #[test]
+    fn one_peer_is_told_in_full() {
+        let text = describe(&Peer {
+            pending: 4,
+            rejected: 2,
+            ..refused()
+        })
+        .join("\n");
+        for part in [
+            "c: Active for 1m01s\n  last error      NOTIFICATION received: OPEN error, bad peer AS: expected AS 65001\n",
+            "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s\n",
+            "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+}

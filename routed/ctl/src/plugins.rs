@@ -1,0 +1,107 @@
+//! `show plugins`.
+
+use catalyst_proto::admin::v1::Plugin;
+
+use crate::answer::Answer;
+use crate::client::Client;
+use crate::failure::Outcome;
+use crate::model;
+use crate::output::{Format, Output};
+use crate::table::{Fit, Table};
+use crate::text::{WIDTH, clean, wrap};
+
+pub(crate) async fn show(client: &mut Client, out: &mut Output) -> Outcome {
+    let plugins = client.plugins().await?;
+    if out.format == Format::Json {
+        return out.json(&plugins.into_iter().map(model::Plugin::from).collect::<Vec<_>>());
+    }
+    if plugins.is_empty() {
+        return out.line("no plugins");
+    }
+    render(&plugins).iter().try_for_each(|line| out.line(line))
+}
+
+fn render(plugins: &[Plugin]) -> Vec<String> {
+    let headings = ["NAME", "STATE", "VERSION", "PROGRAMMED", "PENDING", "REJECTED"];
+    let mut table = Table::new(&headings.map(|heading| (heading, Fit::Whole)));
+    for plugin in plugins {
+        table.row([
+            plugin.name.clone(),
+            if plugin.connected { "connected" } else { "not connected" }.to_owned(),
+            version(plugin),
+            plugin.programmed.to_string(),
+            plugin.pending.to_string(),
+            plugin.rejected.len().to_string(),
+        ]);
+    }
+    let mut lines = table.lines();
+    for plugin in plugins.iter().filter(|plugin| !plugin.rejected.is_empty()) {
+        lines.extend(rejections(plugin));
+    }
+    lines
+}
+
+fn version(plugin: &Plugin) -> String {
+    if plugin.version == plugin.latest {
+        plugin.version.to_string()
+    } else {
+        format!("{} of {}", plugin.version, plugin.latest)
+    }
+}
+
+fn rejections(plugin: &Plugin) -> Vec<String> {
+    let mut answer = Answer::default();
+    answer.lines.push(String::new());
+    answer.heading(&format!("rejected by {}:", plugin.name));
+    for rejected in &plugin.rejected {
+        answer.lines.extend(indented(&rejected.name, 2));
+        answer.lines.extend(indented(&rejected.reason, 4));
+    }
+    answer.lines
+}
+
+fn indented(text: &str, columns: usize) -> impl Iterator<Item = String> + use<> {
+    let margin = " ".repeat(columns);
+    wrap(&clean(text), WIDTH - columns)
+        .into_iter()
+        .map(move |line| format!("{margin}{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::width;
+    use catalyst_proto::admin::v1::RejectedName;
+
+    #[test]
+    fn rejections_are_told_in_full_below_the_table() {
+        let name = format!("{}.acme", "x".repeat(248));
+        let reason = "Proto constraint validation failed ".repeat(10);
+        let envoy = Plugin {
+            name: "envoy".to_owned(),
+            connected: true,
+            version: 7,
+            latest: 9,
+            programmed: 3,
+            pending: 1,
+            rejected: vec![RejectedName { name, reason }],
+        };
+        let graphql = Plugin {
+            name: "graphql".to_owned(),
+            version: 9,
+            latest: 9,
+            ..Plugin::default()
+        };
+        let lines = render(&[envoy, graphql]);
+        assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
+        let head = "\
+NAME     STATE          VERSION  PROGRAMMED  PENDING  REJECTED
+envoy    connected      7 of 9   3           1        1
+graphql  not connected  9        0           0        0
+
+rejected by envoy:
+  xxx";
+        assert!(lines.join("\n").starts_with(head), "{}", lines.join("\n"));
+        assert_eq!(lines.join(" ").matches("validation").count(), 10);
+    }
+}

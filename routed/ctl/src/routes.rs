@@ -1,0 +1,184 @@
+//! `show routes` and `show route`.
+
+use catalyst_proto::admin::v1::Route;
+
+use crate::answer::Answer;
+use crate::client::Client;
+use crate::failure::Outcome;
+use crate::model;
+use crate::output::{Format, Output};
+use crate::table::{Fit, Table};
+use crate::text::duration;
+
+const LEGEND: &str = "> in use   * best of its table";
+
+pub(crate) async fn show_all(selected_only: bool, client: &mut Client, out: &mut Output) -> Outcome {
+    let mut stream = client.routes(selected_only).await?;
+    let mut routes = Vec::new();
+    while let Some(route) = client.next(&mut stream).await? {
+        routes.push(route);
+    }
+    if out.format == Format::Json {
+        return out.json(&routes.into_iter().map(model::Route::from).collect::<Vec<_>>());
+    }
+    if routes.is_empty() {
+        return out.line("no routes");
+    }
+    render(&routes).iter().try_for_each(|line| out.line(line))
+}
+
+pub(crate) async fn show_one(name: String, client: &mut Client, out: &mut Output) -> Outcome {
+    let paths = client.route(name).await?;
+    if out.format == Format::Json {
+        return out.json(&paths.into_iter().map(model::Route::from).collect::<Vec<_>>());
+    }
+    describe(&paths).iter().try_for_each(|line| out.line(line))
+}
+
+/// The table of `show routes`.
+fn render(routes: &[Route]) -> Vec<String> {
+    let mut table = Table::new(&[
+        ("", Fit::Whole),
+        ("NAME", Fit::Middle(24)),
+        ("PROTOCOL", Fit::Whole),
+        ("FROM", Fit::Middle(8)),
+        ("NEXT HOP", Fit::Middle(15)),
+        ("AS PATH", Fit::Middle(7)),
+        ("STATUS", Fit::End(20)),
+    ]);
+    for route in routes {
+        table.row([
+            mark(route),
+            route.name.clone(),
+            route.protocol.clone(),
+            or(&route.learned_from, "local").to_owned(),
+            or(&route.next_hop, "-").to_owned(),
+            or(&as_path(route), "-").to_owned(),
+            status(route),
+        ]);
+    }
+    let mut lines = table.lines();
+    lines.push(LEGEND.to_owned());
+    lines
+}
+
+/// `>` in use, `*` best of its table.
+pub(crate) fn mark(route: &Route) -> String {
+    let selected = if route.selected { '>' } else { ' ' };
+    let best = if route.best { '*' } else { ' ' };
+    format!("{selected}{best}")
+}
+
+/// How the data planes stand, or why the path is not in use.
+pub(crate) fn status(route: &Route) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    if route.draining {
+        parts.push("draining".to_owned());
+    }
+    if route.stale {
+        parts.push("stale".to_owned());
+    }
+    parts.extend(planes(route));
+    if !route.reason.is_empty() {
+        parts.push(route.reason.clone());
+    }
+    parts.join("; ")
+}
+
+/// "programmed" if all planes agree on it, else each plane by name; trouble first.
+fn planes(route: &Route) -> Vec<String> {
+    if !route.data_planes.is_empty() && route.data_planes.values().all(|status| status == "programmed") {
+        return vec!["programmed".to_owned()];
+    }
+    let mut planes: Vec<(&String, &String)> = route.data_planes.iter().collect();
+    planes.sort_by_key(|(plane, status)| (*status == "programmed", !status.starts_with("rejected"), *plane));
+    planes
+        .into_iter()
+        .map(|(plane, status)| format!("{plane} {status}"))
+        .collect()
+}
+
+pub(crate) fn as_path(route: &Route) -> String {
+    route.as_path.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
+    if text.is_empty() { otherwise } else { text }
+}
+
+/// The answer of `show route`.
+fn describe(paths: &[Route]) -> Vec<String> {
+    let mut answer = Answer::default();
+    let name = paths.first().map(|path| path.name.as_str()).unwrap_or_default();
+    let count = if paths.len() == 1 {
+        "1 path".to_owned()
+    } else {
+        format!("{} paths", paths.len())
+    };
+    answer.heading(&format!("{name}: {count}"));
+    for path in paths {
+        answer.lines.push(String::new());
+        describe_path(path, &mut answer);
+    }
+    answer.lines
+}
+
+fn describe_path(path: &Route, answer: &mut Answer) {
+    let from = or(&path.learned_from, "this node");
+    let state = match (path.selected, path.best) {
+        (true, _) => "in use",
+        (false, true) => "best of its table, not in use",
+        (false, false) => "not in use",
+    };
+    answer.heading(format!("{} from {from}: {state}", mark(path)).trim_start());
+    answer.property("status", &status_in_full(path));
+    answer.property("reason", &path.reason);
+    answer.property("protocol", &path.protocol);
+    answer.property("GraphQL path", &path.path);
+    answer.property(
+        "endpoints",
+        &path
+            .endpoints
+            .iter()
+            .map(|e| endpoint(e))
+            .collect::<Vec<_>>()
+            .join(", "),
+    );
+    answer.property("next hop", &path.next_hop);
+    answer.property("table", &path.table);
+    answer.property(
+        "origin",
+        &format!("{}/{} of {}", path.origin_as, path.origin_node, path.origin_org),
+    );
+    answer.property("AS path", or(&as_path(path), "(none: from this AS)"));
+    answer.property("local pref", &path.local_pref.to_string());
+    answer.property("MED", &path.med.map(|med| med.to_string()).unwrap_or_default());
+    answer.property("communities", &path.communities.join(" "));
+    answer.property("weight", &path.weight.to_string());
+    answer.property("age", &duration(path.age_s));
+}
+
+fn status_in_full(path: &Route) -> String {
+    let flags = [(path.draining, "draining"), (path.stale, "stale")];
+    let mut parts: Vec<String> = flags
+        .iter()
+        .filter(|(on, _)| *on)
+        .map(|(_, text)| (*text).to_owned())
+        .collect();
+    let mut planes: Vec<_> = path.data_planes.iter().collect();
+    planes.sort();
+    parts.extend(planes.into_iter().map(|(plane, status)| format!("{plane} {status}")));
+    parts.join("; ")
+}
+
+/// The message says "url weight".
+fn endpoint(text: &str) -> String {
+    match text.rsplit_once(' ') {
+        Some((url, "1")) => url.to_owned(),
+        Some((url, weight)) => format!("{url} (weight {weight})"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

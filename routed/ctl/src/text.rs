@@ -1,0 +1,104 @@
+//! Text that fits.
+
+/// Columns of the widest line.
+pub(crate) const WIDTH: usize = 100;
+
+/// Columns that a text takes. Names, addresses and reasons are written in scripts of single width.
+pub(crate) fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// The text as one line: whatever would move the cursor becomes a space.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Cuts the end off a text that is too long.
+pub(crate) fn elide_end(text: &str, max: usize) -> String {
+    if width(text) <= max {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(max.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// Cuts the middle out of a text that is too long: names differ at both ends.
+pub(crate) fn elide_middle(text: &str, max: usize) -> String {
+    let total = width(text);
+    if total <= max {
+        return text.to_owned();
+    }
+    let kept = max.saturating_sub(1);
+    let head: String = text.chars().take(kept.div_ceil(2)).collect();
+    let tail: String = text.chars().skip(total - kept / 2).collect();
+    format!("{head}…{tail}")
+}
+
+/// Breaks a text into lines of at most `max` columns, between words where there are any.
+pub(crate) fn wrap(text: &str, max: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut rest: Vec<char> = word.chars().collect();
+        let used = lines.last().map_or(0, |line| width(line));
+        if used > 0 && used + 1 + rest.len() > max {
+            lines.push(String::new());
+        }
+        while rest.len() > max {
+            let tail = rest.split_off(max);
+            push_word(&mut lines, &rest.iter().collect::<String>());
+            lines.push(String::new());
+            rest = tail;
+        }
+        push_word(&mut lines, &rest.iter().collect::<String>());
+    }
+    lines
+}
+
+fn push_word(lines: &mut [String], word: &str) {
+    let Some(line) = lines.last_mut() else { return };
+    if !line.is_empty() {
+        line.push(' ');
+    }
+    line.push_str(word);
+}
+
+/// A length of time as people say it: `7s`, `3m12s`, `5h02m`, `9d04h`.
+pub(crate) fn duration(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{minutes}m{:02}s", seconds % 60),
+        3600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        _ => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elision_keeps_to_the_width() {
+        assert_eq!(elide_end("abcdef", 6), "abcdef");
+        assert_eq!(elide_end("abcdefg", 6), "abcde…");
+        assert_eq!(elide_middle("orders.dc1.acme", 15), "orders.dc1.acme");
+        assert_eq!(elide_middle("orders.dc1.acme", 10), "order…acme");
+        assert_eq!(elide_middle("äöüäöüäöü", 5), "äö…öü");
+        assert_eq!(clean("a\nb\x1b[31mc"), "a b [31mc");
+    }
+
+    #[test]
+    fn wrapping_breaks_between_words_and_through_long_ones() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a bbbbbbbbbb c", 4), ["a", "bbbb", "bbbb", "bb c"]);
+        assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(
+            [7, 192, 18_120, 792_000].map(duration),
+            ["7s", "3m12s", "5h02m", "9d04h"]
+        );
+    }
+}
