@@ -60,9 +60,29 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
 
-    /// error, warn, info or debug, or a filter such as `info,catalyst_gateway=debug`.
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "CATALYST_GATEWAY_LOG")]
-    pub(crate) log_level: String,
+    /// What is logged.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log_level: LogLevel,
+}
+
+/// The least severe lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// How log lines look.
@@ -74,7 +94,10 @@ pub(crate) enum LogFormat {
 
 impl From<&Args> for Settings {
     fn from(args: &Args) -> Self {
-        Self { refresh_interval: args.refresh_interval, fetch_timeout: args.fetch_timeout }
+        Self {
+            refresh_interval: args.refresh_interval,
+            fetch_timeout: args.fetch_timeout,
+        }
     }
 }
 
@@ -90,13 +113,22 @@ impl FromStr for ControlAddress {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err("unix: needs a path".into()) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() {
+                Err("unix: needs a path".into())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
         }
-        let address: SocketAddr = text.parse().map_err(|_| "it is neither unix:PATH nor IP:PORT".to_owned())?;
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| "it is neither unix:PATH nor IP:PORT".to_owned())?;
         if address.ip().is_loopback() {
             Ok(Self::Tcp(address))
         } else {
-            Err(format!("{} is not loopback; whoever reaches the control address owns the graph", address.ip()))
+            Err(format!(
+                "{} is not loopback; whoever reaches the control address owns the graph",
+                address.ip()
+            ))
         }
     }
 }
@@ -105,7 +137,9 @@ impl FromStr for ControlAddress {
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "it is not a number with ms, s or m, such as 30s".to_owned())?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "it is not a number with ms, s or m, such as 30s".to_owned())?;
     let millis = match unit {
         "ms" => Some(number),
         "s" => number.checked_mul(1_000),
@@ -127,14 +161,27 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "s", "30", "0s", "1h", "-1s", "99999999999999999999s", "18446744073709551615m", "1441m"] {
+        for bad in [
+            "",
+            "s",
+            "30",
+            "0s",
+            "1h",
+            "-1s",
+            "99999999999999999999s",
+            "18446744073709551615m",
+            "1441m",
+        ] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn control_addresses() {
-        assert_eq!("unix:/run/g.sock".parse(), Ok(ControlAddress::Unix("/run/g.sock".into())));
+        assert_eq!(
+            "unix:/run/g.sock".parse(),
+            Ok(ControlAddress::Unix("/run/g.sock".into()))
+        );
         assert!("127.0.0.9:1".parse::<ControlAddress>().is_ok());
         assert!("[::1]:1".parse::<ControlAddress>().is_ok());
         for bad in ["unix:", "0.0.0.0:1", "10.0.0.1:80", "gateway.sock", ""] {

@@ -43,7 +43,10 @@ pub(crate) fn choose(candidates: &[Candidate]) -> Choice {
         match compose(&subgraphs) {
             Ok(supergraph) => {
                 choice.supergraph = Some(supergraph);
-                choice.used = subgraphs.into_iter().map(|subgraph| (subgraph.name, subgraph.sdl)).collect();
+                choice.used = subgraphs
+                    .into_iter()
+                    .map(|subgraph| (subgraph.name, subgraph.sdl))
+                    .collect();
                 return choice;
             }
             Err(errors) => step_back(&mut picks, &errors, &mut choice),
@@ -61,7 +64,10 @@ struct Pick<'a> {
 
 impl<'a> Pick<'a> {
     fn latest(candidate: &'a Candidate) -> Self {
-        Self { candidate, sdl: &candidate.latest }
+        Self {
+            candidate,
+            sdl: &candidate.latest,
+        }
     }
 
     fn is_new(&self) -> bool {
@@ -74,7 +80,10 @@ impl<'a> Pick<'a> {
 
     fn step_back(&self) -> Option<Self> {
         let good = self.candidate.good.as_deref().filter(|_| self.is_new())?;
-        Some(Self { candidate: self.candidate, sdl: good })
+        Some(Self {
+            candidate: self.candidate,
+            sdl: good,
+        })
     }
 }
 
@@ -82,8 +91,13 @@ fn step_back<'a>(picks: &mut BTreeMap<&'a str, Pick<'a>>, errors: &[CompositionE
     if choice.errors.is_empty() {
         choice.errors = errors.iter().map(ToString::to_string).collect();
     }
-    let Some(culprit) = blame(picks, errors) else { return picks.clear() };
-    choice.rejected.entry(culprit.to_owned()).or_insert_with(|| reason(culprit, errors));
+    let Some(culprit) = blame(picks, errors) else {
+        return picks.clear();
+    };
+    choice
+        .rejected
+        .entry(culprit.to_owned())
+        .or_insert_with(|| reason(culprit, errors));
     let back = picks.get(culprit).and_then(Pick::step_back);
     match back {
         Some(pick) => drop(picks.insert(culprit, pick)),
@@ -91,12 +105,14 @@ fn step_back<'a>(picks: &mut BTreeMap<&'a str, Pick<'a>>, errors: &[CompositionE
     }
 }
 
-/// Of the services that the errors name, the first that changed; else any that changed; else the first named.
+/// Of the services that the errors name, the first that changed, else the first; else any.
 fn blame<'a>(picks: &BTreeMap<&'a str, Pick<'a>>, errors: &[CompositionError]) -> Option<&'a str> {
-    let named = || errors.iter().flat_map(|error| &error.services).filter_map(|name| picks.get_key_value(name.as_str()));
-    let new_named = named().find(|(_, pick)| pick.is_new());
-    let new = || picks.iter().rfind(|(_, pick)| pick.is_new());
-    new_named.or_else(new).or_else(|| named().next()).or_else(|| picks.iter().next_back()).map(|(name, _)| *name)
+    let names = || errors.iter().flat_map(|error| &error.services);
+    let named = || names().filter_map(|name| picks.get_key_value(name.as_str()));
+    let new = named().find(|(_, pick)| pick.is_new());
+    new.or_else(|| named().next())
+        .or_else(|| picks.iter().next_back())
+        .map(|(name, _)| *name)
 }
 
 /// The errors that name the service, or all if none does.
@@ -118,7 +134,12 @@ mod tests {
     fn candidate(name: &str, latest: &str, good: Option<&str>) -> Candidate {
         let link = "extend schema @link(url: \"https://specs.apollo.dev/federation/v2.0\", import: [\"@key\", \"@shareable\", \"@external\", \"@requires\"]) ";
         let sdl = |text: &str| format!("{link}{text}");
-        Candidate { name: name.into(), url: "http://127.0.0.1:1/".into(), latest: sdl(latest), good: good.map(sdl) }
+        Candidate {
+            name: name.into(),
+            url: "http://127.0.0.1:1/".into(),
+            latest: sdl(latest),
+            good: good.map(sdl),
+        }
     }
 
     fn used(choice: &Choice) -> Vec<&str> {
@@ -141,13 +162,20 @@ mod tests {
         let choice = choose(&[candidate("a", A, Some(A)), candidate("b", B_BAD, Some(B))]);
         assert_eq!(used(&choice), ["a", "b"]);
         assert_eq!(choice.used["b"], candidate("b", B, None).latest);
-        assert!(choice.rejected["b"].contains("M.x is String in \"b\" and Int in \"a\""), "{choice:?}");
+        assert!(
+            choice.rejected["b"].contains("M.x is String in \"b\" and Int in \"a\""),
+            "{choice:?}"
+        );
         assert_eq!(choice.errors.len(), 1);
     }
 
     #[test]
     fn newcomer_that_conflicts_stays_out_whatever_its_name() {
-        let choice = choose(&[candidate("a", B_BAD, None), candidate("b", B, Some(B)), candidate("c", A, Some(A))]);
+        let choice = choose(&[
+            candidate("a", B_BAD, None),
+            candidate("b", B, Some(B)),
+            candidate("c", A, Some(A)),
+        ]);
         assert_eq!(used(&choice), ["b", "c"]);
         assert!(choice.rejected["a"].starts_with("FIELD_TYPE_MISMATCH: "), "{choice:?}");
     }
@@ -157,21 +185,31 @@ mod tests {
         let needy = "type Query { n: T } type T @key(fields: \"id\") { id: ID! x: Int @external y: Int @requires(fields: \"x\") }";
         let choice = choose(&[candidate("a", A, Some(A)), candidate("needy", needy, Some(needy))]);
         assert_eq!(used(&choice), ["a"]);
-        assert!(choice.rejected["needy"].contains("no other service resolves it"), "{choice:?}");
+        assert!(
+            choice.rejected["needy"].contains("no other service resolves it"),
+            "{choice:?}"
+        );
     }
 
     #[test]
     fn nothing_composes_or_nothing_is_there() {
         let choice = choose(&[candidate("a", "type T { x: Int }", None)]);
         assert!(choice.supergraph.is_none());
-        assert!(choice.rejected["a"].contains("no service has a query field"), "{choice:?}");
+        assert!(
+            choice.rejected["a"].contains("no service has a query field"),
+            "{choice:?}"
+        );
         let empty = choose(&[]);
         assert!(empty.supergraph.is_none() && empty.errors.is_empty());
     }
 
     #[test]
     fn all_broken_ends() {
-        let choice = choose(&[candidate("a", "{", None), candidate("b", "{", Some("{")), candidate("c", A, None)]);
+        let choice = choose(&[
+            candidate("a", "{", None),
+            candidate("b", "{", Some("{")),
+            candidate("c", A, None),
+        ]);
         assert_eq!(used(&choice), ["c"]);
         assert_eq!(choice.rejected.len(), 2);
     }

@@ -30,7 +30,7 @@ pub(crate) async fn serve(listener: Control, engine: Handle, published: Arc<Publ
 async fn try_serve(listener: Control, engine: Handle, published: Arc<Published>) -> anyhow::Result<()> {
     let server = tonic::transport::Server::builder().add_service(GatewayServer::new(Service { engine, published }));
     match listener {
-        Control::Unix(listener, _file) => {
+        Control::Unix(listener) => {
             let listener = tokio::net::UnixListener::from_std(listener)?;
             server.serve_with_incoming(UnixListenerStream::new(listener)).await?;
         }
@@ -70,7 +70,12 @@ fn gone() -> Status {
 }
 
 fn check(subgraph: &Subgraph) -> Result<(), Status> {
-    let wrong = |what: &str| Err(Status::invalid_argument(format!("subgraph \"{}\": {what}", shown(&subgraph.name))));
+    let wrong = |what: &str| {
+        Err(Status::invalid_argument(format!(
+            "subgraph \"{}\": {what}",
+            shown(&subgraph.name)
+        )))
+    };
     if subgraph.name.is_empty() || subgraph.name.len() > MAX_NAME_BYTES {
         return wrong("its name must have 1 to 253 characters");
     }
@@ -102,7 +107,12 @@ mod tests {
     use super::*;
 
     fn subgraph(name: &str, path: &str, egress: &str) -> Subgraph {
-        Subgraph { name: name.into(), path: path.into(), egress: egress.into(), fingerprint: 1 }
+        Subgraph {
+            name: name.into(),
+            path: path.into(),
+            egress: egress.into(),
+            fingerprint: 1,
+        }
     }
 
     #[test]

@@ -53,9 +53,19 @@ impl Handle {
 
 #[derive(Debug)]
 enum Input {
-    Apply { upsert: Vec<Subgraph>, remove: Vec<String>, done: oneshot::Sender<()> },
-    Observe { reply: oneshot::Sender<Vec<Subgraph>> },
-    Fetched { name: String, fetch: u64, outcome: Result<String, FetchError> },
+    Apply {
+        upsert: Vec<Subgraph>,
+        remove: Vec<String>,
+        done: oneshot::Sender<()>,
+    },
+    Observe {
+        reply: oneshot::Sender<Vec<Subgraph>>,
+    },
+    Fetched {
+        name: String,
+        fetch: u64,
+        outcome: Result<String, FetchError>,
+    },
 }
 
 /// One service.
@@ -101,8 +111,14 @@ struct Engine {
 /// Starts the engine on the current tokio runtime.
 pub(crate) fn start(settings: Settings, planner: Planner) -> (Arc<Published>, Handle) {
     let (inputs, queue) = mpsc::channel(QUEUE);
-    let (state, receiver) = watch::channel(State { graph: Graph::Waiting.into(), ..State::default() });
-    let published = Arc::new(Published { slot: Slot::default(), state: receiver });
+    let (state, receiver) = watch::channel(State {
+        graph: Graph::Waiting.into(),
+        ..State::default()
+    });
+    let published = Arc::new(Published {
+        slot: Slot::default(),
+        state: receiver,
+    });
     let engine = Engine {
         settings,
         fetcher: Fetcher::new(settings.fetch_timeout),
@@ -145,7 +161,9 @@ impl Engine {
                 done.send(()).ok();
             }
             Input::Observe { reply } => {
-                reply.send(self.entries.values().map(|entry| entry.spec.clone()).collect()).ok();
+                reply
+                    .send(self.entries.values().map(|entry| entry.spec.clone()).collect())
+                    .ok();
             }
             Input::Fetched { name, fetch, outcome } => self.on_fetched(&name, fetch, outcome),
         }
@@ -167,7 +185,12 @@ impl Engine {
             self.entries.insert(name, entry);
             return;
         }
-        tracing::info!(service = name, url = target.url, "service {}", if known.is_some() { "moved" } else { "added" });
+        tracing::info!(
+            service = name,
+            url = target.url,
+            "service {}",
+            if known.is_some() { "moved" } else { "added" }
+        );
         let entry = self.start_fetching(spec, target, known);
         self.dirty |= entry.latest.is_some();
         self.entries.insert(name, entry);
@@ -177,14 +200,30 @@ impl Engine {
     fn start_fetching(&mut self, spec: Subgraph, target: Target, mut moved: Option<Entry>) -> Entry {
         self.fetches += 1;
         let fetch = self.fetches;
-        let task = tokio::spawn(keep_fetching(self.fetcher.clone(), target, fetch, self.settings, self.inputs.clone()));
+        let task = tokio::spawn(keep_fetching(
+            self.fetcher.clone(),
+            target,
+            fetch,
+            self.settings,
+            self.inputs.clone(),
+        ));
         let latest = moved.as_mut().and_then(|entry| entry.latest.take());
         let good = moved.as_mut().and_then(|entry| entry.good.take());
-        Entry { spec, fetch, task, latest, good, failed: None, rejected: None }
+        Entry {
+            spec,
+            fetch,
+            task,
+            latest,
+            good,
+            failed: None,
+            rejected: None,
+        }
     }
 
     fn on_fetched(&mut self, name: &str, fetch: u64, outcome: Result<String, FetchError>) {
-        let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.fetch == fetch) else { return };
+        let Some(entry) = self.entries.get_mut(name).filter(|entry| entry.fetch == fetch) else {
+            return;
+        };
         match outcome {
             Ok(sdl) => {
                 entry.failed = None;
@@ -263,15 +302,28 @@ impl Engine {
             (Some(_), true) => Graph::Serving,
             (Some(_), false) => Graph::Degraded,
         };
-        State { graph: graph.into(), generation: self.generation, errors: self.errors.clone(), subgraphs }
+        State {
+            graph: graph.into(),
+            generation: self.generation,
+            errors: self.errors.clone(),
+            subgraphs,
+        }
     }
 }
 
 impl Entry {
     fn state(&self) -> SubgraphState {
         let (phase, reason) = self.phase();
-        let earlier = if self.good.is_some() && !reason.is_empty() { " (its last good schema serves on)" } else { "" };
-        SubgraphState { name: self.spec.name.clone(), phase: phase.into(), reason: format!("{reason}{earlier}") }
+        let earlier = if self.good.is_some() && !reason.is_empty() {
+            " (its last good schema serves on)"
+        } else {
+            ""
+        };
+        SubgraphState {
+            name: self.spec.name.clone(),
+            phase: phase.into(),
+            reason: format!("{reason}{earlier}"),
+        }
     }
 
     fn phase(&self) -> (Phase, String) {
@@ -302,18 +354,29 @@ fn compose_and_plan(
         (None, None) => Change::None,
         (None, Some(_)) => Change::Empty,
         (Some(new), Some(old)) if new.sdl == old => Change::None,
-        (Some(new), _) => Change::New { graph: planner.plan("catalyst", &new.sdl)?, sdl: new.sdl },
+        (Some(new), _) => Change::New {
+            graph: planner.plan("catalyst", &new.sdl)?,
+            sdl: new.sdl,
+        },
     };
     Ok((choice, change))
 }
 
 fn candidate(entry: &Entry) -> Option<Candidate> {
     let Target { name, url } = target(&entry.spec);
-    Some(Candidate { name, url, latest: entry.latest.clone()?, good: entry.good.clone() })
+    Some(Candidate {
+        name,
+        url,
+        latest: entry.latest.clone()?,
+        good: entry.good.clone(),
+    })
 }
 
 fn target(spec: &Subgraph) -> Target {
-    Target { name: spec.name.clone(), url: format!("http://{}{}", spec.egress, spec.path) }
+    Target {
+        name: spec.name.clone(),
+        url: format!("http://{}{}", spec.egress, spec.path),
+    }
 }
 
 /// Fetches a schema again and again: soon while it fails, every refresh interval once it is there.
@@ -321,9 +384,25 @@ async fn keep_fetching(fetcher: Fetcher, target: Target, fetch: u64, settings: S
     let mut backoff = MIN_BACKOFF;
     loop {
         let outcome = fetcher.fetch(&target).await;
-        let pause = if outcome.is_ok() { settings.refresh_interval } else { backoff };
-        backoff = if outcome.is_ok() { MIN_BACKOFF } else { (backoff * 2).min(MAX_BACKOFF) };
-        if to.send(Input::Fetched { name: target.name.clone(), fetch, outcome }).await.is_err() {
+        let pause = if outcome.is_ok() {
+            settings.refresh_interval
+        } else {
+            backoff
+        };
+        backoff = if outcome.is_ok() {
+            MIN_BACKOFF
+        } else {
+            (backoff * 2).min(MAX_BACKOFF)
+        };
+        if to
+            .send(Input::Fetched {
+                name: target.name.clone(),
+                fetch,
+                outcome,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
         tokio::time::sleep(pause).await;

@@ -44,7 +44,9 @@ impl Fetcher {
     /// `timeout` bounds one fetch, both of its questions together.
     pub(crate) fn new(timeout: Duration) -> Self {
         // A fetch per refresh interval gains nothing from idle connections, and would find them stale.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build_http();
         Self { client, timeout }
     }
 
@@ -105,5 +107,9 @@ fn unreadable(error: &(dyn std::error::Error + Send + Sync + 'static)) -> FetchE
 /// An answer that is no JSON: an error page, or a service that is no GraphQL service at that path.
 fn not_graphql(status: StatusCode) -> FetchError {
     let text = format!("answered {} and no GraphQL", status.as_u16());
-    if status.is_server_error() { FetchError::Unavailable(text) } else { FetchError::Invalid(text) }
+    if status.is_server_error() {
+        FetchError::Unavailable(text)
+    } else {
+        FetchError::Invalid(text)
+    }
 }

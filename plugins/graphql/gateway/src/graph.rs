@@ -26,7 +26,9 @@ impl Planner {
     /// One sentence. It should not happen: what composes should plan.
     pub(crate) fn plan(&self, name: &str, sdl: &str) -> Result<Arc<Supergraph>, String> {
         // The planner reports some faults of a supergraph by panicking; the graph that serves must outlive that.
-        let planned = catch_unwind(AssertUnwindSafe(|| Supergraph::from_sdl(name, sdl, self.options.clone())));
+        let planned = catch_unwind(AssertUnwindSafe(|| {
+            Supergraph::from_sdl(name, sdl, self.options.clone())
+        }));
         match planned {
             Ok(Ok(graph)) => Ok(Arc::new(graph)),
             Ok(Err(error)) => Err(format!("the planner refuses the composed graph: {error}")),

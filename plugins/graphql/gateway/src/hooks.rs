@@ -91,7 +91,11 @@ fn no_graph() -> GraphQLError {
 
 /// Envoy's own answers, for a name without an endpoint for one, are text.
 fn no_graphql(response: &SubgraphHttpResponse) -> Option<String> {
-    let content_type = response.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = response
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     let json = content_type.contains("json");
     (!json).then(|| format!("answered {} and no GraphQL", response.status.as_u16()))
 }

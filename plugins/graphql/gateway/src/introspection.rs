@@ -17,9 +17,19 @@ pub(crate) fn sdl(answer: Value) -> Result<String, String> {
     let answer: cynic::GraphQlResponse<IntrospectionQuery> =
         serde_json::from_value(answer).map_err(|error| format!("its introspection is not readable: {error}"))?;
     let Some(data) = answer.data else {
-        let said = answer.errors.unwrap_or_default().into_iter().next().map(|error| error.message);
-        return Err(format!("it refuses introspection: {}", said.unwrap_or_else(|| "no data".to_owned())));
+        let said = answer
+            .errors
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .map(|error| error.message);
+        return Err(format!(
+            "it refuses introspection: {}",
+            said.unwrap_or_else(|| "no data".to_owned())
+        ));
     };
-    let schema = data.into_schema().map_err(|error| format!("its introspection is not a schema: {error}"))?;
+    let schema = data
+        .into_schema()
+        .map_err(|error| format!("its introspection is not a schema: {error}"))?;
     Ok(schema.to_sdl())
 }

@@ -9,10 +9,10 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// The control listener; a socket's file is removed with it.
+/// The control listener.
 #[derive(Debug)]
 pub(crate) enum Control {
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener),
     Tcp(TcpListener),
 }
 
@@ -32,11 +32,11 @@ pub(crate) fn http(address: SocketAddr) -> anyhow::Result<TcpListener> {
     tcp(address, "--listen")
 }
 
-/// Binds the control listener.
-pub(crate) fn control(address: &ControlAddress) -> anyhow::Result<Control> {
+/// Binds the control listener; the caller holds the socket's file as long as it serves.
+pub(crate) fn control(address: &ControlAddress) -> anyhow::Result<(Control, Option<SocketFile>)> {
     match address {
-        ControlAddress::Tcp(address) => Ok(Control::Tcp(tcp(*address, "--control")?)),
-        ControlAddress::Unix(path) => unix(path),
+        ControlAddress::Tcp(address) => Ok((Control::Tcp(tcp(*address, "--control")?), None)),
+        ControlAddress::Unix(path) => unix(path).map(|(listener, file)| (Control::Unix(listener), Some(file))),
     }
 }
 
@@ -48,28 +48,38 @@ fn tcp(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
         }
         Err(error) => return Err(error).with_context(|| format!("listening on {address} ({flag})")),
     };
-    listener.set_nonblocking(true).with_context(|| format!("listening on {address} ({flag})"))?;
+    listener
+        .set_nonblocking(true)
+        .with_context(|| format!("listening on {address} ({flag})"))?;
     Ok(listener)
 }
 
-fn unix(path: &Path) -> anyhow::Result<Control> {
+fn unix(path: &Path) -> anyhow::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
     let listener = UnixListener::bind(path).with_context(|| format!("listening on {} (--control)", path.display()))?;
     let file = SocketFile(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .with_context(|| format!("making {} private", path.display()))?;
     listener.set_nonblocking(true).context("preparing the control socket")?;
-    Ok(Control::Unix(listener, file))
+    Ok((listener, file))
 }
 
 /// Removes a socket that nobody listens on; a live one, or another kind of file, is left alone.
 fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
     if !found.file_type().is_socket() {
-        bail!("{} exists and is not a socket; choose another with --control", path.display());
+        bail!(
+            "{} exists and is not a socket; choose another with --control",
+            path.display()
+        );
     }
     if UnixStream::connect(path).is_ok() {
-        bail!("another process listens on {}; choose another with --control", path.display());
+        bail!(
+            "another process listens on {}; choose another with --control",
+            path.display()
+        );
     }
     fs::remove_file(path).with_context(|| format!("removing the stale socket {}", path.display()))
 }
@@ -95,7 +105,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("g.sock");
         let _live = UnixListener::bind(&path).expect("a live socket");
-        assert!(unix(&path).unwrap_err().to_string().contains("another process listens on"));
+        assert!(
+            unix(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("another process listens on")
+        );
         let file = dir.path().join("notes");
         fs::write(&file, "keep").expect("a file");
         assert!(unix(&file).unwrap_err().to_string().contains("is not a socket"));
@@ -107,6 +122,9 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").expect("free port");
         let address = taken.local_addr().expect("address");
         let text = http(address).unwrap_err().to_string();
-        assert_eq!(text, format!("{address} is in use by another process; choose another with --listen"));
+        assert_eq!(
+            text,
+            format!("{address} is in use by another process; choose another with --listen")
+        );
     }
 }

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 fn run(args: &args::Args) -> anyhow::Result<()> {
     // Both addresses are taken before anything starts: a busy one is the whole message.
     let http = listen::http(args.listen)?;
-    let control = listen::control(&args.control)?;
+    let (control, _socket_file) = listen::control(&args.control)?;
     let config = router::config(args)?.into_static();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

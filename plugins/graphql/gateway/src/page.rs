@@ -10,9 +10,15 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 
 /// Whether a person's browser asks: GET without a query, and HTML welcome.
 pub(crate) fn is_wanted(head: &RequestHead) -> bool {
-    let accept = head.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let accept = head
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     let query = head.uri.query().unwrap_or("");
-    let asks = query.split('&').any(|pair| pair.starts_with("query=") || pair.starts_with("extensions="));
+    let asks = query
+        .split('&')
+        .any(|pair| pair.starts_with("query=") || pair.starts_with("extensions="));
     head.method == Method::GET && accept.contains("text/html") && !asks
 }
 

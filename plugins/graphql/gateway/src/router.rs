@@ -28,7 +28,18 @@ const MAX_REQUESTS_TO_SERVICES: usize = 1024;
 /// The router's configuration, without its files and environment variables: the command line is ours.
 pub(crate) fn config(args: &Args) -> anyhow::Result<HiveRouterConfig> {
     let millis = |duration: std::time::Duration| format!("{}ms", duration.as_millis());
-    let format = if args.log_format == LogFormat::Json { "json" } else { "text" };
+    let format = if args.log_format == LogFormat::Json {
+        "json"
+    } else {
+        "text"
+    };
+    let level = args.log_level.as_str();
+    // One line per request is for debugging; so is how the router is built.
+    let filter = if level == "debug" {
+        "debug".to_owned()
+    } else {
+        format!("{level},router=warn,opentelemetry_sdk=warn")
+    };
     let mut config = json!({
         "supergraph": { "source": "plugin" },
         "plugins": { "catalyst": { "enabled": true } },
@@ -47,7 +58,7 @@ pub(crate) fn config(args: &Args) -> anyhow::Result<HiveRouterConfig> {
             "all": { "dedupe_enabled": false, "request_timeout": millis(args.request_timeout) },
         },
         "telemetry": { "metrics": { "exporters": [{ "kind": "prometheus", "enabled": true, "path": "/metrics" }] } },
-        "log": { "format": format, "filter": args.log_level },
+        "log": { "format": format, "level": level, "filter": filter },
     });
     if let Some(workers) = args.workers {
         config["http"]["workers"] = json!(workers);
@@ -114,7 +125,9 @@ pub(crate) async fn serve(
 /// Before the router's own: a browser's GET /graphql, and probes that know the state of the graph.
 fn own_routes(app: &mut web::ServiceConfig) {
     app.service(
-        web::resource(GRAPHQL).guard(web::guard::fn_guard(page::is_wanted)).route(web::get().to(page::serve)),
+        web::resource(GRAPHQL)
+            .guard(web::guard::fn_guard(page::is_wanted))
+            .route(web::get().to(page::serve)),
     )
     .route("/health", web::get().to(probes::health))
     .route("/readiness", web::get().to(probes::readiness));

@@ -47,9 +47,17 @@ mod tests {
 
     #[test]
     fn health_text() {
-        let down = SubgraphState { name: "b".into(), phase: Phase::Rejected.into(), reason: "why".into() };
-        let state =
-            State { graph: Graph::Degraded.into(), generation: 3, errors: vec!["E".into()], subgraphs: vec![down] };
+        let down = SubgraphState {
+            name: "b".into(),
+            phase: Phase::Rejected.into(),
+            reason: "why".into(),
+        };
+        let state = State {
+            graph: Graph::Degraded.into(),
+            generation: 3,
+            errors: vec!["E".into()],
+            subgraphs: vec![down],
+        };
         let expected = json!({
             "name": "a", "state": "degraded", "generation": 3,
             "subgraphs": { "b": { "state": "rejected", "reason": "why" } }, "errors": ["E"],
