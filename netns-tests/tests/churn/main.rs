@@ -3,6 +3,8 @@
 mod restart;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
 use catalyst_netns_tests::{Example, LONG, Load, Names, Network, Node, Peering, echo, peer, poll, scenario};
@@ -25,6 +27,10 @@ struct Churn {
     tcp: SocketAddr,
     steady: Names,
     passing: Names,
+}
+
+fn passing_name(number: usize) -> String {
+    format!("passing{}.acme", number % PASSING)
 }
 
 impl Churn {
@@ -56,13 +62,17 @@ impl Churn {
         Ok(churn)
     }
 
-    /// Two of three requests go to names that stay, one to names that come and go.
-    fn load(&self) -> Load {
+    /// Two of three requests go to names that stay, one to names that come and go; counts the latter.
+    fn load(&self) -> (Load, Arc<AtomicU64>) {
         let (steady, passing) = (self.steady.clone(), self.passing.clone());
-        Load::start(WORKERS, self.a.egress(), move |turn| {
-            let passing = (turn % 3 == 0).then(|| passing.pick(turn / 3)).flatten();
-            passing.or_else(|| steady.pick(turn))
-        })
+        let to_passing = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&to_passing);
+        let pick = move |turn: usize| {
+            let name = turn.is_multiple_of(3).then(|| passing.pick(turn / 3)).flatten();
+            count.fetch_add(u64::from(name.is_some()), Ordering::Relaxed);
+            name.or_else(|| steady.pick(turn))
+        };
+        (Load::start(WORKERS, self.a.egress(), pick), to_passing)
     }
 
     fn appear(&self, name: &str) -> Result<()> {
@@ -77,13 +87,10 @@ impl Churn {
         self.b.remove_service(name)
     }
 
-    /// Replaces one passing name by the next.
+    /// Replaces the oldest passing name by the next.
     fn step_passing(&self, round: usize) -> Result<()> {
-        self.appear(&format!("passing{}.acme", round % PASSING))?;
-        if round >= PASSING_AT_ONCE {
-            self.vanish(&format!("passing{}.acme", (round - PASSING_AT_ONCE) % PASSING))?;
-        }
-        Ok(())
+        self.appear(&passing_name(round + PASSING_AT_ONCE))?;
+        self.vanish(&passing_name(round))
     }
 
     /// Adds ten names that nobody requests, or takes the ten of the round before back.
@@ -133,7 +140,8 @@ impl Churn {
 fn no_request_fails_while_routes_come_and_go() -> Result<()> {
     scenario(|network| {
         let churn = Churn::start(network, |_| {})?;
-        let load = churn.load();
+        (0..PASSING_AT_ONCE).try_for_each(|number| churn.appear(&passing_name(number)))?;
+        let (load, to_passing) = churn.load();
         let mut round = 0;
         // Every one of the other routes comes and goes at least once, also on a machine that sends fast.
         while load.sent() < REQUESTS || round < 2 * OTHERS / 10 {
@@ -143,7 +151,13 @@ fn no_request_fails_while_routes_come_and_go() -> Result<()> {
             churn.step_tcp(round)?;
             round += 1;
         }
-        eprintln!("{round} rounds");
-        load.finish()?.check_all_good(REQUESTS)
+        let tally = load.finish()?;
+        let passing = to_passing.load(Ordering::Relaxed);
+        eprintln!("{} requests, {passing} to passing names, in {round} rounds", tally.sent);
+        ensure!(
+            passing >= tally.sent * 3 / 10,
+            "only {passing} requests went to passing names"
+        );
+        tally.check_all_good(REQUESTS)
     })
 }

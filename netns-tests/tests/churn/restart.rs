@@ -20,7 +20,7 @@ fn bytes_from_daemon(node: &Node) -> Result<u64> {
 }
 
 fn check_restart(churn: &mut Churn) -> Result<()> {
-    let load = churn.load();
+    let (load, _) = churn.load();
     load.wait_for_more(500)?;
     let held = churn.a.envoy_admin("/config_dump")?.len();
     let before = bytes_from_daemon(&churn.a)?;
