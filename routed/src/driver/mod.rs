@@ -13,12 +13,12 @@ use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerName, Speake
 use catalyst_core::name::ServiceName;
 use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 pub use handle::{Gone, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
-pub use planes::{PlaneFeeds, start_planes};
+pub use planes::{PlaneFeeds, PlaneLoops, start_planes};
 
 /// Inputs taken in before the Speaker selects and sends: batching only under backlog.
 const BATCH: usize = 256;
@@ -42,6 +42,7 @@ pub struct DriverConfig {
 pub struct Driver {
     handle: SpeakerHandle,
     thread: std::thread::JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Driver {
@@ -52,11 +53,16 @@ impl Driver {
     pub fn start(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds) -> anyhow::Result<Self> {
         let listener = config.listen.map(|address| bind(address)).transpose()?;
         let handle = channel.handle.clone();
+        let (alive, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new()
             .name("routing".into())
-            .spawn(move || runtime.block_on(run(config, channel, feeds, listener)))?;
-        Ok(Self { handle, thread })
+            .spawn(move || {
+                runtime.block_on(run(config, channel, feeds, listener));
+                // Dropped in a panic, too: that is what `ended` waits for.
+                drop(alive);
+            })?;
+        Ok(Self { handle, thread, ended })
     }
 
     /// Says goodbye to every peer, flushes, ends the thread. The data planes are left as they are.
@@ -69,10 +75,14 @@ impl Driver {
         }
     }
 
-    /// Whether the routing thread has ended on its own (it panicked).
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+    /// Waits for the routing thread to end on its own, which it does only by a bug.
+    ///
+    /// # Errors
+    /// Always.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        // The sender is dropped, never used.
+        drop((&mut self.ended).await);
+        anyhow::bail!("the routing thread has ended")
     }
 }
 

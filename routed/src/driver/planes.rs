@@ -10,6 +10,7 @@ use catalyst_envoy::plane::EnvoyPlane;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
 use super::handle::{Gone, Input, SpeakerHandle};
 use crate::config::Config;
@@ -18,6 +19,25 @@ use crate::config::Config;
 const REPORTS: usize = 64;
 /// How long the GraphQL plane waits for Envoy to have a name before its schema is fetched.
 const ENVOY_FIRST: Duration = Duration::from_secs(1);
+
+/// The reconcile loops of the data planes.
+pub struct PlaneLoops(JoinSet<(&'static str, Result<(), JoinError>)>);
+
+impl PlaneLoops {
+    /// Waits for a loop to end, which happens only by a bug: the daemon then ends too, and whoever restarts it gets one
+    /// that works. Without data planes it waits for ever.
+    ///
+    /// # Errors
+    /// Always; names the data plane.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        match self.0.join_next().await {
+            Some(Ok((plane, Err(error)))) => anyhow::bail!("the data plane {plane} failed: {error}"),
+            Some(Ok((plane, Ok(())))) => anyhow::bail!("the data plane {plane} ended"),
+            Some(Err(error)) => anyhow::bail!("a data plane failed: {error}"),
+            None => std::future::pending().await,
+        }
+    }
+}
 
 /// Where the selected table goes.
 pub struct PlaneFeeds(Vec<(Arc<str>, RouteFeed)>);
@@ -42,27 +62,30 @@ impl PlaneFeeds {
 ///
 /// # Errors
 /// A data plane's address cannot be bound.
-pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<PlaneFeeds> {
+pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<(PlaneFeeds, PlaneLoops)> {
     let mut feeds = Vec::new();
+    let mut loops = JoinSet::new();
     let mut envoy_settled = None;
     if let Some(envoy) = config.envoy() {
         let address = envoy.xds.clone();
         let plane = EnvoyPlane::bind(envoy).await.with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
         let (sender, reports) = mpsc::channel(REPORTS);
-        let Handle { feed, settled, .. } = spawn(plane, sender);
+        let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
+        loops.spawn(async { ("envoy", join.await) });
         feeds.push(connect("envoy", feed, reports, speaker));
     }
     if let Some(graphql) = config.graphql() {
         let plane = GraphqlPlane::new(graphql);
         let (sender, reports) = mpsc::channel(REPORTS);
-        let Handle { feed, .. } = match envoy_settled {
+        let Handle { feed, join, .. } = match envoy_settled {
             Some(settled) => spawn_after(plane, sender, settled, ENVOY_FIRST),
             None => spawn(plane, sender),
         };
+        loops.spawn(async { ("graphql", join.await) });
         feeds.push(connect("graphql", feed, reports, speaker));
     }
-    Ok(PlaneFeeds(feeds))
+    Ok((PlaneFeeds(feeds), PlaneLoops(loops)))
 }
 
 fn connect(
