@@ -315,16 +315,17 @@ impl Net {
                 },
             );
         }
-        if !self.stalled.contains(&target) {
-            self.later(
-                at,
+        let bytes = bytes.len();
+        let sent = Event::Sent { conn, bytes };
+        if self.stalled.contains(&target) {
+            let conn = Some(conn);
+            self.held.push(Delivery {
                 node,
-                Some(conn),
-                Event::Sent {
-                    conn,
-                    bytes: bytes.len(),
-                },
-            );
+                conn,
+                event: sent,
+            });
+        } else {
+            self.later(at, node, Some(conn), sent);
         }
     }
 
