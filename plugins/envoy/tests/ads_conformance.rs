@@ -117,7 +117,7 @@ impl Harness for EnvoyHarness {
 
     fn route(&self, name: &ServiceName, variant: u32) -> Arc<Route> {
         let at = self.services[variant as usize];
-        if variant % 2 == 0 {
+        if variant.is_multiple_of(2) {
             return route(name, Protocol::Http, endpoint(at));
         }
         route(

@@ -234,7 +234,10 @@ async fn a_resource_is_programmed_once_every_envoy_has_it() {
     let second = Envoy::start("b", &ads.address).await;
     ads.wait_for_envoys(2).await;
     let key = cluster("a", world.service).key;
-    eventually("both have it", async || equal(ads.verdicts(&[key.clone()]).len(), 0)).await;
+    eventually("both have it", async || {
+        equal(ads.verdicts(std::slice::from_ref(&key)).len(), 0)
+    })
+    .await;
     assert_eq!(second.clusters().await, ["a"]);
     second.signal("STOP").await;
     let extra = cluster("b", world.service);
@@ -243,7 +246,7 @@ async fn a_resource_is_programmed_once_every_envoy_has_it() {
         equal(first.clusters().await, vec!["a".into(), "b".into()])
     })
     .await;
-    let pending = ads.verdicts(&[extra.key.clone()]);
+    let pending = ads.verdicts(std::slice::from_ref(&extra.key));
     assert!(
         matches!(pending.get("b"), Some(Verdict::Pending(why)) if why.contains("Envoy b")),
         "{pending:?}"

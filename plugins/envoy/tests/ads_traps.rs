@@ -121,16 +121,14 @@ async fn a_fresh_envoy_starts_in_spite_of_a_cluster_that_fails_late() {
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&good).await;
     assert_eq!(http::status(at, "orders.acme").await, 200);
-    let verdict = eventually("the refusal", async || {
-        ads.verdicts(&[bad.key.clone()])
-            .remove("bad")
-            .ok_or("programmed".to_owned())
-            .and_then(|verdict| match verdict {
-                Verdict::Rejected(reason) => Ok(reason),
-                other => Err(format!("{other:?}")),
-            })
+    let why = eventually("the refusal", async || {
+        match ads.verdicts(std::slice::from_ref(&bad.key)).remove("bad") {
+            Some(Verdict::Rejected(reason)) => Ok(reason),
+            other => Err(format!("{other:?}")),
+        }
     });
-    assert!(verdict.await.contains("ring"));
+    let why = why.await;
+    assert!(why.contains("ring"), "{why}");
     assert_eq!(envoy.clusters().await, ["orders"]);
 }
 

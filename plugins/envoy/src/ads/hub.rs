@@ -225,25 +225,19 @@ impl Hub {
     }
 
     fn on_refused(&mut self, id: StreamId, refused: Refused) {
-        let node = self
-            .envoys
-            .get(&id)
-            .and_then(|envoy| envoy.identity.as_ref())
-            .map(|identity| &*identity.node);
-        let reason: Arc<str> = clip(refused.reason.trim(), MAX_REASON_BYTES).into();
-        tracing::warn!(node, resource = %refused.key, version = %refused.version, error = %reason, "Envoy refused a resource");
-        self.desired.quarantine(
-            refused.key.clone(),
-            Quarantined {
-                version: refused.version,
-                reason,
-            },
-        );
-        if self.desired.refusal(&refused.key).is_some() {
-            self.verdicts.settle(&refused.key);
-            let verdict = self.verdict(&refused.key);
-            self.verdicts.tell(refused.key, verdict);
+        let Refused { key, version, reason } = refused;
+        let identity = self.envoys.get(&id).and_then(|envoy| envoy.identity.as_ref());
+        let node = identity.map(|identity| &*identity.node);
+        // The loop warns of the verdict; which Envoy it was is of use when there are several.
+        tracing::debug!(node, resource = %key, %version, error = %reason, "Envoy refused a resource");
+        if self.desired.get(&key).is_none_or(|wanted| wanted.version != version) {
+            return;
         }
+        let reason = clip(reason.trim(), MAX_REASON_BYTES).into();
+        self.desired.quarantine(key.clone(), Quarantined { version, reason });
+        self.verdicts.settle(&key);
+        let verdict = self.verdict(&key);
+        self.verdicts.tell(key, verdict);
     }
 
     /// The next response of a stream that may leave now.

@@ -10,6 +10,8 @@
 //! Nothing is queued per stream but names: a slow Envoy gets the newest content when it is ready for it. [`hub`] and
 //! below are pure (the time is an argument); [`server`] and [`service`] do the I/O.
 
+mod answers;
+mod cluster;
 mod cycle;
 mod desired;
 mod hub;
@@ -21,8 +23,10 @@ mod session;
 mod silence;
 mod state;
 mod stats;
+mod subscribe;
 mod validate;
 mod verdicts;
+mod work;
 
 pub use desired::Changes;
 pub use listen::BindError;

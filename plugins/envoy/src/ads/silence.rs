@@ -8,12 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use prost::Message;
-
+use crate::ads::cluster::may_warm;
 use crate::ads::state::{InFlight, Item};
-use crate::resource::Resource;
 
 /// When to ask, if nothing in the response has a reason to warm for longer. Before `ANSWER_WAIT` is over, so that routes
 /// still wait.
@@ -24,24 +20,21 @@ const PROBE_SLOW_AFTER: Duration = Duration::from_secs(20);
 /// What one stream does about a silent CDS.
 #[derive(Debug, Default)]
 pub(super) struct Silence {
-    /// The silent response that was asked about; each is asked about once.
+    /// The silent response that was asked about. A silence is asked about once: if taking back did not end it, its cause
+    /// is older than this stream, and every further attempt would disturb clusters that are good.
     about: Option<String>,
     /// The empty response that is to overtake it.
     probe: Option<String>,
 }
 
 impl Silence {
-    /// When to ask about `oldest`, the oldest response without an answer; `None` if it was done.
+    /// When to ask about `oldest`, the oldest response without an answer; `None` if this silence was asked about.
     pub(super) fn due(&self, oldest: &InFlight) -> Option<Instant> {
-        if self.about.as_ref() == Some(&oldest.nonce) {
+        if self.about.is_some() {
             return None;
         }
-        let wait = if oldest.items.iter().all(|sent| is_prompt(&sent.item)) {
-            PROBE_AFTER
-        } else {
-            PROBE_SLOW_AFTER
-        };
-        Some(oldest.sent_at + wait)
+        let prompt = oldest.items.iter().all(|sent| is_prompt(&sent.item));
+        Some(oldest.sent_at + if prompt { PROBE_AFTER } else { PROBE_SLOW_AFTER })
     }
 
     /// Notes that the probe left.
@@ -50,13 +43,18 @@ impl Silence {
         self.probe = Some(probe);
     }
 
+    /// Notes that CDS has answered.
+    pub(super) fn end(&mut self) {
+        self.about = None;
+    }
+
     /// Whether the answer to `nonce` overtook that of `oldest`.
-    pub(super) fn is_proven(&mut self, nonce: &str, oldest: Option<&InFlight>) -> bool {
+    pub(super) fn is_proven(&mut self, nonce: &str, oldest: &InFlight) -> bool {
         if self.probe.as_deref() != Some(nonce) {
             return false;
         }
         self.probe = None;
-        oldest.is_some_and(|oldest| self.about.as_ref() == Some(&oldest.nonce))
+        self.about.as_ref() == Some(&oldest.nonce)
     }
 }
 
@@ -79,18 +77,4 @@ pub(super) fn take_back(silent: &InFlight) -> Vec<Item> {
 
 fn is_prompt(item: &Item) -> bool {
     item.content.as_ref().is_none_or(|content| !may_warm(content))
-}
-
-/// Whether Envoy may have to wait for somebody else before it can use the cluster.
-fn may_warm(cluster: &Resource) -> bool {
-    let Ok(cluster) = Cluster::decode(cluster.body.clone()) else {
-        return false;
-    };
-    let is_static = match cluster.cluster_discovery_type {
-        Some(ClusterDiscoveryType::Type(kind)) => kind == i32::from(DiscoveryType::Static),
-        Some(ClusterDiscoveryType::ClusterType(_)) => false,
-        None => true,
-    };
-    let warms_later = cluster.wait_for_warm_on_init.is_some_and(|wait| !wait.value);
-    (!is_static && !warms_later) || !cluster.health_checks.is_empty()
 }

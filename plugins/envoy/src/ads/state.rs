@@ -1,6 +1,7 @@
 //! What one stream knows of one kind of resource: the subscription, what Envoy holds, what is on its way.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::resource::{Resource, ResourceKind};
 /// How long an answer is waited for before the next step is taken without it. A cluster that warms (or fails late)
 /// withholds every CDS acknowledgement, so nothing may depend on one.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// Unanswered responses of one kind. More are not sent: the changes wait as names.
+/// Unanswered responses of one kind that are told apart. Beyond that the two oldest become one.
 const MAX_IN_FLIGHT: usize = 64;
 
 /// One resource of a response: its content, or its removal.
@@ -90,7 +91,7 @@ impl KindState {
 
     /// Whether a further response may be sent now.
     pub(super) fn can_send(&self, now: Instant) -> bool {
-        self.in_flight.is_empty() || (self.is_stuck(now) && self.in_flight.len() < MAX_IN_FLIGHT)
+        self.in_flight.is_empty() || self.is_stuck(now)
     }
 
     /// Whether the answer to what was sent is worth waiting for.
@@ -118,6 +119,24 @@ impl KindState {
             sent_at: now,
             items,
         });
+        if self.in_flight.len() > MAX_IN_FLIGHT {
+            self.merge_oldest();
+        }
+    }
+
+    /// Answers come in order: that to the second one speaks for the first one too. Memory is bounded by the names then,
+    /// however long Envoy is silent.
+    fn merge_oldest(&mut self) {
+        let Some(mut oldest) = self.in_flight.pop_front() else {
+            return;
+        };
+        let Some(second) = self.in_flight.front_mut() else {
+            return;
+        };
+        let names: HashSet<&Arc<str>> = second.items.iter().map(|sent| &sent.item.name).collect();
+        oldest.items.retain(|sent| !names.contains(&sent.item.name));
+        second.sent_at = oldest.sent_at;
+        second.items.append(&mut oldest.items);
     }
 
     fn note_sent(&mut self, item: Item) -> Sent {
@@ -158,22 +177,17 @@ impl KindState {
         };
     }
 
-    /// Forgets names that Envoy no longer asks for.
-    pub(super) fn unsubscribe(&mut self, name: &str) {
-        self.names.remove(name);
-        self.held.remove(name);
-        self.pull.remove(name);
-        self.force.remove(name);
-    }
-
-    /// Forgets everything: Envoy drops a wildcard subscription with all that came by it.
-    pub(super) fn unsubscribe_all(&mut self) {
-        let in_flight = std::mem::take(&mut self.in_flight);
-        *self = Self {
-            seen: true,
-            in_flight,
-            ..Self::default()
+    /// What makes Envoy forget a refused cluster. One that fails late stays, warming, and withholds answers: the content
+    /// before it replaces it, or its removal. Where that content is unknown Envoy keeps serving it, and nothing is sent.
+    pub(super) fn amends(&self, name: &Arc<str>) -> Option<Item> {
+        let content = match self.held.get(name) {
+            None => None,
+            Some(held) => Some(held.content.clone()?),
         };
+        Some(Item {
+            name: name.clone(),
+            content,
+        })
     }
 }
 
@@ -186,7 +200,31 @@ fn held_of(content: &Arc<Resource>) -> Held {
     }
 }
 
-/// The kinds that an Envoy with a wildcard subscription must have asked for before it is known in full.
-pub(super) fn wildcard_kinds() -> impl Iterator<Item = ResourceKind> {
-    ResourceKind::ALL.into_iter().filter(|kind| kind.is_wildcard())
+/// The state of every kind.
+#[derive(Debug, Default)]
+pub(super) struct Kinds([KindState; ResourceKind::ALL.len()]);
+
+impl Kinds {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ResourceKind, &KindState)> {
+        ResourceKind::ALL.into_iter().map(|kind| (kind, &self[kind]))
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (ResourceKind, &mut KindState)> {
+        // `ALL` lists the variants in the order of their discriminants, by which they are indexed.
+        ResourceKind::ALL.into_iter().zip(&mut self.0)
+    }
+}
+
+impl Index<ResourceKind> for Kinds {
+    type Output = KindState;
+
+    fn index(&self, kind: ResourceKind) -> &KindState {
+        &self.0[kind as usize]
+    }
+}
+
+impl IndexMut<ResourceKind> for Kinds {
+    fn index_mut(&mut self, kind: ResourceKind) -> &mut KindState {
+        &mut self.0[kind as usize]
+    }
 }
