@@ -71,6 +71,7 @@ async fn a_route_comes_and_goes_with_its_cluster_and_is_never_503() {
     let at = http::free_address().await;
     let service = http::service("orders").await;
     let (ads, _envoy, _dir) = start(&[listener("ingress", at)]).await;
+    http::opens(at).await;
     let load = Load::start(at, "orders.acme", &[200, 404]);
     for n in 0..50 {
         let name = format!("c{n}");
@@ -93,6 +94,7 @@ async fn a_route_moves_from_cluster_to_cluster_without_a_failure() {
         listener("ingress", at),
     ];
     let (ads, _envoy, _dir) = start(&first).await;
+    http::opens(at).await;
     let load = Load::start(at, "orders.acme", &[200]);
     for n in 1..50 {
         let name = format!("c{n}");
@@ -121,6 +123,7 @@ async fn a_storm_of_changes_coalesces_without_a_failure() {
         ]
     };
     let (ads, envoy, _dir) = start(&table(0)).await;
+    http::opens(at).await;
     let load = Load::start(at, "orders.acme", &[200]);
     for n in 1..=2000 {
         ads.server.update(Changes::table(table(n)), true);

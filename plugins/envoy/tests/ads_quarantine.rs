@@ -39,6 +39,7 @@ impl Running {
         ads.apply(Changes::table(resources.clone())).await;
         let envoy = Envoy::start("a", &ads.address).await;
         ads.programmed(&resources).await;
+        http::opens(ingress).await;
         Self {
             ads,
             envoy,
@@ -208,6 +209,7 @@ async fn a_taken_port_is_tried_again_by_the_next_envoy() {
     ads.wait_for_envoys(0).await;
     let _envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&[other]).await;
+    http::opens(at).await;
     assert_eq!(http::status(at, "good.acme").await, 200);
     assert!(ads.report().rejected.is_empty());
 }

@@ -24,6 +24,7 @@ async fn a_static_set_is_accepted_and_serves() {
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(ingress).await;
     let answer = http::get(ingress, "orders.acme", "/").await.unwrap();
     assert_eq!((answer.status, answer.body.as_str()), (200, "orders"));
     assert_eq!(http::status(ingress, "other.acme").await, 404);

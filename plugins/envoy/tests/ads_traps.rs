@@ -25,6 +25,7 @@ async fn no_cluster_at_all_does_not_hold_up_the_listeners() {
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     eventually("the listener opens", async || {
         equal(http::status(at, "any.acme").await, 404)
     })
@@ -67,6 +68,7 @@ async fn endpoints_follow_their_cluster() {
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     assert_eq!(http::status(at, "orders.acme").await, 200);
     for timeout_s in 2..5 {
         let verdicts = ads.apply(Changes::upsert([eds_cluster("orders", timeout_s)])).await;
@@ -95,6 +97,7 @@ async fn endpoints_follow_a_cluster_that_changed_during_a_reconnect() {
     ads.apply(Changes::table(table(1))).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&table(1)).await;
+    http::opens(at).await;
     let ads = Ads::start_at(&ads.stop()).await;
     ads.apply(Changes::table(table(2))).await;
     ads.programmed(&table(2)).await;
@@ -120,6 +123,7 @@ async fn a_fresh_envoy_starts_in_spite_of_a_cluster_that_fails_late() {
         .await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&good).await;
+    http::opens(at).await;
     assert_eq!(http::status(at, "orders.acme").await, 200);
     let why = eventually("the refusal", async || {
         match ads.verdicts(std::slice::from_ref(&bad.key)).remove("bad") {
@@ -148,6 +152,7 @@ async fn a_cluster_that_warms_holds_up_nothing_else() {
     ads.apply_settled(Changes::table(resources.clone()), false).await;
     let _envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     // Not settled: its endpoints may still come, so it is not told that there are none, and warms.
     ads.server.update(Changes::upsert([eds_cluster("slow", 1)]), false);
     let verdicts = ads
@@ -171,6 +176,7 @@ async fn a_cluster_without_endpoints_does_not_warm_in_vain() {
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     assert_eq!(envoy.stat("cluster.orders.init_fetch_timeout").await, 0);
     let late = endpoints("orders", &[http::service("orders").await]);
     let verdicts = ads.apply(Changes::upsert([late])).await;
@@ -189,6 +195,7 @@ async fn a_new_cluster_never_answers_503() {
     ads.apply(Changes::table(base.clone())).await;
     let _envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&base).await;
+    http::opens(at).await;
     for n in 0..30 {
         let (host, name) = (format!("s{n}.acme"), format!("c{n}"));
         let round = [scope(&host, &name), eds_cluster(&name, 1), endpoints(&name, &[service])];
@@ -218,6 +225,7 @@ async fn a_listener_without_filters_is_refused_before_it_is_sent() {
     ads.apply(Changes::table(resources.clone())).await;
     let _envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     let sent = ads.report().sent();
     let verdicts = ads
         .apply(Changes::upsert([listener_with("ingress", at, Vec::new())]))
@@ -246,6 +254,7 @@ async fn an_extension_changes_under_its_listener() {
     ads.apply(Changes::table(resources.clone())).await;
     let envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(at).await;
     eventually("the listener", async || {
         equal(http::status(at, "orders.acme").await, 200)
     })
@@ -272,6 +281,7 @@ async fn a_later_listener_knows_the_scopes() {
     ads.apply(Changes::table(resources.clone())).await;
     let _envoy = Envoy::start("a", &ads.address).await;
     ads.programmed(&resources).await;
+    http::opens(first).await;
     assert!(
         ads.apply(Changes::upsert([listener("second", second)]))
             .await

@@ -10,6 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::eventually;
+
 /// What came back.
 #[derive(Debug)]
 pub struct Answer {
@@ -122,4 +124,15 @@ pub async fn peer(name: &'static str) -> SocketAddr {
         }
     });
     address
+}
+
+/// Waits until a listener is open: that of a fresh Envoy opens a little after it is acknowledged.
+pub async fn opens(at: SocketAddr) {
+    eventually("the listener", async || {
+        TcpStream::connect(at)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
+    })
+    .await;
 }
