@@ -9,7 +9,7 @@ use crate::model;
 use crate::output::{Format, Output};
 use crate::routes::or;
 use crate::table::{Fit, Table};
-use crate::text::duration;
+use crate::text::{count, duration};
 
 pub(crate) async fn show_all(client: &mut Client, out: &mut Output) -> Outcome {
     let peers = client.peers().await?;
@@ -98,7 +98,7 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("import", &peer.import);
     answer.property("export", &peer.export);
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
-    answer.property("established", &format!("{} times", peer.established_count));
+    answer.property("established", &count(peer.established_count, "time"));
     if peer.insecure {
         answer.property("insecure", "this session is neither encrypted nor authenticated");
     }
@@ -122,7 +122,7 @@ fn hold_time(ms: u64) -> String {
 }
 
 fn received(peer: &Peer) -> String {
-    let mut text = format!("{} paths", peer.received);
+    let mut text = count(peer.received, "path");
     if peer.rejected > 0 {
         text.push_str(&format!(", {} rejected", peer.rejected));
     }
@@ -141,7 +141,7 @@ fn advertised(peer: &Peer) -> String {
     } else {
         String::new()
     };
-    format!("{} names{pending}", peer.advertised)
+    format!("{}{pending}", count(peer.advertised, "name"))
 }
 
 #[cfg(test)]

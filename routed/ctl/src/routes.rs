@@ -8,7 +8,7 @@ use crate::failure::Outcome;
 use crate::model;
 use crate::output::{Format, Output};
 use crate::table::{Fit, Table};
-use crate::text::duration;
+use crate::text::{count, duration};
 
 const LEGEND: &str = "> in use   * best of its table";
 
@@ -110,12 +110,7 @@ pub(crate) fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
 fn describe(paths: &[Route]) -> Vec<String> {
     let mut answer = Answer::default();
     let name = paths.first().map(|path| path.name.as_str()).unwrap_or_default();
-    let count = if paths.len() == 1 {
-        "1 path".to_owned()
-    } else {
-        format!("{} paths", paths.len())
-    };
-    answer.heading(&format!("{name}: {count}"));
+    answer.heading(&format!("{name}: {}", count(paths.len() as u64, "path")));
     for path in paths {
         answer.lines.push(String::new());
         describe_path(path, &mut answer);

@@ -62,6 +62,15 @@ fn push_word(lines: &mut [String], word: &str) {
     line.push_str(word);
 }
 
+/// `1 path`, `2 paths`.
+pub(crate) fn count(number: u64, one: &str) -> String {
+    if number == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{number} {one}s")
+    }
+}
+
 /// A length of time as people say it: `7s`, `3m12s`, `5h02m`, `9d04h`.
 pub(crate) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -92,6 +101,11 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("a bbbbbbbbbb c", 4), ["a", "bbbb", "bbbb", "bb c"]);
         assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn counts_agree_in_number() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "path")), ["0 paths", "1 path", "2 paths"]);
     }
 
     #[test]

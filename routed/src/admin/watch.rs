@@ -124,3 +124,6 @@ impl Watch {
         Err(End)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,7 @@ impl Running {
         let channel = DriverChannel::new();
         let handle = channel.handle();
         let (driver, admin) = runtime.block_on(async {
-            let feeds = start_planes(config, &handle).await?;
+            let (feeds, _loops) = start_planes(config, &handle).await?;
             let admin = admin::serve(config, handle).await?;
             anyhow::Ok((
                 Driver::start(driver_config(config)?, channel, feeds)?,
