@@ -54,3 +54,49 @@ impl Slot {
         drop(old);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catalyst_compose::{Subgraph, compose};
+
+    fn planner() -> Planner {
+        Planner {
+            options: SupergraphOptions::default(),
+        }
+    }
+
+    #[test]
+    fn what_the_composer_makes_can_be_planned() {
+        let golden = [
+            include_str!("../../compose/tests/golden/shop.graphql"),
+            include_str!("../../compose/tests/golden/federation1.graphql"),
+            include_str!("../../compose/tests/golden/renamed.graphql"),
+        ];
+        for sdl in golden {
+            let graph = planner().plan("test", sdl).expect("a composed graph plans");
+            assert!(
+                !graph.public_schema.sdl.contains("join__"),
+                "{}",
+                graph.public_schema.sdl
+            );
+            assert!(
+                !graph.public_schema.sdl.contains("secret"),
+                "what is @inaccessible is not shown"
+            );
+        }
+    }
+
+    #[test]
+    fn hostile_texts_pass_through_both_parsers() {
+        let block = "\"\"\"\n\u{a0} odd\n  \u{2003}indent \\\"\"\" \\ \u{7}\n\"\"\"\ntype Query { x(a: String = \"\"\"\n a\n  b\"\"\"): Int }";
+        let supergraph = compose(&[Subgraph::new("a", "http://127.0.0.1:1/", block)]).expect("composes");
+        planner().plan("test", &supergraph.sdl).expect("a composed graph plans");
+    }
+
+    #[test]
+    fn planner_faults_are_errors() {
+        assert!(planner().plan("test", "{").is_err());
+        assert!(planner().plan("test", "type T { x: Int }").is_err());
+    }
+}

@@ -53,13 +53,17 @@ fn run(args: &args::Args) -> anyhow::Result<()> {
     let (published, handle) = runtime.block_on(async { engine::start(args.into(), graph::Planner::new(config)) });
     let control_runtime = runtime.handle().clone();
     let name = probes::GatewayName(args.name.as_str().into());
-    let served = ntex::rt::System::build()
+    let served = router::Served {
+        name,
+        published: Arc::clone(&published),
+    };
+    let ended = ntex::rt::System::build()
         .name("catalyst-gateway")
         .build(ntex::rt::DefaultRuntime)
-        .block_on(router::serve(config, name, http, Arc::clone(&published), move || {
+        .block_on(router::serve(config, http, served, move || {
             control_runtime.spawn(control::serve(control, handle, published));
         }));
     // Watch streams never end by themselves.
     runtime.shutdown_background();
-    served
+    ended
 }

@@ -8,14 +8,15 @@ use crate::probes::{self, GatewayName};
 use anyhow::{Context as _, anyhow};
 use hive_router::background_tasks::BackgroundTasksManager;
 use hive_router::config::HiveRouterConfig;
+use hive_router::ntex::server::Server;
 use hive_router::ntex::{SharedCfg, web};
 use hive_router::pipeline::request_identifiers::RequestIdentifiersService;
 use hive_router::pipeline::request_summary::RequestSummaryService;
 use hive_router::plugins::plugins_service::PluginService;
-use hive_router::telemetry::Telemetry;
+use hive_router::telemetry::{PrometheusAttached, Telemetry};
 use hive_router::{
-    PluginRegistry, RouterPaths, build_http_service_config, configure_app_from_config, configure_ntex_app,
-    init_rustls_crypto_provider, invoke_shutdown_hooks,
+    PluginRegistry, RouterPaths, RouterSharedState, SchemaState, build_http_service_config, configure_app_from_config,
+    configure_ntex_app, init_rustls_crypto_provider, invoke_shutdown_hooks,
 };
 use serde_json::json;
 use std::net::TcpListener;
@@ -57,7 +58,10 @@ pub(crate) fn config(args: &Args) -> anyhow::Result<HiveRouterConfig> {
             // Its fingerprint knows the URL, which all services share.
             "all": { "dedupe_enabled": false, "request_timeout": millis(args.request_timeout) },
         },
-        "telemetry": { "metrics": { "exporters": [{ "kind": "prometheus", "enabled": true, "path": "/metrics" }] } },
+        "telemetry": {
+            "metrics": { "exporters": [{ "kind": "prometheus", "enabled": true, "path": "/metrics" }] },
+            "resource": { "attributes": { "service.name": "catalyst-gateway", "service.instance.id": args.name } },
+        },
         "log": { "format": format, "level": level, "filter": filter },
     });
     if let Some(workers) = args.workers {
@@ -66,26 +70,48 @@ pub(crate) fn config(args: &Args) -> anyhow::Result<HiveRouterConfig> {
     serde_json::from_value(config).context("the router refuses its configuration")
 }
 
+/// What the HTTP server hands to its handlers, besides the router's own state.
+pub(crate) struct Served {
+    pub(crate) name: GatewayName,
+    pub(crate) published: Arc<Published>,
+}
+
 /// Serves until SIGTERM or SIGINT. `started` runs once logging works and everything is ready.
 pub(crate) async fn serve(
     config: &'static HiveRouterConfig,
-    name: GatewayName,
     listener: TcpListener,
-    published: Arc<Published>,
+    served: Served,
     started: impl FnOnce(),
 ) -> anyhow::Result<()> {
     init_rustls_crypto_provider();
     let telemetry = Telemetry::init_global(config).context("starting telemetry")?;
-    Hooks::provide(Arc::clone(&published));
+    Hooks::provide(Arc::clone(&served.published));
     let mut background = BackgroundTasksManager::new();
     let plugins = PluginRegistry::new().register::<Hooks>();
     let (shared, schema) = configure_app_from_config(config, telemetry.context.clone(), &mut background, plugins)
         .await
         .map_err(|error| anyhow!("starting the router: {error}"))?;
     let prometheus = telemetry.prometheus.as_ref().and_then(|runtime| runtime.to_attached());
-    let paths = RouterPaths::new(GRAPHQL.to_owned(), None, None);
     let address = listener.local_addr().context("reading the listener's address")?;
-    let (app_shared, schema_state) = (Arc::clone(&shared), schema);
+    let server = http_server(config, listener, served, (Arc::clone(&shared), schema), prometheus)?;
+    tracing::info!(%address, "catalyst-gateway serves");
+    started();
+    let ended = server.await.context("serving HTTP");
+    tracing::info!("catalyst-gateway stops");
+    background.graceful_shutdown().await;
+    invoke_shutdown_hooks(&shared).await;
+    telemetry.graceful_shutdown().await;
+    ended
+}
+
+fn http_server(
+    config: &'static HiveRouterConfig,
+    listener: TcpListener,
+    served: Served,
+    (shared, schema): (Arc<RouterSharedState>, Arc<SchemaState>),
+    prometheus: Option<PrometheusAttached>,
+) -> anyhow::Result<Server> {
+    let paths = RouterPaths::new(GRAPHQL.to_owned(), None, None);
     let mut server = web::HttpServer::new(async move || {
         let (paths, prometheus) = (paths.clone(), prometheus.clone());
         let metrics = prometheus.as_ref().map(|attached| attached.endpoint.clone());
@@ -93,12 +119,12 @@ pub(crate) async fn serve(
             .middleware(PluginService::new(paths.clone(), metrics))
             .middleware(RequestSummaryService::new(GRAPHQL))
             .middleware(RequestIdentifiersService)
-            .state(app_shared.clone())
-            .state(schema_state.clone())
-            .state(app_shared.telemetry_context.clone())
-            .state(schema_state.callback_subscriptions.clone())
-            .state(published.clone())
-            .state(name.clone())
+            .state(shared.clone())
+            .state(schema.clone())
+            .state(shared.telemetry_context.clone())
+            .state(schema.callback_subscriptions.clone())
+            .state(served.published.clone())
+            .state(served.name.clone())
             .configure(own_routes)
             .configure(|app| configure_ntex_app(app, &paths, prometheus))
             .default_service(web::to(probes::not_found))
@@ -108,18 +134,8 @@ pub(crate) async fn serve(
     }
     let server = server
         .config(SharedCfg::new("catalyst-gateway").add(build_http_service_config(config)))
-        .shutdown_timeout(config.shutdown_timeout())
-        .listen(listener)
-        .context("listening")?
-        .run();
-    tracing::info!(%address, "catalyst-gateway serves");
-    started();
-    let served = server.await.context("serving HTTP");
-    tracing::info!("catalyst-gateway stops");
-    background.graceful_shutdown().await;
-    invoke_shutdown_hooks(&shared).await;
-    telemetry.graceful_shutdown().await;
-    served
+        .shutdown_timeout(config.shutdown_timeout());
+    Ok(server.listen(listener).context("listening")?.run())
 }
 
 /// Before the router's own: a browser's GET /graphql, and probes that know the state of the graph.
