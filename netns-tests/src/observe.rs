@@ -140,8 +140,10 @@ impl Node {
     /// # Errors
     /// It is refused.
     pub fn add_service(&self, name: &str, service: &Value) -> Result<()> {
-        self.ctl_ok(&["service", "add", name, "--json", &service.to_string()])
-            .map(drop)
+        let flags = flags(service)?;
+        let mut words = vec!["service", "add", name];
+        words.extend(flags.iter().map(String::as_str));
+        self.ctl_ok(&words).map(drop)
     }
 
     /// Takes a service back at run time.
@@ -236,6 +238,33 @@ impl Node {
         };
         Ok(SocketAddr::new(ip.parse()?, u16::try_from(port)?))
     }
+}
+
+/// A service of a configuration as the flags of `catalystctl service add`.
+fn flags(service: &Value) -> Result<Vec<String>> {
+    let mut flags = Vec::new();
+    for (key, value) in service.as_object().context("a service is an object")? {
+        match key.as_str() {
+            "endpoints" => flags.extend(items(value).map(endpoint_flag)),
+            "communities" => flags.extend(items(value).map(|community| format!("--community={}", bare(community)))),
+            key => flags.push(format!("--{key}={}", bare(value))),
+        }
+    }
+    Ok(flags)
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn endpoint_flag(endpoint: &Value) -> String {
+    let weight = endpoint["weight"].as_u64().unwrap_or(1);
+    format!("--endpoint={}={weight}", bare(&endpoint["url"]))
+}
+
+/// A string without quotes, anything else as JSON.
+fn bare(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// What `command` prints, if it succeeds.
