@@ -1,7 +1,7 @@
 //! The decision process (DESIGN.md, "Decision process"; RFC 4271 section 9.1.2.2): elimination step by step over the
 //! candidates of one name, so that the result does not depend on their order.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use crate::attrs::{Origin, Protocol, RouterId};
@@ -62,6 +62,10 @@ impl Step {
         }
     }
 
+    fn is_before_med(self) -> bool {
+        (self as u8) < Self::Med as u8
+    }
+
     /// Whether a path beaten by this step carries traffic beside the winner (multipath).
     fn is_tie(self) -> bool {
         matches!(self, Self::RouterId | Self::PeerAddress)
@@ -91,6 +95,37 @@ impl Decision {
     }
 }
 
+/// What one more path means for a name whose best path is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OneMore {
+    /// The best path stays, and nothing is shared with the new one.
+    Beaten,
+    /// The best path stays; the new one may share its traffic.
+    Tied,
+    /// The decision has to be run over all.
+    Unclear,
+}
+
+/// Compares a new path with the best one alone. Where the best one beats it within the table, or before MED, every
+/// elimination that the new path takes part in leaves the best one where it is: MED is the only step in which a path
+/// can speak for a third one, and only within its table.
+pub(crate) fn one_more(best: &Candidate<'_>, new: &Candidate<'_>) -> OneMore {
+    if !new.next_hop_usable {
+        return OneMore::Beaten;
+    }
+    match duel(best, new) {
+        Some((step, Ordering::Less)) if best.table == new.table => {
+            if step.is_tie() {
+                OneMore::Tied
+            } else {
+                OneMore::Beaten
+            }
+        }
+        Some((step, Ordering::Less)) if step.is_before_med() => OneMore::Beaten,
+        Some(_) | None => OneMore::Unclear,
+    }
+}
+
 const TABLES: [Table; 2] = [Table::Internal, Table::External];
 
 /// Runs the decision within each table, then over both winners.
@@ -114,78 +149,64 @@ pub(crate) fn decide(candidates: &[Candidate<'_>]) -> Decision {
     Decision { best, selected, lost }
 }
 
-/// Eliminates among the members that have not lost yet, until one is left.
+type Compare = for<'a> fn(&Candidate<'a>, &Candidate<'a>) -> Ordering;
+
+/// The steps in order; less is better. A path whose next hop is unusable does not get this far.
+const STEPS: [(Step, Compare); 10] = [
+    (Step::Stale, |one, other| one.stale.cmp(&other.stale)),
+    (Step::LocalPref, |one, other| other.local_pref.cmp(&one.local_pref)),
+    (Step::LocallyOriginated, |one, other| other.local.cmp(&one.local)),
+    (Step::AsPath, |one, other| one.as_path.len().cmp(&other.as_path.len())),
+    (Step::Origin, |one, other| one.origin.cmp(&other.origin)),
+    (Step::Med, compare_med),
+    (Step::Session, |one, other| other.external.cmp(&one.external)),
+    (Step::ClusterList, |one, other| one.cluster_len.cmp(&other.cluster_len)),
+    (Step::RouterId, |one, other| one.router_id.cmp(other.router_id)),
+    (Step::PeerAddress, |one, other| {
+        one.peer_address.cmp(&other.peer_address)
+    }),
+];
+
+/// RFC 4271 section 9.1.2.2 c: MED counts only between paths of the same neighbour AS.
+fn compare_med(one: &Candidate<'_>, other: &Candidate<'_>) -> Ordering {
+    match one.as_path.first() == other.as_path.first() {
+        true => one.med.cmp(&other.med),
+        false => Ordering::Equal,
+    }
+}
+
+/// The step that tells two candidates apart, and how.
+fn duel(one: &Candidate<'_>, other: &Candidate<'_>) -> Option<(Step, Ordering)> {
+    let outcomes = STEPS.iter().map(|(step, compare)| (*step, compare(one, other)));
+    outcomes.into_iter().find(|(_, ordering)| ordering.is_ne())
+}
+
+/// Eliminates among the members that have not lost yet, step by step, until one is left.
 fn eliminate(
     candidates: &[Candidate<'_>],
     lost: &mut [Option<Step>],
     member: impl Fn(&usize) -> bool,
 ) -> Option<usize> {
-    let alive = (0..candidates.len())
+    let mut alive: Vec<usize> = (0..candidates.len())
         .filter(|index| lost[*index].is_none())
         .filter(member)
         .collect();
-    let mut round = Round {
-        candidates,
-        lost,
-        alive,
-    };
-    round.keep_least(Step::Stale, |c| c.stale);
-    round.keep_least(Step::LocalPref, |c| Reverse(c.local_pref));
-    round.keep_least(Step::LocallyOriginated, |c| !c.local);
-    round.keep_least(Step::AsPath, |c| c.as_path.len());
-    round.keep_least(Step::Origin, |c| c.origin);
-    round.keep_lowest_med();
-    round.keep_least(Step::Session, |c| !c.external);
-    round.keep_least(Step::ClusterList, |c| c.cluster_len);
-    round.keep_least(Step::RouterId, |c| c.router_id);
-    round.keep_least(Step::PeerAddress, |c| c.peer_address);
-    round.alive.first().copied()
-}
-
-struct Round<'r, 'a> {
-    candidates: &'r [Candidate<'a>],
-    lost: &'r mut [Option<Step>],
-    alive: Vec<usize>,
-}
-
-impl<'r, 'a> Round<'r, 'a> {
-    fn keep_least<K: Ord>(&mut self, step: Step, key: impl Fn(&'r Candidate<'a>) -> K) {
-        if self.alive.len() < 2 {
-            return;
+    for (step, compare) in STEPS {
+        if alive.len() < 2 {
+            break;
         }
-        let candidates = self.candidates;
-        let Some(least) = self.alive.iter().map(|index| key(&candidates[*index])).min() else {
-            return;
-        };
-        self.keep(step, |index| key(&candidates[index]) == least);
-    }
-
-    /// RFC 4271 section 9.1.2.2 c: MED counts only between paths of the same neighbour AS; over all of them at once,
-    /// so that the order of arrival has no say (deterministic MED).
-    fn keep_lowest_med(&mut self) {
-        if self.alive.len() < 2 {
-            return;
-        }
-        let candidates = self.candidates;
-        let alive = self.alive.clone();
-        let beaten = |index: usize| {
-            let one = &candidates[index];
-            let by = |other: &Candidate<'_>| other.as_path.first() == one.as_path.first() && other.med < one.med;
-            alive.iter().any(|other| by(&candidates[*other]))
-        };
-        self.keep(Step::Med, |index| !beaten(index));
-    }
-
-    fn keep(&mut self, step: Step, stays: impl Fn(usize) -> bool) {
-        let lost = &mut *self.lost;
-        self.alive.retain(|index| {
-            let stays = stays(*index);
-            if !stays {
+        let round = alive.clone();
+        alive.retain(|index| {
+            let better = |other: &usize| compare(&candidates[*other], &candidates[*index]).is_lt();
+            // Over all at once, so that the order of arrival has no say (deterministic MED).
+            let beaten = round.iter().any(better);
+            if beaten {
                 lost[*index] = Some(step);
             }
-            stays
+            !beaten
         });
     }
+    alive.first().copied()
 }
 
 #[cfg(test)]

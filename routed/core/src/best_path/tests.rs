@@ -29,7 +29,7 @@ fn plain(router_id: &RouterId) -> Candidate<'_> {
 }
 
 /// The winner of two candidates, and the step that beat the other one; the same in both orders.
-fn duel<'a>(one: &Candidate<'a>, other: &Candidate<'a>) -> (usize, Option<Step>) {
+fn fight<'a>(one: &Candidate<'a>, other: &Candidate<'a>) -> (usize, Option<Step>) {
     let there = decide(&[one.clone(), other.clone()]);
     let back = decide(&[other.clone(), one.clone()]);
     let winner = there.selected.unwrap();
@@ -54,7 +54,7 @@ const STEPS: [(Step, Worsen); 11] = [
     (Step::ClusterList, |c, _| c.cluster_len = 2),
     (Step::RouterId, |c, router| c.router_id = router),
     (Step::PeerAddress, |c, _| {
-        c.peer_address = IpAddr::V6("::1".parse().unwrap())
+        c.peer_address = IpAddr::V6("::1".parse().unwrap());
     }),
 ];
 
@@ -66,7 +66,7 @@ fn each_step_decides_where_all_before_it_are_equal_whatever_comes_after() {
         one.local = *step == Step::LocallyOriginated;
         let mut other = one.clone();
         worsen(&mut other, &high);
-        assert_eq!(duel(&one, &other), (0, Some(*step)));
+        assert_eq!(fight(&one, &other), (0, Some(*step)));
         // Everything after the step speaks for the loser.
         for (later, worsen) in &STEPS[at + 1..] {
             if *later != Step::LocallyOriginated {
@@ -77,7 +77,7 @@ fn each_step_decides_where_all_before_it_are_equal_whatever_comes_after() {
             other.router_id = &low;
         }
         assert_eq!(
-            duel(&one, &other),
+            fight(&one, &other),
             (0, Some(*step)),
             "the steps after {step:?} have no say"
         );
@@ -90,10 +90,10 @@ fn peers_are_told_apart_by_address_ipv4_first() {
     let one = plain(&id);
     let mut other = plain(&id);
     other.peer_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 10));
-    assert_eq!(duel(&one, &other), (0, Some(Step::PeerAddress)));
+    assert_eq!(fight(&one, &other), (0, Some(Step::PeerAddress)));
     let mut six = plain(&id);
     six.peer_address = "::".parse().unwrap();
-    assert_eq!(duel(&other, &six), (0, Some(Step::PeerAddress)));
+    assert_eq!(fight(&other, &six), (0, Some(Step::PeerAddress)));
 }
 
 #[test]
@@ -157,4 +157,58 @@ fn multipath_is_equal_up_to_router_id_and_of_one_protocol() {
     assert_eq!(decision.selected, Some(0));
     let multipath: Vec<bool> = (0..4).map(|index| decision.is_multipath(&candidates, index)).collect();
     assert_eq!(multipath, [false, false, false, true]);
+}
+
+/// Every combination of the fields that matter, few values each.
+fn variants<'a>(ids: &'a [RouterId; 2]) -> Vec<Candidate<'a>> {
+    let paths: [&[u32]; 3] = [&[2, 9], &[3, 9], &[3, 8, 9]];
+    let mut all = Vec::new();
+    for bits in 0..48usize {
+        let mut candidate = plain(&ids[bits & 1]);
+        candidate.med = if bits & 2 == 0 { 10 } else { 20 };
+        candidate.table = if bits & 4 == 0 {
+            Table::Internal
+        } else {
+            Table::External
+        };
+        candidate.next_hop_usable = bits & 8 == 0;
+        candidate.as_path = paths[bits / 16];
+        all.push(candidate);
+    }
+    all
+}
+
+#[test]
+fn the_short_cut_for_one_more_path_agrees_with_the_whole_decision() {
+    let ids = [router("a"), router("b")];
+    let all = variants(&ids);
+    let mut counts = [0; 3];
+    for one in &all {
+        for other in &all {
+            for third in &all {
+                let mut known = vec![one.clone(), other.clone()];
+                known[1].peer_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
+                let Some(best) = decide(&known).selected else { continue };
+                known.push(Candidate {
+                    peer_address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4)),
+                    ..third.clone()
+                });
+                let said = one_more(&known[best], &known[2]);
+                let after = decide(&known);
+                counts[said as usize] += 1;
+                match said {
+                    OneMore::Unclear => {}
+                    OneMore::Beaten => {
+                        assert_eq!(
+                            (after.selected, after.is_multipath(&known, 2)),
+                            (Some(best), false),
+                            "{known:?}"
+                        );
+                    }
+                    OneMore::Tied => assert_eq!(after.selected, Some(best), "{known:?}"),
+                }
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::slab::Slab;
+use super::spread;
 use super::values::Values;
 use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF, Origin, Protocol, RouterId};
 use crate::route::Table;
@@ -100,10 +101,6 @@ pub(crate) struct AttrTable {
     originators: Values<RouterId>,
     sweep: Vec<AttrId>,
     last_decoded: Option<(AttrId, u32, Arc<Attrs>)>,
-}
-
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) | u64::from(hash.rotate_left(16)) << 32
 }
 
 impl AttrTable {

@@ -8,3 +8,9 @@ mod values;
 pub(crate) use attr_sets::{AttrId, AttrTable, Cached};
 pub(crate) use names::{NameFlags, NameId, NameTable};
 pub(crate) use slab::{Paged, Slab};
+
+/// A 64-bit hash of a 32-bit one. The index takes its bucket from the low bits and a tag from the high ones: the
+/// product makes the tag depend on all of them, else neighbours would all have the same.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

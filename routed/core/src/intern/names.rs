@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::slab::Slab;
+use super::spread;
 
 /// A name in the table; 0 is none.
 pub(crate) type NameId = u32;
@@ -28,6 +29,8 @@ impl NameFlags {
     pub(crate) const DISCARD: u8 = 4;
     /// In the list of names that may be free.
     pub(crate) const SWEEP: u8 = 8;
+    /// All that happened since the last computation is one new path, the first of the list.
+    pub(crate) const ONE_MORE: u8 = 16;
 
     pub(crate) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
@@ -128,11 +131,6 @@ pub(crate) struct NameTable {
     hasher: DefaultHashBuilder,
     sweep: Vec<NameId>,
     generation: u64,
-}
-
-fn spread(hash: u32) -> u64 {
-    // The index takes its bucket from the low bits and its tag from the high ones.
-    u64::from(hash) | u64::from(hash.rotate_left(16)) << 32
 }
 
 impl NameTable {

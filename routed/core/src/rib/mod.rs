@@ -19,6 +19,15 @@ pub(crate) struct Learned {
     pub(crate) note: Note,
 }
 
+/// What happened to a name since its last computation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// A path was lost by a dead session or next hop.
+    pub(crate) hard_loss: bool,
+    /// Nothing but one new path, the first of the list.
+    pub(crate) one_more: bool,
+}
+
 /// What is held from one peer.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct PeerPaths {
@@ -125,7 +134,11 @@ impl Rib {
         self.names.get_mut(name).first = id;
         self.hold(learned);
         self.count(peer, learned.note, 1);
+        let clean = !self.names.get(name).flags.has(NameFlags::DIRTY);
         self.mark_dirty(name);
+        if clean {
+            self.names.get_mut(name).flags.set(NameFlags::ONE_MORE);
+        }
     }
 
     fn hold(&mut self, learned: Learned) {
@@ -218,6 +231,7 @@ impl Rib {
     /// Has the best path of a name computed at the end of the batch.
     pub(crate) fn mark_dirty(&mut self, name: NameId) {
         let flags = &mut self.names.get_mut(name).flags;
+        flags.take(NameFlags::ONE_MORE);
         if !flags.has(NameFlags::DIRTY) {
             flags.set(NameFlags::DIRTY);
             self.dirty.push(name);
@@ -234,13 +248,16 @@ impl Rib {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Ends the computation of one name; says whether it suffered a hard loss since the last one.
-    pub(crate) fn clean(&mut self, name: NameId) -> bool {
+    /// Begins the computation of one name, with what happened to it since the last one.
+    pub(crate) fn clean(&mut self, name: NameId) -> Since {
         let flags = &mut self.names.get_mut(name).flags;
         flags.take(NameFlags::DIRTY);
-        let hard = flags.take(NameFlags::HARD_LOSS);
+        let since = Since {
+            hard_loss: flags.take(NameFlags::HARD_LOSS),
+            one_more: flags.take(NameFlags::ONE_MORE),
+        };
         self.names.may_be_unused(name);
-        hard
+        since
     }
 
     /// Gives back the list of [`Rib::take_dirty`], so that its memory is used again.

@@ -113,5 +113,22 @@ fn a_dropped_peer_leaves_hard_losses_and_a_withdrawal_does_not() {
     rib.remove(a, 1);
     rib.drop_peer(1);
     assert_eq!(rib.take_dirty(), [a, b]);
-    assert_eq!((rib.clean(a), rib.clean(b)), (false, true));
+    assert_eq!((rib.clean(a).hard_loss, rib.clean(b).hard_loss), (false, true));
+}
+
+#[test]
+fn one_more_path_is_told_from_everything_else() {
+    let mut rib = Rib::new(Arc::from("acme"), 3);
+    learn(&mut rib, "a.acme", 1, 1, Note::Accepted);
+    let a = rib.names.lookup("a.acme").unwrap();
+    assert!(rib.clean(a).one_more);
+    learn(&mut rib, "a.acme", 2, 1, Note::Accepted);
+    assert!(rib.clean(a).one_more);
+    learn(&mut rib, "a.acme", 2, 2, Note::Accepted);
+    assert!(!rib.clean(a).one_more, "a changed path");
+    learn(&mut rib, "a.acme", 3, 1, Note::Accepted);
+    rib.remove(a, 2);
+    assert!(!rib.clean(a).one_more, "one came and one went");
+    rib.remove(a, 1);
+    assert!(!rib.clean(a).one_more, "one went");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
-use crate::best_path::{Candidate, Decision, decide};
+use crate::best_path::{Candidate, Decision, OneMore, decide, one_more};
 use crate::intern::{AttrId, NameFlags, NameId};
 use crate::name::ServiceName;
 use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
@@ -26,8 +26,11 @@ impl Speaker {
         }
         let names = self.rib.take_dirty();
         for &name in &names {
-            let hard_loss = self.rib.clean(name);
-            self.select(name, hard_loss, now);
+            let since = self.rib.clean(name);
+            if !(since.one_more && self.stays(name)) {
+                self.select(name, since.hard_loss, now);
+            }
+            self.watch_name(name);
         }
         self.rib.give_back(names);
     }
@@ -39,7 +42,26 @@ impl Speaker {
             self.install(name, &choice, hard_loss, now);
         }
         self.refresh_loc(name);
-        self.watch_name(name);
+    }
+
+    /// Whether the last decision stands though a path came: most of many paths lose to the best one, and this way it
+    /// costs no look at the others.
+    fn stays(&self, name: NameId) -> bool {
+        let entry = self.rib.names.get(name);
+        if entry.selected == 0 {
+            return false;
+        }
+        let new = self.rib.path(entry.first);
+        if new.note != Note::Accepted {
+            return true;
+        }
+        let best = self.rib.path(entry.selected);
+        match one_more(&self.candidate(best), &self.candidate(new)) {
+            OneMore::Beaten => true,
+            // Data planes want every next hop.
+            OneMore::Tied => !self.planes.any(),
+            OneMore::Unclear => false,
+        }
     }
 
     fn choose(&self, name: NameId) -> Choice {

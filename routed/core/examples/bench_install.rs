@@ -1,0 +1,318 @@
+//! What a route costs inside the core, without sockets: `cargo run --release -p catalyst-core --example bench_install
+//! [routes]`. A guide while working on the data structures; `cargo xtask bench core` is the measure.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
+use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, Policy, SpeakerConfig};
+use catalyst_core::speaker::Speaker;
+use catalyst_core::wire::{self, Family, Message, Open, VERSION};
+
+const NAMES_PER_SET: usize = 10;
+/// Frames handled between two flushes, as a busy driver would.
+const FRAMES_PER_BATCH: usize = 64;
+
+fn main() {
+    let routes = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100_000);
+    let fan_in = 10;
+    println!("{routes} routes, names of 30 bytes, {NAMES_PER_SET} names per attribute set");
+    receive_and_send(routes);
+    fan_in_of(fan_in, routes);
+}
+
+fn receive_and_send(routes: usize) {
+    let now = Instant::now();
+    let frames = feed(1, routes);
+    let before = resident_bytes();
+    let mut speaker = Speaker::new(config(9, &[1, 2]), now);
+    speaker.start(now);
+    open(&mut speaker, 1, now);
+    let spent = receive(&mut speaker, 1, &frames, now);
+    report("receive and install", spent, routes);
+    println!(
+        "  memory: {:.1} B/route",
+        (resident_bytes() - before) as f64 / routes as f64
+    );
+    let held = resident_bytes();
+
+    let started = cpu_time();
+    let mut sent = open(&mut speaker, 2, now);
+    sent.extend(credit(&mut speaker, 2, now));
+    let bytes: usize = sent.iter().map(Bytes::len).sum();
+    let frames: Vec<_> = split(&sent)
+        .into_iter()
+        .filter(|(kind, _)| *kind == wire::kind::UPDATE)
+        .collect();
+    report("dump to a new peer", cpu_time() - started, routes);
+    println!(
+        "  wire: {:.1} B/route, {} frames",
+        bytes as f64 / routes as f64,
+        frames.len()
+    );
+    println!(
+        "  memory of adj_rib_out: {:.1} B/route",
+        (resident_bytes() - held) as f64 / routes as f64
+    );
+
+    let mut receiver = Speaker::new(config(8, &[9]), now);
+    receiver.start(now);
+    open(&mut receiver, 9, now);
+    report("the new peer receives", receive(&mut receiver, 9, &frames, now), routes);
+
+    let started = cpu_time();
+    speaker.handle(
+        Event::Closed {
+            conn: ConnId(1),
+            reason: "gone".into(),
+        },
+        now,
+    );
+    speaker.flush(now);
+    let mut withdrawals: Vec<Bytes> = sends(&mut speaker, 2);
+    withdrawals.extend(credit(&mut speaker, 2, now));
+    report(
+        "session drop, withdrawn at the other peer",
+        cpu_time() - started,
+        routes,
+    );
+    report(
+        "the other peer takes the withdrawals",
+        receive(&mut receiver, 9, &split(&withdrawals), now),
+        routes,
+    );
+    assert!(receiver.routes(None, 1, now).is_empty());
+}
+
+fn fan_in_of(peers: u32, routes: usize) {
+    let now = Instant::now();
+    let feeds: Vec<_> = (1..=peers).map(|peer| feed(peer, routes)).collect();
+    let before = resident_bytes();
+    let mut speaker = Speaker::new(config(99, &(1..=peers).collect::<Vec<_>>()), now);
+    speaker.start(now);
+    let mut spent = Duration::ZERO;
+    for (peer, frames) in (1..).zip(&feeds) {
+        open(&mut speaker, peer, now);
+        spent += receive(&mut speaker, peer, frames, now);
+    }
+    let paths = routes * peers as usize;
+    report(&format!("fan-in of {peers}, per path"), spent, paths);
+    println!(
+        "  memory: {:.1} B/path",
+        (resident_bytes() - before) as f64 / paths as f64
+    );
+}
+
+fn report(what: &str, spent: Duration, routes: usize) {
+    println!("{what}: {:.3} us/route", spent.as_secs_f64() * 1e6 / routes as f64);
+}
+
+fn receive(speaker: &mut Speaker, peer: u32, frames: &[(u8, Bytes)], now: Instant) -> Duration {
+    let started = cpu_time();
+    for batch in frames.chunks(FRAMES_PER_BATCH) {
+        for (kind, body) in batch {
+            speaker.handle(
+                Event::Frame {
+                    conn: ConnId(peer.into()),
+                    kind: *kind,
+                    body: body.clone(),
+                },
+                now,
+            );
+        }
+        speaker.flush(now);
+        speaker.drain_effects();
+    }
+    cpu_time() - started
+}
+
+/// Brings a session up; gives what the Speaker sent at once after that.
+fn open(speaker: &mut Speaker, peer: u32, now: Instant) -> Vec<Bytes> {
+    let conn = ConnId(peer.into());
+    speaker.handle(
+        Event::Accepted {
+            conn,
+            local: address(0),
+            remote: address(peer),
+        },
+        now,
+    );
+    let open = Message::Open(Open {
+        version: VERSION,
+        asn: peer,
+        node: node(peer),
+        organisation: organisation(peer),
+        hold_time: Duration::ZERO,
+        families: vec![Family::Name],
+        route_refresh: true,
+    });
+    for message in [open, Message::Keepalive] {
+        let mut bytes = BytesMut::new();
+        wire::encode(&message, &mut bytes);
+        for (kind, body) in split(&[bytes.freeze()]) {
+            speaker.handle(Event::Frame { conn, kind, body }, now);
+        }
+    }
+    speaker.flush(now);
+    sends(speaker, peer)
+}
+
+/// Gives credit until nothing more comes.
+fn credit(speaker: &mut Speaker, peer: u32, now: Instant) -> Vec<Bytes> {
+    let mut all = Vec::new();
+    loop {
+        speaker.handle(
+            Event::Sent {
+                conn: ConnId(peer.into()),
+                bytes: usize::MAX,
+            },
+            now,
+        );
+        speaker.flush(now);
+        let sent = sends(speaker, peer);
+        if sent.is_empty() {
+            return all;
+        }
+        all.extend(sent);
+    }
+}
+
+fn sends(speaker: &mut Speaker, peer: u32) -> Vec<Bytes> {
+    let of_peer = |effect| match effect {
+        Effect::Send { conn, bytes } if conn == ConnId(peer.into()) => Some(bytes),
+        _ => None,
+    };
+    speaker.drain_effects().filter_map(of_peer).collect()
+}
+
+fn split(sent: &[Bytes]) -> Vec<(u8, Bytes)> {
+    let mut frames = Vec::new();
+    for bytes in sent {
+        let mut rest = bytes.clone();
+        while rest.len() > 4 {
+            let length = u32::from_be_bytes([rest[0], rest[1], rest[2], rest[3]]) as usize;
+            let frame = rest.split_to(4 + length);
+            frames.push((frame[4], frame.slice(5..)));
+        }
+    }
+    frames
+}
+
+fn node(asn: u32) -> Arc<str> {
+    format!("node-{asn}").into()
+}
+
+fn organisation(asn: u32) -> Arc<str> {
+    format!("org-{asn}").into()
+}
+
+fn address(asn: u32) -> SocketAddr {
+    let [_, _, high, low] = asn.to_be_bytes();
+    SocketAddr::from(([127, 20, high, low], 1790))
+}
+
+/// The frames of a peer that offers `routes` names.
+fn feed(asn: u32, routes: usize) -> Vec<(u8, Bytes)> {
+    let mut sent = Vec::new();
+    for set in 0..routes.div_ceil(NAMES_PER_SET) {
+        let names: Vec<String> = (0..NAMES_PER_SET).map(|n| long_name(set, n)).collect();
+        let mut bytes = BytesMut::new();
+        wire::pack_announce(
+            &wire::encode_attrs(&attrs(asn, set)),
+            names.iter().map(String::as_str),
+            &mut bytes,
+        );
+        sent.push(bytes.freeze());
+    }
+    split(&sent)
+}
+
+/// 30 bytes.
+fn long_name(set: usize, n: usize) -> String {
+    let name = format!("svc-{n}.team-{set:06}.dc1.acme.org");
+    assert_eq!(name.len(), 30);
+    name
+}
+
+fn attrs(asn: u32, set: usize) -> Attrs {
+    let set = u32::try_from(set).unwrap_or(u32::MAX);
+    Attrs {
+        origin: Origin::Igp,
+        as_path: vec![asn, 64_000 + set % 1000, 63_000 + set % 7],
+        next_hop: address(asn),
+        origin_node: OriginNode {
+            router_id: RouterId {
+                asn: 64_000,
+                node: node(asn),
+            },
+            organisation: organisation(asn),
+        },
+        local_pref: None,
+        med: None,
+        communities: vec![asn << 16 | (set & 0xffff), 65_000 << 16 | 1],
+        large_communities: vec![(asn, set, 1)],
+        originator: None,
+        cluster_list: Vec::new(),
+        service: ServiceAttr {
+            protocol: Protocol::Http,
+            path: None,
+            weight: 1,
+            health: 100,
+        },
+        only_to_customer: None,
+        unknown: Vec::new(),
+    }
+}
+
+fn config(asn: u32, peers: &[u32]) -> SpeakerConfig {
+    SpeakerConfig {
+        identity: OriginNode {
+            router_id: RouterId { asn, node: node(asn) },
+            organisation: organisation(asn),
+        },
+        domains: Vec::new(),
+        reflector: false,
+        cluster: node(asn),
+        hold_time: Duration::ZERO,
+        drain: Duration::from_secs(2),
+        startup_wait: Duration::from_secs(10),
+        ack_wait: Duration::from_secs(1),
+        planes: Vec::new(),
+        peers: peers.iter().map(|peer| peer_config(*peer)).collect(),
+    }
+}
+
+fn peer_config(asn: u32) -> PeerConfig {
+    PeerConfig {
+        name: node(asn),
+        address: address(asn),
+        asn,
+        node: None,
+        organisation: organisation(asn),
+        passive: true,
+        client: true,
+        next_hop_self: true,
+        next_hop: address(0),
+        allowed_next_hops: vec![address(0).ip()],
+        import: Policy::Accept,
+        export: Policy::Accept,
+    }
+}
+
+/// CPU time of this thread: wall time is noise on a shared machine.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(stat.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0);
+    pages * 4096
+}
