@@ -80,7 +80,10 @@ struct End {
 impl End {
     fn install() -> anyhow::Result<Self> {
         let install = |kind| signal(kind).context("cannot install a signal handler");
-        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: install(SignalKind::terminate())?,
+            interrupt: install(SignalKind::interrupt())?,
+        })
     }
 
     async fn wait(&mut self) -> &'static str {

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
 use catalyst_routed::config::Config;
+use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
 use catalyst_routed::{daemon, telemetry};
 
 fn main() -> ExitCode {
@@ -32,7 +32,9 @@ fn act(invocation: &Invocation, config: Config) -> anyhow::Result<()> {
         Action::Check => Ok(()),
         Action::PrintConfig => print(&serde_json::to_string_pretty(&config)?),
         Action::EnvoyBootstrap => {
-            let envoy = config.envoy().ok_or_else(|| anyhow::anyhow!("plugins.envoy is not configured"))?;
+            let envoy = config
+                .envoy()
+                .ok_or_else(|| anyhow::anyhow!("plugins.envoy is not configured"))?;
             print(&catalyst_envoy::bootstrap::bootstrap_json(&envoy))
         }
         Action::Run => {

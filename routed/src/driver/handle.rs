@@ -16,6 +16,9 @@ const QUEUE: usize = 1024;
 /// Batches of changed names that a slow watcher may lag behind before it has to read the table again.
 const WATCH_BACKLOG: usize = 256;
 
+/// A question that runs between two batches of events.
+type Query = Box<dyn FnOnce(&mut Speaker, Instant) + Send>;
+
 /// What the Speaker's task takes in. Its queue is bounded: a peer that floods waits for its turn.
 pub(super) enum Input {
     /// An event as it is.
@@ -27,7 +30,7 @@ pub(super) enum Input {
     /// A connection came in.
     Incoming(TcpStream),
     /// A look at the state, or an administrative act that needs an answer.
-    Query(Box<dyn FnOnce(&mut Speaker, Instant) + Send>),
+    Query(Query),
     /// A data plane saw a gap in versions.
     NeedReset(Arc<str>),
     /// Say goodbye, flush, stop.
@@ -56,7 +59,13 @@ pub(super) struct SpeakerEnds {
 pub(super) fn channel() -> (SpeakerHandle, SpeakerEnds) {
     let (sender, inputs) = mpsc::channel(QUEUE);
     let (changed, _) = broadcast::channel(WATCH_BACKLOG);
-    (SpeakerHandle { inputs: sender, changed: changed.clone() }, SpeakerEnds { inputs, changed })
+    (
+        SpeakerHandle {
+            inputs: sender,
+            changed: changed.clone(),
+        },
+        SpeakerEnds { inputs, changed },
+    )
 }
 
 impl SpeakerHandle {

@@ -51,17 +51,15 @@ impl Driver {
     /// # Errors
     /// The listener's address cannot be bound, or the thread cannot be started.
     pub fn start(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds) -> anyhow::Result<Self> {
-        let listener = config.listen.map(|address| bind(address)).transpose()?;
+        let listener = config.listen.map(bind).transpose()?;
         let handle = channel.handle.clone();
         let (alive, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name("routing".into())
-            .spawn(move || {
-                runtime.block_on(run(config, channel, feeds, listener));
-                // Dropped in a panic, too: that is what `ended` waits for.
-                drop(alive);
-            })?;
+        let thread = std::thread::Builder::new().name("routing".into()).spawn(move || {
+            runtime.block_on(run(config, channel, feeds, listener));
+            // Dropped in a panic, too: that is what `ended` waits for.
+            drop(alive);
+        })?;
         Ok(Self { handle, thread, ended })
     }
 
@@ -70,7 +68,10 @@ impl Driver {
         // Gone: it has ended already.
         drop(self.handle.send(Input::Shutdown).await);
         let joined = tokio::task::spawn_blocking(move || self.thread.join());
-        if tokio::time::timeout(GOODBYE + Duration::from_millis(200), joined).await.is_err() {
+        if tokio::time::timeout(GOODBYE + Duration::from_millis(200), joined)
+            .await
+            .is_err()
+        {
             tracing::warn!("the routing thread did not end in time");
         }
     }
@@ -117,12 +118,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     peer_io::listen(address).map_err(|error| anyhow::anyhow!("peering.listen: cannot listen on {address}: {error}"))
 }
 
-async fn run(
-    config: DriverConfig,
-    channel: DriverChannel,
-    feeds: PlaneFeeds,
-    listener: Option<std::net::TcpListener>,
-) {
+async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, listener: Option<std::net::TcpListener>) {
     if let Some(listener) = listener {
         match TcpListener::from_std(listener) {
             Ok(listener) => drop(tokio::spawn(peer_io::accept(listener, channel.handle.clone()))),
@@ -154,7 +150,12 @@ impl Routing {
         feeds: PlaneFeeds,
     ) -> Self {
         let targets = (config.speaker.peers.iter())
-            .map(|peer| (peer.name.clone(), (peer.address, config.sources.get(&peer.name).copied())))
+            .map(|peer| {
+                (
+                    peer.name.clone(),
+                    (peer.address, config.sources.get(&peer.name).copied()),
+                )
+            })
             .collect();
         let now = Instant::now();
         let mut speaker = Speaker::new(config.speaker, now);
@@ -162,7 +163,15 @@ impl Routing {
         for service in config.services {
             speaker.handle(Event::ServiceAdd(service), now);
         }
-        Self { speaker, handle, changed, feeds, connections: HashMap::new(), next_conn: 0, targets }
+        Self {
+            speaker,
+            handle,
+            changed,
+            feeds,
+            connections: HashMap::new(),
+            next_conn: 0,
+            targets,
+        }
     }
 
     /// Takes batches of inputs until shutdown.
@@ -224,8 +233,16 @@ impl Routing {
 
     fn dialled(&mut self, peer: PeerName, stream: TcpStream, now: Instant) {
         let event = match addresses(&stream) {
-            Ok((local, remote)) => Event::Connected { peer, conn: self.adopt(stream), local, remote },
-            Err(error) => Event::ConnectFailed { peer, error: error.to_string().into() },
+            Ok((local, remote)) => Event::Connected {
+                peer,
+                conn: self.adopt(stream),
+                local,
+                remote,
+            },
+            Err(error) => Event::ConnectFailed {
+                peer,
+                error: error.to_string().into(),
+            },
         };
         self.speaker.handle(event, now);
     }
@@ -241,7 +258,8 @@ impl Routing {
     fn adopt(&mut self, stream: TcpStream) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        self.connections.insert(conn, Connection::start(conn, stream, &self.handle));
+        self.connections
+            .insert(conn, Connection::start(conn, stream, &self.handle));
         conn
     }
 

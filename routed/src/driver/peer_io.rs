@@ -56,7 +56,9 @@ impl Decoder for FrameCodec {
             src.clear();
             return Ok(None);
         }
-        let Some(prefix) = src.first_chunk::<4>() else { return Ok(None) };
+        let Some(prefix) = src.first_chunk::<4>() else {
+            return Ok(None);
+        };
         let Ok(length) = wire::frame_length(prefix) else {
             self.broken = true;
             return Ok(Some(Frame::Bad(u32::from_be_bytes(*prefix))));
@@ -88,7 +90,11 @@ impl Connection {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let reader = tokio::spawn(read_frames(conn, read, speaker.clone())).abort_handle();
         let writer = tokio::spawn(write_frames(conn, write, queue, speaker.clone()));
-        Self { outgoing, reader, writer }
+        Self {
+            outgoing,
+            reader,
+            writer,
+        }
     }
 
     /// Queues whole frames.
@@ -166,18 +172,25 @@ pub(super) async fn dial(peer: PeerName, address: SocketAddr, source: Option<IpA
     let attempt = tokio::time::timeout(DIAL_TIMEOUT, connect(address, source)).await;
     let input = match attempt {
         Ok(Ok(stream)) => Input::Dialled(peer, stream),
-        Ok(Err(error)) => failed(peer, &format!("cannot connect to {address}: {error}")),
-        Err(_) => failed(peer, &format!("cannot connect to {address}: no answer in {DIAL_TIMEOUT:?}")),
+        Ok(Err(error)) => failed(peer, &format!("{address}: {error}")),
+        Err(_) => failed(peer, &format!("{address}: no answer in {DIAL_TIMEOUT:?}")),
     };
     drop(speaker.send(input).await);
 }
 
 fn failed(peer: PeerName, error: &str) -> Input {
-    Input::Event(Event::ConnectFailed { peer, error: error.into() })
+    Input::Event(Event::ConnectFailed {
+        peer,
+        error: error.into(),
+    })
 }
 
 async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     if let Some(ip) = source {
         socket.bind(SocketAddr::new(ip, 0))?;
     }

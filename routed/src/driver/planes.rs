@@ -68,7 +68,9 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     let mut envoy_settled = None;
     if let Some(envoy) = config.envoy() {
         let address = envoy.xds.clone();
-        let plane = EnvoyPlane::bind(envoy).await.with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
+        let plane = EnvoyPlane::bind(envoy)
+            .await
+            .with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
@@ -111,7 +113,11 @@ async fn forward(plane: Arc<str>, mut reports: mpsc::Receiver<Report>, speaker: 
 fn input(plane: &Arc<str>, report: Report) -> Input {
     let plane = Arc::clone(plane);
     Input::Event(match report {
-        Report::Plane { version, statuses } => Event::PlaneReport(PlaneReport { plane, version, statuses }),
+        Report::Plane { version, statuses } => Event::PlaneReport(PlaneReport {
+            plane,
+            version,
+            statuses,
+        }),
         Report::Up => Event::PlaneUp(plane),
         Report::Down => Event::PlaneDown(plane),
         Report::NextHop { address, usable } => Event::NextHop { address, usable },

@@ -88,7 +88,10 @@ pub(super) fn measure<D: Daemon>(daemon: &D, routes: u32) -> anyhow::Result<Figu
     b.settle()?;
     figures.pair_sender_us = per_route(b.cpu_ns()? - cpu, 0, count);
     figures.pair_receiver_us = per_route(c.cpu_ns()?, idle, count);
-    ensure!(daemon.installed_at_c()? >= u64::from(routes), "C did not install the table");
+    ensure!(
+        daemon.installed_at_c()? >= u64::from(routes),
+        "C did not install the table"
+    );
     drop(c);
 
     let sink = Session::establish(daemon.dialect("sink"), SINK_IP, D::B, SINK_ASN)?;
