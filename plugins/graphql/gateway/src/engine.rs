@@ -1,6 +1,7 @@
 //! The one task that owns the set of services: it starts their fetches, composes, swaps the graph, and says so.
 
 use crate::choose::{Candidate, Choice, choose};
+use crate::entry::{Entry, target};
 use crate::fetch::{FetchError, Fetcher, Target};
 use crate::graph::{Planner, Slot};
 use catalyst_proto::gateway::v1::state::Graph;
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
 /// A fetch that failed is repeated after this long, doubling up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
@@ -66,29 +66,6 @@ enum Input {
         fetch: u64,
         outcome: Result<String, FetchError>,
     },
-}
-
-/// One service.
-#[derive(Debug)]
-struct Entry {
-    spec: Subgraph,
-    /// Tells outcomes of this fetch loop from those of an earlier one under the same name.
-    fetch: u64,
-    task: JoinHandle<()>,
-    /// The newest schema.
-    latest: Option<String>,
-    /// The schema in the serving graph.
-    good: Option<String>,
-    /// Why the last fetch failed.
-    failed: Option<FetchError>,
-    /// Why `latest` is not in the graph.
-    rejected: Option<String>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 struct Engine {
@@ -180,7 +157,7 @@ impl Engine {
         let name = spec.name.clone();
         let target = target(&spec);
         let mut known = self.entries.remove(&name);
-        if let Some(mut entry) = known.take_if(|entry| self::target(&entry.spec) == target) {
+        if let Some(mut entry) = known.take_if(|entry| entry.target() == target) {
             entry.spec = spec;
             self.entries.insert(name, entry);
             return;
@@ -243,7 +220,7 @@ impl Engine {
     }
 
     async fn recompose(&mut self) {
-        let candidates: Vec<Candidate> = self.entries.values().filter_map(candidate).collect();
+        let candidates: Vec<Candidate> = self.entries.values().filter_map(Entry::candidate).collect();
         let (planner, serving) = (self.planner.clone(), self.serving.clone());
         // Composing and planning take milliseconds to seconds of CPU: not on the thread that answers RPCs.
         let work = move || compose_and_plan(&candidates, &planner, serving.as_deref());
@@ -311,32 +288,6 @@ impl Engine {
     }
 }
 
-impl Entry {
-    fn state(&self) -> SubgraphState {
-        let (phase, reason) = self.phase();
-        let earlier = if self.good.is_some() && !reason.is_empty() {
-            " (its last good schema serves on)"
-        } else {
-            ""
-        };
-        SubgraphState {
-            name: self.spec.name.clone(),
-            phase: phase.into(),
-            reason: format!("{reason}{earlier}"),
-        }
-    }
-
-    fn phase(&self) -> (Phase, String) {
-        match (&self.failed, &self.rejected, &self.latest) {
-            (Some(FetchError::Invalid(reason)), ..) => (Phase::Rejected, reason.clone()),
-            (Some(FetchError::Unavailable(reason)), ..) => (Phase::Waiting, reason.clone()),
-            (None, Some(reason), _) => (Phase::Rejected, reason.clone()),
-            (None, None, None) => (Phase::Waiting, "its schema is being fetched".to_owned()),
-            (None, None, Some(_)) => (Phase::Serving, String::new()),
-        }
-    }
-}
-
 /// What happens to the serving graph.
 enum Change {
     None,
@@ -360,23 +311,6 @@ fn compose_and_plan(
         },
     };
     Ok((choice, change))
-}
-
-fn candidate(entry: &Entry) -> Option<Candidate> {
-    let Target { name, url } = target(&entry.spec);
-    Some(Candidate {
-        name,
-        url,
-        latest: entry.latest.clone()?,
-        good: entry.good.clone(),
-    })
-}
-
-fn target(spec: &Subgraph) -> Target {
-    Target {
-        name: spec.name.clone(),
-        url: format!("http://{}{}", spec.egress, spec.path),
-    }
 }
 
 /// Fetches a schema again and again: soon while it fails, every refresh interval once it is there.

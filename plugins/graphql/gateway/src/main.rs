@@ -11,6 +11,7 @@ mod args;
 mod choose;
 mod control;
 mod engine;
+mod entry;
 mod fetch;
 mod graph;
 mod hooks;
