@@ -183,11 +183,15 @@ fn credit(speaker: &mut Speaker, peer: u32, now: Instant) -> Vec<Bytes> {
 }
 
 fn sends(speaker: &mut Speaker, peer: u32) -> Vec<Bytes> {
-    let of_peer = |effect| match effect {
-        Effect::Send { conn, bytes } if conn == ConnId(peer.into()) => Some(bytes),
-        _ => None,
-    };
-    speaker.drain_effects().filter_map(of_peer).collect()
+    let mut all = Vec::new();
+    for effect in speaker.drain_effects() {
+        if let Effect::Send { conn, bytes } = effect
+            && conn == ConnId(peer.into())
+        {
+            all.push(bytes);
+        }
+    }
+    all
 }
 
 fn split(sent: &[Bytes]) -> Vec<(u8, Bytes)> {

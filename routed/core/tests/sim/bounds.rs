@@ -1,6 +1,6 @@
 //! Bounded memory towards slow peers, packing, and answers to ROUTE-REFRESH.
 
-use catalyst_core::event::Event;
+use catalyst_core::event::{Event, LocalService};
 use catalyst_core::wire::{Family, Message, RouteRefresh, encode, kind};
 
 use super::config::{each_its_own, network, service};
@@ -9,22 +9,24 @@ use super::net::Net;
 
 const MANY: usize = 40_000;
 
-fn many(prefix: &str) -> Vec<Event> {
-    (0..MANY)
-        .map(|n| Event::ServiceAdd(service(&format!("{prefix}-{:x}.dc1.example", n * 7919))))
-        .collect()
+fn many(prefix: &str, weight: u16) -> Vec<Event> {
+    let offer = |n| LocalService {
+        weight,
+        ..service(&format!("{prefix}-{:x}.dc1.example", n * 7919))
+    };
+    (0..MANY).map(|n| Event::ServiceAdd(offer(n))).collect()
 }
 
 fn line() -> Net {
     let mut net = Net::up(network(&each_its_own(3), &[(0, 1), (1, 2)]), 1);
-    net.audited = false;
+    net.audit_every = 0;
     net
 }
 
 #[test]
 fn many_names_share_updates_announcements_and_withdrawals() {
     let mut net = line();
-    net.batch(0, many("svc"));
+    net.batch(0, many("svc", 1));
     net.rest();
     assert_eq!(net.peer_view(2, 1).received, MANY as u64);
     let updates = net.frames[&(0, kind::UPDATE)];
@@ -42,14 +44,7 @@ fn towards_a_peer_that_does_not_read_names_wait_and_coalesce() {
     let mut net = line();
     net.stalled.insert(2);
     for round in 0..10u16 {
-        let weigh = |event| match event {
-            Event::ServiceAdd(offered) => Event::ServiceAdd(catalyst_core::event::LocalService {
-                weight: round + 1,
-                ..offered
-            }),
-            other => other,
-        };
-        net.batch(0, many("svc").into_iter().map(weigh));
+        net.batch(0, many("svc", round + 1));
         net.run_ms(50);
     }
     let view = net.peer_view(1, 2);

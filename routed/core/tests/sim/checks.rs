@@ -355,8 +355,7 @@ fn a_route_is_not_given_back_to_the_organisation_it_came_from() {
 
 #[test]
 fn an_unknown_peer_is_refused_with_a_word() {
-    let configs = network(&each_its_own(3), &[(0, 1), (1, 2)]);
-    let mut stranger = configs.clone();
+    let mut stranger = network(&each_its_own(3), &[(0, 1), (1, 2)]);
     stranger[2].peers[0].address.set_ip(address(0));
     stranger[0].peers[0].address.set_ip(address(1));
     let mut net = Net::new(stranger, 1);
@@ -378,7 +377,7 @@ fn a_wrong_as_is_refused_and_the_other_side_can_read_why() {
     configs[1].peers[0].asn = 65009;
     let mut net = Net::up(configs, 1);
     net.rest();
-    assert_eq!(net.peer_view(0, 1).state == "Established", false);
+    assert_ne!(net.peer_view(0, 1).state, "Established");
     let told = net.peer_view(0, 1).last_error;
     assert!(told.contains("expected AS 65009, got AS 65001"), "{told}");
 }

@@ -1,5 +1,10 @@
 //! Many Speakers on a virtual clock: real sessions, real frames, no sockets. What they hold at rest is checked against
 //! a naive recompute (`model`) and against themselves (`Speaker::audit`) after every batch.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "all of this is test code; clippy sees only #[test] as such"
+)]
 
 mod bounds;
 mod checks;
