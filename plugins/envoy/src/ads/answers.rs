@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
+use crate::ads::cycle::Cycle;
 use crate::ads::isolate::isolate;
 use crate::ads::session::{Heard, Refused, Session};
 use crate::ads::silence::take_back;
@@ -64,7 +65,8 @@ impl Session {
         state.retry.extend((!amends.is_empty()).then_some(amends));
     }
 
-    /// If this answer proves that Envoy withholds that of CDS, takes back what CDS was sent.
+    /// If this answer proves that Envoy withholds that of CDS, takes back what CDS was sent. The pass begins anew, so that
+    /// the clusters come again before their routes.
     fn on_overtaken_clusters(&mut self, nonce: &str) {
         let Some(silent) = self.kinds[ResourceKind::Cluster].in_flight.front() else {
             return;
@@ -75,12 +77,11 @@ impl Session {
         let items = take_back(silent);
         tracing::debug!(clusters = items.len(), "Envoy withholds the answer to CDS: taken back");
         let names = items.iter().map(|item| item.name.clone());
-        self.dirty.extend(names.map(|name| ResourceKey {
-            kind: ResourceKind::Cluster,
-            name,
-        }));
-        let retry = &mut self.kinds[ResourceKind::Cluster].retry;
-        retry.extend((!items.is_empty()).then_some(items));
+        let kind = ResourceKind::Cluster;
+        self.dirty.extend(names.map(|name| ResourceKey { kind, name }));
+        self.dirty
+            .extend(self.cycle.take().into_iter().flat_map(Cycle::into_keys));
+        self.taken_back = (!items.is_empty()).then_some(items);
     }
 }
 

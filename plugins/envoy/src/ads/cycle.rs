@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ads::state::Item;
-use crate::resource::ResourceKind;
+use crate::resource::{ResourceKey, ResourceKind};
 
 /// A response is split beyond this many bytes of content. The first answer to a fresh Envoy should come in one piece:
 /// its listeners open after the first one.
@@ -61,6 +61,17 @@ impl Cycle {
 
     pub(super) fn next_step(&mut self) {
         self.steps.pop_front();
+    }
+
+    /// What is left.
+    pub(super) fn into_keys(self) -> impl Iterator<Item = ResourceKey> {
+        self.steps.into_iter().flat_map(|step| {
+            let items = step.batches.into_iter().flatten();
+            items.map(move |item| ResourceKey {
+                kind: step.kind,
+                name: item.name,
+            })
+        })
     }
 
     /// Drops what is left for a kind that Envoy no longer asks for.

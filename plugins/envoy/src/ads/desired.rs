@@ -65,7 +65,8 @@ pub(super) struct Desired {
     quarantine: BTreeMap<ResourceKey, Quarantined>,
     /// Until the first table has come nothing is answered: an empty answer would delete what Envoys serve.
     ready: bool,
-    /// While false, what an Envoy brought along is neither changed nor removed.
+    /// While false, what an Envoy brought along is neither changed nor removed. Once true it stays so: only at its start
+    /// does the daemon not know what it wants, and to hold a part of what it changed since would tear references apart.
     settled: bool,
 }
 
@@ -80,7 +81,7 @@ impl Desired {
     /// Takes over `changes`; gives the keys whose content differs now.
     pub(super) fn update(&mut self, changes: Changes, settled: bool) -> Vec<ResourceKey> {
         self.ready = true;
-        self.settled = settled;
+        self.settled |= settled;
         let mut touched = if changes.replace {
             self.drop_all_but(&changes)
         } else {

@@ -24,6 +24,8 @@ mod silence;
 mod state;
 mod stats;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod verdicts;
 mod work;

@@ -74,6 +74,8 @@ pub(super) struct Session {
     pub(super) deferred: BTreeSet<ResourceKey>,
     pub(super) cycle: Option<Cycle>,
     pub(super) silence: Silence,
+    /// To be sent whatever is outstanding: it ends a silence of CDS.
+    pub(super) taken_back: Option<Vec<Item>>,
     last_nonce: u64,
     pub(super) counters: Counters,
 }
@@ -87,6 +89,7 @@ impl Session {
             deferred: BTreeSet::new(),
             cycle: None,
             silence: Silence::default(),
+            taken_back: None,
             last_nonce: 0,
             counters: Counters::new(),
         }
@@ -144,6 +147,7 @@ impl Session {
         if !desired.is_ready() {
             return None;
         }
+        self.take_rescans(desired);
         if let Some(urgent) = self.poll_silence(now).or_else(|| self.poll_urgent(now, desired)) {
             return Some(urgent);
         }
@@ -172,8 +176,11 @@ impl Session {
         self.kinds[ResourceKind::Cluster].in_flight.front()
     }
 
-    /// The question whether Envoy withholds the answer to CDS, when it is time to ask.
+    /// What ends a silence of CDS, or the question whether Envoy withholds the answer, when it is time to ask.
     fn poll_silence(&mut self, now: Instant) -> Option<Outgoing> {
+        if let Some(items) = self.taken_back.take() {
+            return Some(self.emit(ResourceKind::Cluster, items, now));
+        }
         let silent = self.silent_clusters()?;
         self.silence.due(silent).filter(|due| *due <= now)?;
         let about = silent.nonce.clone();

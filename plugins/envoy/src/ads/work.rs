@@ -11,7 +11,6 @@ use crate::resource::{Resource, ResourceKey, ResourceKind};
 
 impl Session {
     pub(super) fn collect_work(&mut self, now: Instant, desired: &Desired) -> Work {
-        self.take_rescans(desired);
         let may_remove = self.may_remove(now);
         if may_remove {
             self.dirty.append(&mut self.deferred);
@@ -39,7 +38,7 @@ impl Session {
         now >= self.opened + REMOVAL_GRACE || wildcards.all(|(_, state)| state.seen)
     }
 
-    fn take_rescans(&mut self, desired: &Desired) {
+    pub(super) fn take_rescans(&mut self, desired: &Desired) {
         for (kind, state) in self.kinds.iter_mut() {
             if !std::mem::take(&mut state.rescan) {
                 continue;

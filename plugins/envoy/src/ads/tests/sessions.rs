@@ -1,0 +1,228 @@
+//! Single behaviours of streams.
+
+use std::time::Duration;
+
+use catalyst_plugin::{PlaneEvent, Verdict};
+
+use super::envoy::ModelEnvoy;
+use super::{World, cluster, extension, key, rejected, scope};
+use crate::ads::desired::Changes;
+use crate::resource::ResourceKind;
+
+#[test]
+fn nothing_is_answered_before_the_first_table() {
+    let mut world = World::new();
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    while envoy.ask(&mut world) {}
+    assert_eq!(envoy.receive(&mut world), None);
+    world.table([]);
+    // One empty answer per kind: an empty table is an answer too.
+    for _ in 0..3 {
+        assert_eq!(envoy.receive(&mut world), Some(Vec::new()));
+        envoy.answer(&mut world);
+    }
+    assert_eq!(envoy.receive(&mut world), None);
+}
+
+#[test]
+fn a_change_costs_one_resource() {
+    let mut world = World::new();
+    let all: Vec<_> = (0..1000).map(|n| cluster(&format!("c{n}"), "one")).collect();
+    world.table(all);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    let before = envoy.received;
+    let round = world.hub.update(Changes::upsert([cluster("c7", "two")]), true);
+    assert!(!world.hub.is_complete(round));
+    envoy.settle(&mut world);
+    assert!(world.hub.is_complete(round));
+    assert_eq!(envoy.received - before, 1);
+}
+
+#[test]
+fn changes_coalesce_while_an_answer_is_outstanding() {
+    let mut world = World::new();
+    world.table([]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    for n in 0..100 {
+        world.hub.update(Changes::upsert([cluster("c", &n.to_string())]), true);
+        let sent = envoy.receive(&mut world);
+        assert_eq!(sent.is_some(), n == 0, "{n}");
+    }
+    envoy.answer(&mut world);
+    assert_eq!(envoy.receive(&mut world), Some(vec!["+c".to_owned()]));
+    assert_eq!(
+        envoy.held[&key(ResourceKind::Cluster, "c")].version,
+        cluster("c", "99").version
+    );
+}
+
+#[test]
+fn make_before_break_in_one_change() {
+    let mut world = World::new();
+    world.table([cluster("old", ""), scope("s", "old")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    world.table([cluster("new", ""), scope("s", "new")]);
+    let mut seen = Vec::new();
+    while let Some(names) = envoy.receive(&mut world) {
+        seen.extend(names);
+        assert_eq!(envoy.receive(&mut world), None, "the next step waits for the answer");
+        envoy.answer(&mut world);
+    }
+    assert_eq!(seen, ["+new", "+s", "-old"]);
+}
+
+/// A reconnecting Envoy names one kind after the other; the routes come after the clusters.
+#[test]
+fn a_reconnect_removes_no_cluster_before_its_routes_are_known() {
+    let mut world = World::new();
+    world.table([cluster("old", ""), scope("s", "old")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    let mut world = World::new();
+    world.table([]);
+    envoy.reconnect(&mut world);
+    envoy.ask(&mut world);
+    assert_eq!(envoy.receive(&mut world), None);
+    while envoy.ask(&mut world) {}
+    envoy.settle(&mut world);
+    assert!(envoy.held.is_empty());
+}
+
+/// One that never asks for routes has none.
+#[test]
+fn removals_do_not_wait_for_ever() {
+    let mut world = World::new();
+    world.table([cluster("old", "")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    let mut world = World::new();
+    world.table([]);
+    envoy.reconnect(&mut world);
+    envoy.ask(&mut world);
+    assert_eq!(envoy.receive(&mut world), None);
+    world.pass(Duration::from_secs(3));
+    assert_eq!(envoy.receive(&mut world), Some(vec!["-old".to_owned()]));
+}
+
+#[test]
+fn names_that_are_asked_for_are_answered_out_of_turn() {
+    let mut world = World::new();
+    world.table([extension("lua", "one")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    assert_eq!(envoy.received, 0);
+    envoy.ask_for(&mut world, ResourceKind::Extension, &["lua", "unknown"]);
+    assert_eq!(
+        envoy.receive(&mut world),
+        Some(vec!["+lua".to_owned(), "-unknown".to_owned()])
+    );
+    envoy.answer(&mut world);
+    assert_eq!(world.verdict(&extension("lua", "one")), Verdict::Programmed);
+    // Asked for again on the same stream, it is sent again; no longer asked for, it is not.
+    envoy.ask_for(&mut world, ResourceKind::Extension, &["lua"]);
+    assert_eq!(envoy.receive(&mut world), Some(vec!["+lua".to_owned()]));
+    envoy.answer(&mut world);
+    envoy.unsubscribe(&mut world, ResourceKind::Extension, &["lua"]);
+    world.table([extension("lua", "two")]);
+    assert_eq!(envoy.receive(&mut world), None);
+}
+
+#[test]
+fn an_unknown_name_is_not_denied_while_it_may_still_turn_up() {
+    let mut world = World::new();
+    world.hub.update(Changes::table([]), false);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    envoy.ask_for(&mut world, ResourceKind::Extension, &["lua"]);
+    assert_eq!(envoy.receive(&mut world), None);
+    world.hub.update(Changes::default(), true);
+    assert_eq!(envoy.receive(&mut world), Some(vec!["-lua".to_owned()]));
+}
+
+#[test]
+fn a_refusal_of_an_old_content_says_nothing_of_the_new_one() {
+    let mut world = World::new();
+    world.table([cluster("c", "bad")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    while envoy.ask(&mut world) {}
+    envoy.receive(&mut world);
+    world.table([cluster("c", "good")]);
+    envoy.settle(&mut world);
+    assert_eq!(world.verdict(&cluster("c", "good")), Verdict::Programmed);
+    assert!(world.hub.report().rejected.is_empty());
+}
+
+#[test]
+fn a_refused_resource_is_told_once_and_not_sent_again() {
+    let mut world = World::new();
+    let round = world.table([cluster("c", "bad"), cluster("d", "good")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    assert!(world.hub.is_complete(round));
+    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
+        panic!("no verdicts")
+    };
+    let why = "Error adding/updating: c: it is bad";
+    assert_eq!(
+        news,
+        [
+            (cluster("c", "").key, rejected(why)),
+            (cluster("d", "").key, Verdict::Programmed)
+        ]
+    );
+    let received = envoy.received;
+    world.table([cluster("c", "bad"), cluster("d", "good")]);
+    envoy.reconnect(&mut world);
+    envoy.settle(&mut world);
+    assert_eq!(envoy.received, received);
+}
+
+#[test]
+fn a_stranger_to_the_protocol_does_no_harm() {
+    let mut world = World::new();
+    world.table([cluster("c", "")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    let mut other = ModelEnvoy::connect(&mut world, "b");
+    other.ask_for(&mut world, ResourceKind::Endpoints, &["*", ""]);
+    other.unsubscribe(&mut world, ResourceKind::Cluster, &["*", "c", "nothing"]);
+    other.unsubscribe(&mut world, ResourceKind::Extension, &["nothing"]);
+    other.settle(&mut world);
+    other.disconnect(&mut world);
+    other.settle(&mut world);
+    assert_eq!(world.verdict(&cluster("c", "")), Verdict::Programmed);
+    assert_eq!(envoy.held.len(), 1);
+}
+
+/// A fresh Envoy beside one that is up to date: what it lacks is pending, then programmed again.
+#[test]
+fn a_second_envoy_makes_everything_pending_until_it_has_it() {
+    let mut world = World::new();
+    let all = [cluster("c", ""), scope("s", "c")];
+    world.table(all.clone());
+    let mut first = ModelEnvoy::connect(&mut world, "a");
+    first.settle(&mut world);
+    while world.hub.next_event().is_some() {}
+    let mut second = ModelEnvoy::connect(&mut world, "b");
+    assert_eq!(world.verdict(&all[0]), Verdict::Programmed);
+    second.ask(&mut world);
+    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
+        panic!("no verdicts")
+    };
+    assert!(news.iter().all(|(_, verdict)| matches!(verdict, Verdict::Pending(_))));
+    assert_eq!(news.len(), 2);
+    second.settle(&mut world);
+    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
+        panic!("no verdicts")
+    };
+    assert!(news.iter().all(|(_, verdict)| *verdict == Verdict::Programmed));
+    // One of two goes: nothing changes. The last one goes: that is an event.
+    first.disconnect(&mut world);
+    assert!(world.hub.next_event().is_none());
+    second.disconnect(&mut world);
+    assert!(matches!(world.hub.next_event(), Some(PlaneEvent::Connected(false))));
+    assert_eq!(world.verdict(&all[0]), Verdict::Pending("no Envoy connected".into()));
+}
