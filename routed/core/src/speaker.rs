@@ -9,6 +9,7 @@ mod audit;
 mod export;
 mod gate;
 mod import;
+mod order;
 mod peer;
 mod planes;
 mod select;
@@ -34,10 +35,10 @@ use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
 use export::Exports;
+use order::Order;
 use peer::{Conn, Peer};
 use planes::Planes;
 use services::Service;
-use show::Order;
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]

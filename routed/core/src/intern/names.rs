@@ -1,5 +1,6 @@
 //! The name table: every name that anything refers to, once.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -15,6 +16,8 @@ const TEXT_PAGE: usize = 1 << 16;
 const UNIT: usize = 4;
 /// 253 bytes are at most 64 units.
 const CLASSES: usize = 65;
+/// So many names that joined or left are remembered, for those who keep an order of their own.
+const JOURNAL: usize = 16 * 1024;
 
 /// Marks of one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,7 +133,10 @@ pub(crate) struct NameTable {
     index: HashTable<NameId>,
     hasher: DefaultHashBuilder,
     sweep: Vec<NameId>,
+    /// Moves by one whenever a name joins or leaves.
     generation: u64,
+    /// The names of the last such moves, the newest last.
+    journal: VecDeque<NameId>,
 }
 
 impl NameTable {
@@ -142,6 +148,7 @@ impl NameTable {
             hasher: DefaultHashBuilder::default(),
             sweep: Vec::new(),
             generation: 0,
+            journal: VecDeque::new(),
         }
     }
 
@@ -178,7 +185,7 @@ impl NameTable {
         let entries = &self.entries;
         self.index
             .insert_unique(spread(hash), id, |&id| spread(entries[id].hash));
-        self.generation += 1;
+        self.note_move(id);
         self.may_be_unused(id);
         id
     }
@@ -243,7 +250,22 @@ impl NameTable {
         }
         let entry = self.entries.remove(id);
         self.texts.remove(entry.text, entry.len);
+        self.note_move(id);
+    }
+
+    fn note_move(&mut self, id: NameId) {
         self.generation += 1;
+        if self.journal.len() == JOURNAL {
+            self.journal.pop_front();
+        }
+        self.journal.push_back(id);
+    }
+
+    /// The names that joined or left since a generation; `None`: too many to remember.
+    pub(crate) fn moved_since(&self, generation: u64) -> Option<impl Iterator<Item = NameId> + '_> {
+        let moves = usize::try_from(self.generation - generation).ok()?;
+        let from = self.journal.len().checked_sub(moves)?;
+        Some(self.journal.range(from..).copied())
     }
 
     /// Every id ever given out; unused ones have no path and no `loc_attr`.
@@ -257,7 +279,7 @@ impl NameTable {
         self.entries.len()
     }
 
-    /// Moves whenever a name joins or leaves.
+    /// Counts the names that joined or left.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }

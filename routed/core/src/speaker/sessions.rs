@@ -62,8 +62,11 @@ impl Speaker {
 
     pub(super) fn on_accepted(&mut self, conn: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) {
         let ip = remote.ip().to_canonical();
+        if self.phase == Phase::Stopped {
+            return self.refuse(conn, remote, "the node is shutting down".to_owned());
+        }
         match self.peers.iter().position(|peer| peer.address == ip) {
-            Some(index) if self.phase != Phase::Stopped => {
+            Some(index) => {
                 self.conns.insert(
                     conn,
                     Conn {
@@ -74,17 +77,14 @@ impl Speaker {
                 );
                 self.session(index, SessionEvent::Accepted(conn, remote), now);
             }
-            Some(_) | None => self.refuse(conn, remote),
+            None => self.refuse(conn, remote, format!("{ip} is not a configured peer")),
         }
     }
 
-    fn refuse(&mut self, conn: ConnId, remote: SocketAddr) {
-        let reason = format!("{} is not a configured peer", remote.ip().to_canonical());
+    fn refuse(&mut self, conn: ConnId, remote: SocketAddr, reason: String) {
         let mut frame = BytesMut::new();
-        wire::encode(
-            &Message::Notification(Notification::cease(cease::CONNECTION_REJECTED, &reason)),
-            &mut frame,
-        );
+        let goodbye = Notification::cease(cease::CONNECTION_REJECTED, &reason);
+        wire::encode(&Message::Notification(goodbye), &mut frame);
         self.effects.push(Effect::Send {
             conn,
             bytes: frame.freeze(),

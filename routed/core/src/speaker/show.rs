@@ -1,6 +1,6 @@
 //! What `show routes` and `show route NAME` print.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Speaker;
@@ -10,12 +10,6 @@ use crate::intern::{AttrId, NameId};
 use crate::name::ServiceName;
 use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
 use crate::view::RouteView;
-
-/// The names in order, as of some generation of the name table. Built when somebody looks.
-#[derive(Debug, Default)]
-pub(super) struct Order {
-    names: Mutex<(u64, Arc<[NameId]>)>,
-}
 
 /// Where a path stands among its siblings, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +29,7 @@ struct Standing {
 
 impl Speaker {
     pub(super) fn show_routes(&self, after: Option<&ServiceName>, limit: usize, now: Instant) -> Vec<RouteView> {
-        let order = self.ordered_names();
+        let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
             order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
@@ -59,7 +53,7 @@ impl Speaker {
         let Some(peer) = self.peers.iter().find(|known| &*known.config.name == peer) else {
             return Vec::new();
         };
-        let order = self.ordered_names();
+        let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
             order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
@@ -69,17 +63,6 @@ impl Speaker {
             .map(|name| (*name, peer.out.advertised_attr(*name)));
         let show = |(name, attr)| (ServiceName::from_checked(names.text(name)), self.rib.attrs.decode(attr));
         told.filter(|(_, attr)| *attr != 0).take(limit).map(show).collect()
-    }
-
-    fn ordered_names(&self) -> Arc<[NameId]> {
-        let names = &self.rib.names;
-        let mut order = self.order.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if order.0 != names.generation() {
-            let mut ids: Vec<NameId> = names.ids().filter(|id| names.is_live(*id)).collect();
-            ids.sort_unstable_by(|one, other| names.bytes(*one).cmp(names.bytes(*other)));
-            *order = (names.generation(), ids.into());
-        }
-        order.1.clone()
     }
 
     /// Every path of a name, best first.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use catalyst_core::event::{ConnId, Effect, Event, SpeakerConfig};
+use catalyst_core::event::{ConnId, Effect, Event, PlaneReport, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Route, RouteUpdate};
 use catalyst_core::speaker::Speaker;
@@ -89,6 +89,8 @@ pub(crate) struct Net {
     /// A whole audit after every so many batches; 0: never.
     pub(crate) audit_every: u64,
     batches: u64,
+    /// Data planes connect at the start and settle every version after a while.
+    pub(crate) acknowledging: bool,
 }
 
 fn link(one: usize, other: usize) -> (usize, usize) {
@@ -117,6 +119,7 @@ impl Net {
             frames: BTreeMap::new(),
             audit_every: 1,
             batches: 0,
+            acknowledging: false,
         }
     }
 
@@ -134,6 +137,11 @@ impl Net {
         self.nodes[node].alive = true;
         let now = self.now;
         self.nodes[node].speaker.start(now);
+        if self.acknowledging {
+            for plane in self.nodes[node].config.planes.clone() {
+                self.nodes[node].speaker.handle(Event::PlaneUp(plane.name), now);
+            }
+        }
         self.finish_batch(node);
     }
 
@@ -201,12 +209,40 @@ impl Net {
             Effect::Connect { peer } => self.dial(node, &peer),
             Effect::Send { conn, bytes } => self.send(node, conn, &bytes),
             Effect::Close { conn } => self.break_conn(conn, "closed by the peer"),
-            Effect::Routes(update) => self.nodes[node].apply(update),
+            Effect::Routes(update) => self.routes(node, update),
             Effect::SessionUp { peer } => self.nodes[node].log.push((at, format!("up {peer}"))),
             Effect::SessionDown { peer, reason } => self.nodes[node].log.push((at, format!("down {peer}: {reason}"))),
             Effect::Refused { remote, reason } => {
                 self.nodes[node].log.push((at, format!("refused {remote}: {reason}")));
             }
+        }
+    }
+
+    fn routes(&mut self, node: usize, update: RouteUpdate) {
+        let version = update.version();
+        self.nodes[node].apply(update);
+        if !self.acknowledging {
+            return;
+        }
+        let planes: Vec<_> = self.nodes[node]
+            .config
+            .planes
+            .iter()
+            .map(|plane| plane.name.clone())
+            .collect();
+        for plane in planes {
+            let at = self.now + 5 * self.delay();
+            let statuses = Vec::new();
+            self.later(
+                at,
+                node,
+                None,
+                Event::PlaneReport(PlaneReport {
+                    plane,
+                    version,
+                    statuses,
+                }),
+            );
         }
     }
 

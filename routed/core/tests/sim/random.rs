@@ -98,6 +98,7 @@ fn run(seed: u64, configs: Vec<SpeakerConfig>, batches: usize, audit_every: u64)
     let mut net = Net::new(configs, seed);
     net.delay = (1, 40);
     net.audit_every = audit_every;
+    net.acknowledging = true;
     for node in 0..net.nodes.len() {
         net.start_node(node);
     }
@@ -145,7 +146,7 @@ fn small_networks_hold_their_invariants_all_the_time() {
         let count = 3 + rng.index(6);
         let mut configs = external(&mut rng, count);
         for config in &mut configs {
-            config.planes = vec![plane("envoy", false)];
+            config.planes = vec![plane("envoy", rng.below(3) > 0), plane("graphql", false)];
         }
         run(seed, configs, BATCHES, 5);
         run(seed, reflected(&mut rng, 6 + count), BATCHES, 5);
