@@ -9,7 +9,7 @@ use std::time::Instant;
 use ads_support::envoy::Envoy;
 use ads_support::resources::{bad_scope, cluster, listener, scope};
 use ads_support::server::Ads;
-use ads_support::{equal, eventually, http};
+use ads_support::{PATIENCE, equal, eventually, http};
 use catalyst_envoy::ads::Changes;
 use catalyst_envoy::resource::{Resource, ResourceKind};
 
@@ -29,10 +29,11 @@ async fn one_change_among_many_costs_one_resource() {
     let (service, at) = (http::service("orders").await, http::free_address().await);
     let fixed = [cluster("hop", service), listener("ingress", at)];
     let table: Vec<Resource> = (0..count()).map(|n| scope(&host(n), "hop")).chain(fixed).collect();
-    ads.apply(Changes::table(table.iter().cloned())).await;
+    let round = ads.server.update(Changes::table(table.iter().cloned()), true);
     let started = Instant::now();
     let envoy = Envoy::start("a", &ads.address).await;
-    ads.programmed(&table).await;
+    ads.wait_for_envoys(1).await;
+    ads.server.wait(round, PATIENCE).await;
     http::opens(at).await;
     println!("{} scopes loaded after {:?}", count(), started.elapsed());
     one_more(&ads, at).await;
@@ -76,9 +77,10 @@ async fn reconnects(ads: Ads, mut table: Vec<Resource>, envoy: &Envoy) {
     table.extend(more.map(|name| scope(&name, "hop")));
     let before = envoy.updates().await;
     let ads = Ads::start_at(&ads.stop()).await;
-    ads.apply(Changes::table(table.iter().cloned())).await;
+    ads.wait_for_envoys(1).await;
     let started = Instant::now();
-    ads.programmed(&table).await;
+    let verdicts = ads.apply(Changes::table(table)).await;
+    assert!(verdicts.is_empty(), "{verdicts:?}");
     println!("in place again {:?} after the table", started.elapsed());
     assert_eq!(ads.report().sent(), 0);
     eventually("nothing was updated", async || {

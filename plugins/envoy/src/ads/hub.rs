@@ -63,7 +63,8 @@ impl Hub {
         let round = self.verdicts.next_round();
         for key in touched {
             self.verdicts.forget_news(&key);
-            if self.desired.get(&key).is_some() && self.desired.refusal(&key).is_none() {
+            // What every Envoy brought along, or nobody wants any more, needs no waiting.
+            if matches!(self.verdict(&key), Verdict::Pending(_)) && self.desired.get(&key).is_some() {
                 self.verdicts.ask(key);
             } else {
                 self.verdicts.settle(&key);

@@ -58,6 +58,21 @@ fn changes_coalesce_while_an_answer_is_outstanding() {
     );
 }
 
+/// The table comes after the Envoy that has it already: nobody waits for an answer that will not come.
+#[test]
+fn what_an_envoy_brought_along_is_complete_at_once() {
+    let mut world = World::new();
+    world.table([cluster("c", ""), scope("s", "c")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    let mut world = World::new();
+    envoy.reconnect(&mut world);
+    envoy.settle(&mut world);
+    let round = world.table([cluster("c", ""), scope("s", "c")]);
+    assert!(world.hub.is_complete(round));
+    assert_eq!(envoy.receive(&mut world), None);
+}
+
 #[test]
 fn make_before_break_in_one_change() {
     let mut world = World::new();
