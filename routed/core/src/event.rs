@@ -37,7 +37,7 @@ pub struct SpeakerConfig {
     pub reflector: bool,
     /// The cluster that a reflector belongs to; its own node name unless several reflectors share one.
     pub cluster: Arc<str>,
-    /// Hold time offered in OPEN; zero or at least 1 s (docs/protocol.md). Keepalives are sent at a third of it.
+    /// Hold time offered in OPEN; zero or at least 300 ms (docs/protocol.md). Keepalives are sent at a third of it.
     pub hold_time: Duration,
     /// How long a name withdrawn without alternative stays in the data planes.
     pub drain: Duration,
@@ -205,7 +205,8 @@ pub struct PlaneReport {
     /// Every change up to this version is settled: programmed, save for what `statuses` has said of a name since the
     /// name last changed.
     pub version: u64,
-    /// What changed for single names, the latest word counting.
+    /// What changed for single names, the latest word counting. It speaks of a name as it was at `version`: of one that
+    /// has changed since, it says nothing.
     pub statuses: Vec<(ServiceName, PlaneStatus)>,
 }
 

@@ -248,19 +248,17 @@ impl Planes {
             let Some(route) = self.installed.get(&id) else {
                 continue;
             };
+            // Said of the name as it was: it has changed meanwhile, and the plane will speak of it again.
+            if route.version > report.version {
+                continue;
+            }
             touched.push(id);
-            if status == PlaneStatus::Programmed && route.version <= plane.version {
+            if status == PlaneStatus::Programmed {
                 plane.said.remove(&id);
             } else {
                 plane.said.insert(id, status);
             }
         }
-        // What was confirmed ahead of its version is covered by it now.
-        let (version, installed) = (plane.version, &self.installed);
-        let covered = |id: &NameId| installed.get(id).is_none_or(|route| route.version <= version);
-        plane
-            .said
-            .retain(|id, status| *status != PlaneStatus::Programmed || !covered(id));
         self.cut_log();
         touched
     }
