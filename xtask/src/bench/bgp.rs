@@ -24,13 +24,13 @@ impl Dialect for Bgp {
     fn open(&self, asn: u32) -> Vec<u8> {
         let mut capabilities = vec![1, 4, 0, 1, 0, 1, 65, 4];
         capabilities.extend(asn.to_be_bytes());
-        let parameters = [&[2, capabilities.len() as u8], capabilities.as_slice()].concat();
+        let parameters = [&[2, length_u8(&capabilities)], capabilities.as_slice()].concat();
         let short_asn = u16::try_from(asn).unwrap_or(23456);
         let mut body = vec![4];
         body.extend(short_asn.to_be_bytes());
         body.extend(180_u16.to_be_bytes());
         body.extend(self.router_id);
-        body.push(parameters.len() as u8);
+        body.push(length_u8(&parameters));
         body.extend(parameters);
         message(OPEN, &body)
     }
@@ -47,7 +47,7 @@ impl Dialect for Bgp {
             let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
             let attributes = attributes(asn, ip, set);
             let mut body = vec![0, 0];
-            body.extend((attributes.len() as u16).to_be_bytes());
+            body.extend(length_u16(attributes.len()));
             body.extend(attributes);
             for index in next..end {
                 body.push(24);
@@ -111,17 +111,27 @@ fn attributes(asn: u32, ip: IpAddr, set: u32) -> Vec<u8> {
 }
 
 fn attribute(flags: u8, code: u8, value: &[u8]) -> Vec<u8> {
-    let mut out = vec![flags, code, value.len() as u8];
+    let mut out = vec![flags, code, length_u8(value)];
     out.extend(value);
     out
 }
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut out = vec![0xff; 16];
-    out.extend(((HEADER_BYTES + body.len()) as u16).to_be_bytes());
+    out.extend(length_u16(HEADER_BYTES + body.len()));
     out.push(kind);
     out.extend(body);
     out
+}
+
+/// All that is built here is short: OPEN, and attributes of a few bytes.
+fn length_u8(bytes: &[u8]) -> u8 {
+    u8::try_from(bytes.len()).unwrap_or(u8::MAX)
+}
+
+/// As [`length_u8`], for messages of at most 4096 bytes.
+fn length_u16(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 fn prefixes(mut bytes: &[u8]) -> u64 {

@@ -57,27 +57,19 @@ pub(super) struct Session<D> {
 impl<D: Dialect> Session<D> {
     /// Dials `daemon` from `ip` until a session stands.
     pub(super) fn establish(dialect: D, ip: IpAddr, daemon: SocketAddr, asn: u32) -> anyhow::Result<Self> {
-        let mut last = None;
-        poll("a session", Duration::from_secs(30), || {
-            match attempt(&dialect, ip, daemon, asn) {
-                Ok(session) => {
-                    last = Some(Ok(session));
-                    Ok(true)
-                }
-                Err(error) => {
-                    last = Some(Err(error));
-                    Ok(false)
-                }
+        let mut outcome = attempt(&dialect, ip, daemon, asn);
+        // While the daemon starts, and until it has forgotten a session of the run before.
+        let waited = poll("a session", Duration::from_secs(30), || {
+            if outcome.is_err() {
+                outcome = attempt(&dialect, ip, daemon, asn);
             }
-        })
-        .or_else(|timeout| match last.take() {
-            Some(Err(error)) => Err(error.context(timeout)),
-            other => {
-                last = other;
-                Err(timeout)
-            }
-        })?;
-        let stream = last.context("no attempt was made")??;
+            Ok(outcome.is_ok())
+        });
+        let stream = match (outcome, waited) {
+            (Ok(stream), _) => stream,
+            (Err(error), Ok(())) => return Err(error),
+            (Err(error), Err(timeout)) => return Err(error.context(timeout)),
+        };
         let (sender, seen) = mpsc::channel();
         let (reader, codec) = (stream.try_clone()?, dialect.clone());
         thread::spawn(move || read_all(&codec, reader, &sender));
