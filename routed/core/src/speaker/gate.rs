@@ -193,8 +193,8 @@ impl Planes {
             .filter(|plane| plane.gate.gates())
             .all(|plane| match plane.said.get(&name) {
                 Some(PlaneStatus::Pending(_)) => false,
-                Some(PlaneStatus::Programmed | PlaneStatus::Rejected(_)) => true,
-                None => plane.version >= version,
+                Some(PlaneStatus::Rejected(_)) => true,
+                Some(PlaneStatus::Programmed) | None => plane.version >= version,
             })
     }
 

@@ -117,7 +117,11 @@ fn a_late_word_on_what_a_name_was_says_nothing_of_what_it_is() {
     net.offer(1, "y.example");
     report(&mut net, before, &[("y.example", PlaneStatus::Programmed)]);
     assert!(heard(&mut net, "x.example") && !heard(&mut net, "y.example"));
-    report(&mut net, before, &[("y.example", PlaneStatus::Rejected("what it was".into()))]);
+    report(
+        &mut net,
+        before,
+        &[("y.example", PlaneStatus::Rejected("what it was".into()))],
+    );
     settle(&mut net);
     assert!(heard(&mut net, "y.example"));
 }
