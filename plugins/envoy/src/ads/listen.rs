@@ -54,7 +54,8 @@ async fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 /// a socket that an earlier process left behind.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     refuse_if_in_use(path)?;
-    let fresh = path.with_added_extension(format!("{}.tmp", std::process::id()));
+    // Short: the path of a socket has at most 107 bytes (unix(7)).
+    let fresh = path.with_file_name(format!(".{:x}", std::process::id()));
     remove_stale(&fresh)?;
     let listener = UnixListener::bind(&fresh)?;
     let named =

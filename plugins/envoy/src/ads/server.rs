@@ -7,9 +7,9 @@ use std::time::Duration;
 use catalyst_plugin::{PlaneEvent, Verdict};
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::AggregatedDiscoveryServiceServer;
 use tokio::sync::{oneshot, watch};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 
+use crate::ads::accept::Connections;
 use crate::ads::desired::Changes;
 use crate::ads::hub::Hub;
 use crate::ads::listen::{BindError, Listener, bind};
@@ -161,18 +161,17 @@ async fn serve(listener: Listener, shared: Arc<Shared>, stopped: oneshot::Receiv
     let router = Server::builder()
         .http2_keepalive_interval(Some(PROBE_INTERVAL))
         .http2_keepalive_timeout(Some(PROBE_TIMEOUT))
-        .tcp_nodelay(true)
         .add_service(ads);
     let stopped = async { drop(stopped.await) };
     let served = match listener {
         Listener::Unix(listener) => {
             router
-                .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stopped)
+                .serve_with_incoming_shutdown(Connections::of(listener), stopped)
                 .await
         }
         Listener::Tcp(listener) => {
             router
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stopped)
+                .serve_with_incoming_shutdown(Connections::of(listener), stopped)
                 .await
         }
     };

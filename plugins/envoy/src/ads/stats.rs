@@ -1,6 +1,7 @@
 //! Counters and the picture that `show plugins` prints.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
@@ -77,5 +78,28 @@ impl Report {
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.totals.values().map(|kind| kind.resources + kind.removed).sum()
+    }
+}
+
+impl fmt::Display for EnvoyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Envoy {} {}: {} resources", self.node, self.version, self.resources)
+    }
+}
+
+impl fmt::Display for RejectedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused: {}", self.key, self.reason)
+    }
+}
+
+/// One line per Envoy, then one per refused resource.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.envoys.is_empty() {
+            writeln!(f, "no Envoy connected")?;
+        }
+        self.envoys.iter().try_for_each(|envoy| writeln!(f, "{envoy}"))?;
+        self.rejected.iter().try_for_each(|rejected| writeln!(f, "{rejected}"))
     }
 }
