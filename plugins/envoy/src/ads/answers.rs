@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 
-use crate::ads::cycle::Cycle;
 use crate::ads::isolate::isolate;
 use crate::ads::session::{Heard, Refused, Session};
 use crate::ads::silence::take_back;
@@ -50,6 +49,9 @@ impl Session {
         state.retry.extend(mend_removals.then_some(removals));
         if kind == ResourceKind::Cluster {
             self.make_amends(&found.guilty);
+        } else if !found.guilty.is_empty() {
+            // What Envoy goes on with may name clusters that were to be removed.
+            self.begin_anew();
         }
         Heard {
             refused: refusals(kind, found.guilty, error),
@@ -59,10 +61,9 @@ impl Session {
 
     /// Makes Envoy forget refused clusters, which may be warming.
     fn make_amends(&mut self, guilty: &[Item]) {
-        let state = &mut self.kinds[ResourceKind::Cluster];
-        let amends = guilty.iter().filter_map(|item| state.amends(&item.name));
-        let amends: Vec<Item> = amends.collect();
-        state.retry.extend((!amends.is_empty()).then_some(amends));
+        let state = &self.kinds[ResourceKind::Cluster];
+        let amends: Vec<Item> = guilty.iter().filter_map(|item| state.amends(&item.name)).collect();
+        self.amends.extend((!amends.is_empty()).then_some(amends));
     }
 
     /// If this answer proves that Envoy withholds that of CDS, takes back what CDS was sent. The pass begins anew, so that
@@ -76,12 +77,8 @@ impl Session {
         }
         let items = take_back(silent);
         tracing::debug!(clusters = items.len(), "Envoy withholds the answer to CDS: taken back");
-        let names = items.iter().map(|item| item.name.clone());
-        let kind = ResourceKind::Cluster;
-        self.dirty.extend(names.map(|name| ResourceKey { kind, name }));
-        self.dirty
-            .extend(self.cycle.take().into_iter().flat_map(Cycle::into_keys));
-        self.taken_back = (!items.is_empty()).then_some(items);
+        self.begin_anew();
+        self.amends.extend((!items.is_empty()).then_some(items));
     }
 }
 

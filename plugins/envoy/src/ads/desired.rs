@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::ads::state::Item;
 use crate::ads::validate::find_fault;
 use crate::resource::{Resource, ResourceKey, ResourceKind};
 
@@ -143,6 +144,12 @@ impl Desired {
         self.of_kind(key.kind)?.get(&key.name)
     }
 
+    /// Whether an item is what is desired.
+    pub(super) fn is(&self, kind: ResourceKind, item: &Item) -> bool {
+        let wanted = self.of_kind(kind).and_then(|of_kind| of_kind.get(&item.name));
+        wanted.map(|wanted| &wanted.version) == item.content.as_ref().map(|content| &content.version)
+    }
+
     pub(super) fn of_kind(&self, kind: ResourceKind) -> Option<&BTreeMap<Arc<str>, Arc<Resource>>> {
         self.kinds.get(&kind)
     }
@@ -164,11 +171,13 @@ impl Desired {
         self.quarantine.insert(key, refused);
     }
 
-    /// Gives every content that Envoy refused another chance.
-    pub(super) fn lift_quarantine(&mut self) {
-        let mut quarantine = std::mem::take(&mut self.quarantine);
-        quarantine.retain(|key, _| self.get(key).is_some_and(|wanted| find_fault(wanted).is_some()));
-        self.quarantine = quarantine;
+    /// Gives every content that Envoy refused another chance; gives the keys concerned.
+    pub(super) fn lift_quarantine(&mut self) -> Vec<ResourceKey> {
+        let quarantine = std::mem::take(&mut self.quarantine).into_iter();
+        let faulty = |key: &ResourceKey| self.get(key).is_some_and(|wanted| find_fault(wanted).is_some());
+        let (kept, lifted): (BTreeMap<_, _>, BTreeMap<_, _>) = quarantine.partition(|(key, _)| faulty(key));
+        self.quarantine = kept;
+        lifted.into_keys().collect()
     }
 
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (&ResourceKey, &Quarantined)> {

@@ -45,6 +45,8 @@ pub(super) struct Hub {
     envoys: BTreeMap<StreamId, Envoy>,
     verdicts: Verdicts,
     last_stream: u64,
+    /// Whether a poll has settled verdicts that nobody was told of.
+    progressed: bool,
     /// Counters of streams that have ended.
     ended: Counters,
 }
@@ -63,8 +65,7 @@ impl Hub {
         let round = self.verdicts.next_round();
         for key in touched {
             self.verdicts.forget_news(&key);
-            // What every Envoy brought along, or nobody wants any more, needs no waiting.
-            if matches!(self.verdict(&key), Verdict::Pending(_)) && self.desired.get(&key).is_some() {
+            if self.desired.get(&key).is_some() && self.desired.refusal(&key).is_none() {
                 self.verdicts.ask(key);
             } else {
                 self.verdicts.settle(&key);
@@ -182,7 +183,8 @@ impl Hub {
         tracing::info!(node = %identity.node, version = %identity.version, "Envoy connected");
         envoy.identity = Some(identity);
         if request.initial_resource_versions.is_empty() {
-            self.desired.lift_quarantine();
+            let lifted = self.desired.lift_quarantine();
+            self.envoys.values_mut().for_each(|envoy| envoy.session.touch(&lifted));
             let all: Vec<_> = self.desired.iter().map(|resource| resource.key.clone()).collect();
             self.ask_again(all);
         }
@@ -243,7 +245,17 @@ impl Hub {
 
     /// The next response of a stream that may leave now.
     pub(super) fn poll(&mut self, id: StreamId, now: Instant) -> Option<Outgoing> {
-        self.envoys.get_mut(&id)?.session.poll(now, &self.desired)
+        let session = &mut self.envoys.get_mut(&id)?.session;
+        let next = session.poll(now, &self.desired);
+        let unchanged = session.take_unchanged();
+        self.progressed |= !unchanged.is_empty();
+        self.resolve(unchanged);
+        next
+    }
+
+    /// Whether there may be news since the last call that came of polling alone.
+    pub(super) fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progressed)
     }
 
     /// When to poll a stream again although nothing was heard.

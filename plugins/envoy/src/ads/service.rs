@@ -122,6 +122,14 @@ impl EnvoyStream {
 
     /// Hands over what may leave now; gives whether more may be left that had no room.
     fn write(&self, responses: &Sender) -> bool {
+        let full = self.fill(responses);
+        if self.shared.hub().take_progress() {
+            self.shared.note_progress();
+        }
+        full
+    }
+
+    fn fill(&self, responses: &Sender) -> bool {
         while let Ok(room) = responses.try_reserve() {
             let next = self.shared.hub().poll(self.id, Instant::now());
             let Some(next) = next else { return false };

@@ -5,7 +5,7 @@
 //! [`subscribe`]: crate::ads::subscribe
 //! [`work`]: crate::ads::work
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,8 +74,10 @@ pub(super) struct Session {
     pub(super) deferred: BTreeSet<ResourceKey>,
     pub(super) cycle: Option<Cycle>,
     pub(super) silence: Silence,
-    /// To be sent whatever is outstanding: it ends a silence of CDS.
-    pub(super) taken_back: Option<Vec<Item>>,
+    /// What makes Envoy forget clusters that it refused or withholds answers for. Sent whatever is outstanding.
+    pub(super) amends: VecDeque<Vec<Item>>,
+    /// Names that turned out to need nothing: their verdicts may be told.
+    unchanged: Vec<ResourceKey>,
     last_nonce: u64,
     pub(super) counters: Counters,
 }
@@ -89,7 +91,8 @@ impl Session {
             deferred: BTreeSet::new(),
             cycle: None,
             silence: Silence::default(),
-            taken_back: None,
+            amends: VecDeque::new(),
+            unchanged: Vec::new(),
             last_nonce: 0,
             counters: Counters::new(),
         }
@@ -118,7 +121,9 @@ impl Session {
     /// How this stream stands with `wanted`.
     pub(super) fn standing(&self, wanted: &Resource, settled: bool) -> Standing {
         let state = &self.kinds[wanted.key.kind];
-        match state.held.get(&wanted.key.name) {
+        // Until it is looked at, a removal may still be on its way.
+        let looked_at = !self.dirty.contains(&wanted.key);
+        match state.held.get(&wanted.key.name).filter(|_| looked_at) {
             Some(held) if held.version == wanted.version && held.acked => Standing::Confirmed,
             Some(held) if held.version != wanted.version && held.adopted && !settled => Standing::HeldBack,
             _ if !state.wants(&wanted.key.name) => Standing::NotAsked,
@@ -176,11 +181,8 @@ impl Session {
         self.kinds[ResourceKind::Cluster].in_flight.front()
     }
 
-    /// What ends a silence of CDS, or the question whether Envoy withholds the answer, when it is time to ask.
+    /// The question whether Envoy withholds the answer to CDS, when it is time to ask.
     fn poll_silence(&mut self, now: Instant) -> Option<Outgoing> {
-        if let Some(items) = self.taken_back.take() {
-            return Some(self.emit(ResourceKind::Cluster, items, now));
-        }
         let silent = self.silent_clusters()?;
         self.silence.due(silent).filter(|due| *due <= now)?;
         let about = silent.nonce.clone();
@@ -193,22 +195,64 @@ impl Session {
         Some(probe)
     }
 
-    /// What does not wait for its turn: parts of refused responses, and names that Envoy has just asked for.
+    /// What does not wait for its turn: amends, parts of refused responses, and names that Envoy has just asked for.
     fn poll_urgent(&mut self, now: Instant, desired: &Desired) -> Option<Outgoing> {
+        if let Some(items) = self.amends.pop_front() {
+            let kind = ResourceKind::Cluster;
+            self.mark(kind, &items);
+            return Some(self.emit(kind, items, now));
+        }
         for kind in ResourceKind::ALL {
-            let state = &mut self.kinds[kind];
-            if !state.can_send(now) {
+            if !self.kinds[kind].can_send(now) {
                 continue;
             }
-            if let Some(items) = state.retry.pop_front() {
+            let items = self.next_retry(kind, desired);
+            if !items.is_empty() {
                 return Some(self.emit(kind, items, now));
             }
-            let items = state.take_pulled(kind, desired);
+            let items = self.kinds[kind].take_pulled(kind, desired);
             if !items.is_empty() {
                 return Some(self.emit(kind, items, now));
             }
         }
         None
+    }
+
+    /// The next part of a refused response, but for what has changed since: that is looked at anew.
+    fn next_retry(&mut self, kind: ResourceKind, desired: &Desired) -> Vec<Item> {
+        while let Some(items) = self.kinds[kind].retry.pop_front() {
+            let (same, changed): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| desired.is(kind, item));
+            if !changed.is_empty() {
+                self.mark(kind, &changed);
+                self.begin_anew();
+            }
+            if !same.is_empty() {
+                return same;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Gives up the rest of a pass, whose later steps rely on the earlier ones: it is looked at again.
+    pub(super) fn begin_anew(&mut self) {
+        let left = self.cycle.take().into_iter().flat_map(Cycle::into_keys);
+        self.dirty.extend(left);
+    }
+
+    /// Notes that these are to be looked at again.
+    pub(super) fn mark(&mut self, kind: ResourceKind, items: &[Item]) {
+        let names = items.iter().map(|item| item.name.clone());
+        self.dirty.extend(names.map(|name| ResourceKey { kind, name }));
+    }
+
+    /// Notes that `key` needs nothing.
+    pub(super) fn leave(&mut self, key: ResourceKey) {
+        self.unchanged.push(key);
+    }
+
+    /// The names that turned out to need nothing since the last call.
+    pub(super) fn take_unchanged(&mut self) -> Vec<ResourceKey> {
+        std::mem::take(&mut self.unchanged)
     }
 
     fn poll_cycle(&mut self, now: Instant) -> Progress {

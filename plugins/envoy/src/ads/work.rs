@@ -12,17 +12,21 @@ use crate::resource::{Resource, ResourceKey, ResourceKind};
 impl Session {
     pub(super) fn collect_work(&mut self, now: Instant, desired: &Desired) -> Work {
         let may_remove = self.may_remove(now);
+        let may_remove_clusters = may_remove && !self.serves_refused(desired);
         if may_remove {
             self.dirty.append(&mut self.deferred);
         }
         let mut work = Work::default();
         for key in std::mem::take(&mut self.dirty) {
             let Some(item) = self.decide(&key, desired) else {
+                self.leave(key);
                 continue;
             };
             match item.content {
                 Some(_) => work.make.entry(key.kind).or_default().push(item),
-                None if may_remove => work.remove.entry(key.kind).or_default().push(item),
+                None if may_remove_clusters || (may_remove && key.kind != ResourceKind::Cluster) => {
+                    work.remove.entry(key.kind).or_default().push(item)
+                }
                 None => drop(self.deferred.insert(key)),
             }
         }
@@ -36,6 +40,14 @@ impl Session {
     fn may_remove(&self, now: Instant) -> bool {
         let mut wildcards = self.kinds.iter().filter(|(kind, _)| kind.is_wildcard());
         now >= self.opened + REMOVAL_GRACE || wildcards.all(|(_, state)| state.seen)
+    }
+
+    /// Whether Envoy goes on with an older content of something that it refused: that may name clusters which nobody
+    /// else needs.
+    fn serves_refused(&self, desired: &Desired) -> bool {
+        let refused = desired.quarantined().map(|(key, _)| key);
+        let mut kept = refused.filter(|key| key.kind != ResourceKind::Cluster);
+        kept.any(|key| desired.refusal(key).is_some() && self.kinds[key.kind].held.contains_key(&key.name))
     }
 
     pub(super) fn take_rescans(&mut self, desired: &Desired) {

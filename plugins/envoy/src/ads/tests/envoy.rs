@@ -206,7 +206,7 @@ impl ModelEnvoy {
             .filter(|(key, _)| key.kind == ResourceKind::ScopedRoute);
         for (scope, content) in scopes {
             let target = ResourceKey::new(ResourceKind::Cluster, target_of(content));
-            let excused = self.refused.contains(&target) || self.refused.contains(scope);
+            let excused = self.refused.contains(&target);
             assert!(
                 excused || self.held.contains_key(&target),
                 "{scope} leads to {target}, which is not there"

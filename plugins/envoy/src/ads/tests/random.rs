@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use catalyst_plugin::{PlaneEvent, Verdict};
+
 use super::envoy::{ModelEnvoy, is_bad_content};
 use super::{World, cluster, scope};
 use crate::ads::desired::Changes;
-use crate::resource::{Resource, ResourceKey};
+use crate::resource::{Resource, ResourceKey, ResourceKind};
 
-const HISTORIES: u64 = 150;
+const HISTORIES: u64 = 200;
 const STEPS: usize = 300;
 
 #[test]
@@ -30,6 +32,8 @@ struct History {
     world: World,
     envoy: ModelEnvoy,
     table: BTreeMap<ResourceKey, Resource>,
+    /// What the reconcile loop believes.
+    statuses: BTreeMap<ResourceKey, Verdict>,
 }
 
 impl History {
@@ -42,6 +46,7 @@ impl History {
             world,
             envoy,
             table: BTreeMap::new(),
+            statuses: BTreeMap::new(),
         }
     }
 
@@ -61,6 +66,7 @@ impl History {
             25 => self.envoy.reconnect(&mut self.world),
             26 => self.restart_envoy(),
             27 => self.restart_server(),
+            28 => drop(self.hear()),
             _ => self.change(),
         }
     }
@@ -74,11 +80,35 @@ impl History {
     fn restart_server(&mut self) {
         self.world = World::new();
         self.envoy.reconnect(&mut self.world);
+        self.statuses.clear();
         if self.roll(2) == 0 {
-            self.world
-                .hub
-                .update(Changes::table(self.table.values().cloned()), false);
+            self.apply(self.table.clone(), false);
         }
+    }
+
+    /// As the plane does it: the verdicts on what changed are told at once.
+    fn apply(&mut self, table: BTreeMap<ResourceKey, Resource>, settled: bool) {
+        let before = std::mem::replace(&mut self.table, table);
+        let changes = Changes::table(self.table.values().cloned());
+        self.world.hub.update(changes, settled);
+        self.statuses.retain(|key, _| self.table.contains_key(key));
+        for (key, wanted) in &self.table {
+            if before.get(key) != Some(wanted) || !self.statuses.contains_key(key) {
+                self.statuses.insert(key.clone(), self.world.hub.tell_verdict(key));
+            }
+        }
+    }
+
+    /// Takes the oldest news, if there is any.
+    fn hear(&mut self) -> bool {
+        let Some(event) = self.world.hub.next_event() else {
+            return false;
+        };
+        if let PlaneEvent::Verdicts(news) = event {
+            let wanted = news.into_iter().filter(|(key, _)| self.table.contains_key(key));
+            self.statuses.extend(wanted);
+        }
+        true
     }
 
     /// Some scopes move or go, and the clusters follow, as the planner would have it.
@@ -98,17 +128,12 @@ impl History {
             let one = cluster(&name, content);
             clusters.insert(one.key.clone(), one);
         }
-        self.table = clusters.into_iter().chain(scopes).collect();
         let settled = self.roll(4) > 0;
-        self.world
-            .hub
-            .update(Changes::table(self.table.values().cloned()), settled);
+        self.apply(clusters.into_iter().chain(scopes).collect(), settled);
     }
 
     fn ends_in_agreement(mut self) {
-        self.world
-            .hub
-            .update(Changes::table(self.table.values().cloned()), true);
+        self.apply(self.table.clone(), true);
         self.envoy.settle(&mut self.world);
         // What came in a refused response CDS holds without noting its version: if the stream ends right then, nobody
         // can know. Of everything else the server must be right.
@@ -133,10 +158,35 @@ impl History {
                 self.seed
             );
         }
+        // An older scope that stands in for a refused one may need clusters that nobody else does.
+        let stands_in = |(key, wanted): (&ResourceKey, &Resource)| {
+            key.kind == ResourceKind::ScopedRoute && is_bad_content(wanted) && self.envoy.held.contains_key(key)
+        };
+        let kept = self.table.iter().any(stands_in);
         for key in self.envoy.known.keys() {
-            assert!(self.table.contains_key(key), "seed {}: {key} is left over", self.seed);
+            let excused = kept && key.kind == ResourceKind::Cluster;
+            assert!(
+                excused || self.table.contains_key(key),
+                "seed {}: {key} is left over",
+                self.seed
+            );
         }
+        self.is_told_everything();
         self.changes_nothing_more();
+    }
+
+    /// Whoever followed the news knows what is true.
+    fn is_told_everything(&mut self) {
+        while self.hear() {}
+        for key in self.table.keys() {
+            let verdict = self.world.hub.tell_verdict(key);
+            assert_eq!(self.statuses.get(key), Some(&verdict), "seed {}: {key}", self.seed);
+            assert!(
+                !matches!(verdict, Verdict::Pending(_)),
+                "seed {}: {key} {verdict:?}",
+                self.seed
+            );
+        }
     }
 
     /// At rest, a reconnect brings nothing.

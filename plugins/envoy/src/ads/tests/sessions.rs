@@ -60,7 +60,7 @@ fn changes_coalesce_while_an_answer_is_outstanding() {
 
 /// The table comes after the Envoy that has it already: nobody waits for an answer that will not come.
 #[test]
-fn what_an_envoy_brought_along_is_complete_at_once() {
+fn what_an_envoy_brought_along_is_complete_without_being_sent() {
     let mut world = World::new();
     world.table([cluster("c", ""), scope("s", "c")]);
     let mut envoy = ModelEnvoy::connect(&mut world, "a");
@@ -70,9 +70,28 @@ fn what_an_envoy_brought_along_is_complete_at_once() {
     envoy.reconnect(&mut world);
     envoy.settle(&mut world);
     let round = world.table([cluster("c", ""), scope("s", "c")]);
-    assert!(world.hub.is_complete(round));
     envoy.settle(&mut world);
+    assert!(world.hub.is_complete(round));
     assert_eq!(envoy.received, received);
+}
+
+/// What is wanted again while its removal waits for its turn is not taken for held.
+#[test]
+fn a_resource_that_is_wanted_again_during_its_removal_is_pending_until_it_is_back() {
+    let mut world = World::new();
+    let both = [cluster("c", ""), scope("s", "c")];
+    world.table(both.clone());
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    world.table([]);
+    assert_eq!(envoy.receive(&mut world), Some(vec!["-s".to_owned()]));
+    let round = world.table(both.clone());
+    assert!(!world.hub.is_complete(round));
+    assert!(matches!(world.verdict(&both[0]), Verdict::Pending(_)));
+    envoy.settle(&mut world);
+    assert!(world.hub.is_complete(round));
+    assert_eq!(world.verdict(&both[0]), Verdict::Programmed);
+    assert_eq!(envoy.held.len(), 2);
 }
 
 #[test]
