@@ -20,7 +20,7 @@ mod reach;
 
 pub use client::{Answer, Client, echo, greet};
 pub use config::{Peering, peer};
-pub use load::{Lease, Load, Names, Tally};
+pub use load::{Load, Names, Tally};
 pub use network::{Network, scenario};
 pub use node::{Example, Node};
 pub use poll::{LONG, poll, stays};

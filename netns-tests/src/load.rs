@@ -5,20 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{Client, LONG, poll};
 
 /// Failures that are kept in words.
 const MAX_WORDS: usize = 20;
 
-/// A name that requests may be sent to while this is held.
-pub type Lease = Arc<str>;
-
 /// The names that requests may be sent to.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    live: Arc<Mutex<Vec<Lease>>>,
+    live: Arc<Mutex<Vec<Arc<str>>>>,
 }
 
 impl Names {
@@ -27,32 +24,28 @@ impl Names {
         self.lock().push(name.into());
     }
 
-    /// No request to `name` is sent from now on; returns when the last one has its answer.
+    /// No further request to `name` is sent from now on; those under way are not waited for.
     ///
     /// # Errors
-    /// It was not open, or a request hangs.
+    /// It was not open.
     pub fn close(&self, name: &str) -> Result<()> {
-        let lease = {
-            let mut live = self.lock();
-            let Some(index) = live.iter().position(|lease| &**lease == name) else {
-                bail!("{name} is not open")
-            };
-            live.swap_remove(index)
-        };
-        poll(&format!("the last answer of {name}"), LONG, || {
-            ensure!(Arc::strong_count(&lease) == 1, "requests are under way");
-            Ok(())
-        })
+        let mut live = self.lock();
+        let index = live
+            .iter()
+            .position(|open| &**open == name)
+            .with_context(|| format!("{name} is not open"))?;
+        live.swap_remove(index);
+        Ok(())
     }
 
     /// The name for a worker's turn, one after the other.
     #[must_use]
-    pub fn pick(&self, turn: usize) -> Option<Lease> {
+    pub fn pick(&self, turn: usize) -> Option<Arc<str>> {
         let live = self.lock();
         live.get(turn.checked_rem(live.len())?).cloned()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Lease>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Arc<str>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +109,7 @@ impl Load {
     /// Starts `workers` that send requests to `address` for what `pick` says of each turn; `None` lets it pass.
     pub fn start<P>(workers: usize, address: SocketAddr, pick: P) -> Self
     where
-        P: Fn(usize) -> Option<Lease> + Clone + Send + 'static,
+        P: Fn(usize) -> Option<Arc<str>> + Clone + Send + 'static,
     {
         let stop = Arc::new(AtomicBool::new(false));
         let sent = Arc::new(AtomicU64::new(0));
@@ -169,7 +162,7 @@ impl Drop for Load {
     }
 }
 
-fn work(address: SocketAddr, stop: &AtomicBool, sent: &AtomicU64, pick: impl Fn(usize) -> Option<Lease>) -> Tally {
+fn work(address: SocketAddr, stop: &AtomicBool, sent: &AtomicU64, pick: impl Fn(usize) -> Option<Arc<str>>) -> Tally {
     let client = Client::default();
     let mut tally = Tally::default();
     let mut turn = 0;
