@@ -49,8 +49,9 @@ impl Session {
         state.retry.extend(mend_removals.then_some(removals));
         if kind == ResourceKind::Cluster {
             self.make_amends(&found.guilty);
-        } else if !found.guilty.is_empty() {
-            // What Envoy goes on with may name clusters that were to be removed.
+        }
+        if !found.guilty.is_empty() {
+            // What Envoy goes on with may name clusters that were to be removed, or the guilty be in the pass again.
             self.begin_anew();
         }
         Heard {

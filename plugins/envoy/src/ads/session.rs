@@ -158,6 +158,9 @@ impl Session {
         }
         loop {
             if self.cycle.is_none() {
+                if self.kinds.iter().any(|(_, state)| !state.retry.is_empty()) {
+                    return None;
+                }
                 self.cycle = Some(self.collect_work(now, desired).into_cycle()?);
             }
             match self.poll_cycle(now) {

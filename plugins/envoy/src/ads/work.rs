@@ -25,7 +25,7 @@ impl Session {
             match item.content {
                 Some(_) => work.make.entry(key.kind).or_default().push(item),
                 None if may_remove_clusters || (may_remove && key.kind != ResourceKind::Cluster) => {
-                    work.remove.entry(key.kind).or_default().push(item)
+                    work.remove.entry(key.kind).or_default().push(item);
                 }
                 None => drop(self.deferred.insert(key)),
             }

@@ -60,6 +60,30 @@ fn withheld_clusters_are_taken_back_and_come_again() {
     assert_eq!(world.verdict(&cluster("d", "")), Verdict::Programmed);
 }
 
+/// The bad one among them is sent once, and the good ones once more.
+#[test]
+fn the_bad_one_among_withheld_clusters_is_not_sent_again() {
+    let mut world = World::new();
+    let mut envoy = start(&mut world);
+    envoy.withholds = Some(ResourceKind::Cluster);
+    world
+        .hub
+        .update(Changes::upsert([cluster("d", ""), cluster("e", "bad")]), true);
+    let mut seen = envoy.receive(&mut world).unwrap();
+    world.pass(Duration::from_millis(600));
+    envoy.receive(&mut world);
+    envoy.answer(&mut world);
+    seen.extend(envoy.receive(&mut world).unwrap());
+    envoy.withholds = None;
+    assert_eq!(envoy.receive(&mut world), None, "the answers come first");
+    for _ in 0..10 {
+        envoy.answer(&mut world);
+        seen.extend(envoy.receive(&mut world).unwrap_or_default());
+    }
+    assert_eq!(seen, ["+d", "+e", "-d", "-e", "-e", "+d"]);
+    assert_eq!(world.verdict(&cluster("d", "")), Verdict::Programmed);
+}
+
 /// A busy Envoy answers nothing at all: nothing is taken back from it.
 #[test]
 fn a_busy_envoy_keeps_what_it_was_sent() {
