@@ -105,17 +105,21 @@ fn show(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     network::start(plan, programs, fleet, progress)?;
-    progress.step("waiting until the graph of node a holds products (local) and reviews (from node b)");
-    let answer = query::wait_for_answer(fleet, &plan.graph_url())?;
-    progress.step("the answer came through both nodes");
-    print!("\n$ {}\n{answer}\n", query::as_curl(&plan.graph_url()));
+    progress.step("waiting until the graph of each node holds products (beside node a) and reviews (beside node b)");
+    let [a, b] = &plan.nodes;
+    let answer = query::wait_for_answer(fleet, &a.graph_url())?;
+    query::wait_for_answer(fleet, &b.graph_url())?;
+    progress.step("the answer of node a came through both nodes");
+    print!("\n$ {}\n{answer}\n", query::as_curl(&a.graph_url()));
     for node in &plan.nodes {
+        let routes = programs.ctl(node, &["show", "routes"])?;
         println!(
             "\n$ {}\n{}",
             programs.spell_ctl(node, &["show", "routes"]),
-            programs.ctl(node, &["show", "routes"])?
+            routes.trim_end()
         );
     }
+    println!();
     println!("{}", what_next(args, plan, programs));
     if args.stay {
         progress.step("everything keeps running; Ctrl-C stops it");
@@ -132,7 +136,7 @@ fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
         "Try next, with `cargo xtask demo --stay` running:"
     };
     let lines = [
-        format!("  open {} in a browser: the graph of node a", plan.graph_url()),
+        format!("  open {} in a browser: the graph of node a", a.graph_url()),
         format!("  {}", programs.spell_ctl(a, &["show", "route", &b.service.name])),
         format!("  {}", programs.spell_ctl(b, &["service", "remove", &b.service.name])),
         "    and send the query again: products still answer, reviews do not".to_owned(),

@@ -62,11 +62,6 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// Where clients of node a reach the graph.
-    pub(crate) fn graph_url(&self) -> String {
-        format!("http://{}/graphql", self.nodes[0].text("/plugins/envoy/ingress"))
-    }
 }
 
 impl Node {
@@ -93,6 +88,11 @@ impl Node {
 
     pub(crate) fn config_path(&self) -> String {
         format!("{}/routed.json", self.folder())
+    }
+
+    /// Where clients reach its graph.
+    pub(crate) fn graph_url(&self) -> String {
+        format!("http://{}/graphql", self.text("/plugins/envoy/ingress"))
     }
 
     /// The string at a JSON pointer; empty if there is none.
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn the_examples_make_a_plan() {
         let plan = Plan::load(&workspace::root().expect("root"), None).expect("plan");
-        assert_eq!(plan.graph_url(), "http://127.0.0.1:8080/graphql");
+        assert_eq!(plan.nodes[0].graph_url(), "http://127.0.0.1:8080/graphql");
         let services = plan.nodes.map(|node| (node.service.name, node.service.address.port()));
         assert_eq!(
             services,
