@@ -234,7 +234,10 @@ async fn after_a_refusal_a_reconnect_resends_only_what_was_refused() {
     let verdicts = ads.apply(Changes::table(table.into_iter().chain(good.clone()))).await;
     drop(verdicts);
     ads.programmed(&good).await;
-    assert_eq!(ads.sent(ResourceKind::Cluster), 1);
+    eventually("the refused one comes again", async || {
+        equal(ads.sent(ResourceKind::Cluster), 1)
+    })
+    .await;
     assert_eq!(
         ads.sent(ResourceKind::ScopedRoute) + ads.sent(ResourceKind::Listener),
         0

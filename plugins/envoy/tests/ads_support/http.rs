@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use hyper::Response;
 use hyper::server::conn::http2;
@@ -106,9 +107,15 @@ async fn answer(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
     }
 }
 
-/// A port that nobody uses.
+/// An address that nobody else uses: a loopback address per process and call, on a port that the system does not hand
+/// out by itself.
 pub async fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let address = SocketAddr::from(([127, 200 + high % 50, low, NEXT.fetch_add(1, Ordering::Relaxed)], 8000));
+    // Says so if somebody does use it.
+    drop(TcpListener::bind(address).await.unwrap());
+    address
 }
 
 /// A peer listener: answers every HTTP/2 request with its name.
