@@ -12,9 +12,12 @@ mod plan;
 mod ports;
 mod query;
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use anyhow::{Context, bail};
 
 use crate::progress::Progress;
 use crate::{envoy, run, workspace};
@@ -29,7 +32,8 @@ pub(crate) struct DemoArgs {
     /// Keep everything running until Ctrl-C.
     #[arg(long)]
     stay: bool,
-    /// Use the ports from N on instead of those of examples/two-nodes.
+    /// Use the ports from N on instead of those of examples/two-nodes. The kernel gives ports above 32767 to outgoing
+    /// connections: stay below.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     ports_from: Option<u16>,
 }
@@ -55,9 +59,12 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn run_and_stop(args: &DemoArgs, interrupt: &Interrupt, progress: &Progress) -> anyhow::Result<()> {
     let root = workspace::root()?;
+    let _alone = alone(&root)?;
     let plan = Plan::load(&root, args.ports_from)?;
     ports::check_free(&plan)?;
     let programs = build(&root, progress)?;
+    // The build may have taken minutes.
+    ports::check_free(&plan)?;
     plan.write(&root)?;
     let mut fleet = Fleet::new(&root, interrupt);
     let shown = show(args, &plan, &programs, &mut fleet, progress);
@@ -67,6 +74,17 @@ fn run_and_stop(args: &DemoArgs, interrupt: &Interrupt, progress: &Progress) -> 
     progress.step("stopping everything");
     fleet.stop();
     shown
+}
+
+/// The lock on [`FOLDER`], held as long as the file is open.
+fn alone(root: &Path) -> anyhow::Result<File> {
+    let path = root.join(format!("{FOLDER}.lock"));
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another demo of this repository is running: stop it first"),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 fn build(root: &Path, progress: &Progress) -> anyhow::Result<Programs> {
@@ -139,7 +157,7 @@ fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
         format!("  open {} in a browser: the graph of node a", a.graph_url()),
         format!("  {}", programs.spell_ctl(a, &["show", "route", &b.service.name])),
         format!("  {}", programs.spell_ctl(b, &["service", "remove", &b.service.name])),
-        "    and send the query again: products still answer, reviews do not".to_owned(),
+        "    then { topProducts { name price } } still answers, and the graph says that reviews are gone".to_owned(),
         format!("  {}", programs.spell_ctl(a, &["watch", "routes"])),
         format!("  configurations and logs are in {FOLDER}/"),
     ];
