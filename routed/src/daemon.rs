@@ -32,13 +32,13 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let channel = DriverChannel::new();
     let handle = channel.handle();
     say_who_we_are(&config);
-    let (feeds, mut planes) = start_planes(&config, &handle).await?;
-    let admin = admin::serve(&config, handle).await?;
-    let mut driver = Driver::start(driver_config(&config)?, channel, feeds)?;
+    let mut planes = start_planes(&config, &handle).await?;
+    let admin = admin::serve(&config, handle, planes.local_ports).await?;
+    let mut driver = Driver::start(driver_config(&config)?, channel, planes.feeds)?;
     let signal = tokio::select! {
         name = end.wait() => name,
         result = admin => return result.context("the admin API ended"),
-        result = planes.ended() => return result,
+        result = planes.loops.ended() => return result,
         result = driver.ended() => return result,
     };
     tracing::info!(signal, "stopping: saying goodbye to peers, the data planes serve on");

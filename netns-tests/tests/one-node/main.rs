@@ -50,6 +50,8 @@ fn every_example_service_answers_through_one_node() -> Result<()> {
             "{hello}"
         );
         assert_eq!(greet(node.ingress(), "greeter.acme")?, "one");
+        let shown = node.ctl_json(&["show", "route", "echo.acme"])?[0]["local_address"].clone();
+        assert_eq!(shown, node.tcp_address("echo.acme")?.to_string());
         assert_eq!(echo(node.tcp_address("echo.acme")?, "hello")?, "one: hello");
         Ok(())
     })

@@ -11,7 +11,7 @@ use catalyst_plugin::{
 use crate::ads::{AdsHandle, AdsServer, BindError, Changes};
 use crate::config::EnvoyConfig;
 use crate::plan::Planner;
-use crate::ports::Ports;
+use crate::ports::{LocalPorts, Ports};
 use crate::resource::{Resource, ResourceKey, ResourceKind};
 
 /// How long a change is waited for before its resources are reported as pending.
@@ -23,6 +23,7 @@ const INEXPRESSIBLE: &str = "inexpressible/";
 #[derive(Debug)]
 pub struct EnvoyPlane {
     planner: Planner,
+    local_ports: LocalPorts,
     ads: AdsServer,
     /// Planned, not yet with the ADS server. It gets all that is planned, also what the loop finds to be in place: the
     /// next Envoy that connects may lack it.
@@ -42,6 +43,7 @@ impl EnvoyPlane {
             tracing::warn!(%trouble, "starting without the port assignments of tcp services");
         }
         Ok(Self {
+            local_ports: ports.shown(),
             planner: Planner::new(config, ports),
             ads,
             staged: Changes::default(),
@@ -54,6 +56,12 @@ impl EnvoyPlane {
     #[must_use]
     pub fn stats(&self) -> AdsHandle {
         self.ads.handle()
+    }
+
+    /// The local ports of tcp services, for `show route`.
+    #[must_use]
+    pub fn local_ports(&self) -> LocalPorts {
+        self.local_ports.clone()
     }
 
     fn stage(&mut self, wanted: &[Wanted<Self>], all: bool) {

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,22 @@ struct StoredPort {
     port: u16,
 }
 
+/// The port of each tcp service's egress listener, for whoever shows it to people. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct LocalPorts(Arc<RwLock<BTreeMap<String, u16>>>);
+
+impl LocalPorts {
+    /// The port that a name has, in use or remembered.
+    #[must_use]
+    pub fn port_of(&self, name: &str) -> Option<u16> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
+    }
+
+    fn replace(&self, ports: &BTreeMap<String, u16>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clone_from(ports);
+    }
+}
+
 /// Port assignments. A name that goes keeps its port until no port is left that nobody has ever had; then the name that
 /// went first loses it.
 #[derive(Debug, Clone)]
@@ -55,9 +72,16 @@ pub struct Ports {
     idle: VecDeque<String>,
     path: Option<PathBuf>,
     unsaved: bool,
+    shown: LocalPorts,
 }
 
 impl Ports {
+    /// The assignments as they are at any later time.
+    #[must_use]
+    pub fn shown(&self) -> LocalPorts {
+        self.shown.clone()
+    }
+
     /// Loads the assignments from `state_dir`. A file that cannot be read is set aside; the warning says so.
     #[must_use]
     pub fn load(state_dir: Option<&Path>, range: RangeInclusive<u16>) -> (Self, Option<String>) {
@@ -79,6 +103,7 @@ impl Ports {
             idle: VecDeque::new(),
             path,
             unsaved: false,
+            shown: LocalPorts::default(),
         };
         for StoredPort { name, port } in stored.ports {
             // The range may have been changed since; a duplicate can only come from an editor: the first one counts.
@@ -87,6 +112,7 @@ impl Ports {
                 ports.by_name.insert(name, port);
             }
         }
+        ports.shown.replace(&ports.by_name);
         ports
     }
 
@@ -95,6 +121,7 @@ impl Ports {
         self.excluded.insert(port);
         if self.used.remove(&port) {
             self.by_name.retain(|_, taken| *taken != port);
+            self.shown.replace(&self.by_name);
             self.idle.retain(|name| self.by_name.contains_key(name));
             self.unsaved = true;
         }
@@ -119,6 +146,7 @@ impl Ports {
             None => self.take_from_idle()?,
         };
         self.by_name.insert(name.to_owned(), port);
+        self.shown.replace(&self.by_name);
         self.used.insert(port);
         self.unsaved = true;
         Ok(port)

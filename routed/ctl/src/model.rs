@@ -33,6 +33,9 @@ pub(crate) struct Route {
     endpoints: Vec<Endpoint>,
     weight: u32,
     draining: bool,
+    /// Where local clients dial a tcp service; `show route` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_address: Option<String>,
 }
 
 /// An endpoint of a service of this node.
@@ -68,6 +71,7 @@ impl From<proto::Route> for Route {
             endpoints: route.endpoints.iter().map(|text| endpoint(text)).collect(),
             weight: route.weight,
             draining: route.draining,
+            local_address: given(route.local_address),
         }
     }
 }

@@ -139,6 +139,7 @@ fn describe_path(path: &Route, answer: &mut Answer) {
             .collect::<Vec<_>>()
             .join(", "),
     );
+    answer.property("dial here", &path.local_address);
     answer.property("next hop", &path.next_hop);
     answer.property("table", &path.table);
     answer.property(

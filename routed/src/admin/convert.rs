@@ -49,6 +49,7 @@ pub(super) fn route(view: &RouteView) -> proto::Route {
             .collect(),
         weight: attrs.service.weight.into(),
         draining: view.draining,
+        local_address: String::new(),
     }
 }
 

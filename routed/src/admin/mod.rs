@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use catalyst_core::event::LocalService;
+use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -42,9 +43,10 @@ pub fn initial_services(config: &Config) -> anyhow::Result<Vec<LocalService>> {
 pub async fn serve(
     config: &Config,
     speaker: SpeakerHandle,
+    local_ports: LocalPorts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let store = Store::open(&config.node.state_dir)?;
-    let service = AdminServer::new(AdminService::new(Arc::new(config.clone()), store, speaker));
+    let service = AdminServer::new(AdminService::new(Arc::new(config.clone()), store, speaker, local_ports));
     let router = Server::builder().add_service(service);
     let listen = config.admin.listen.clone();
     let listener = Listener::bind(&listen)

@@ -1,11 +1,14 @@
 //! The calls of `catalyst.admin.v1.Admin`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use catalyst_core::event::Event;
 use catalyst_core::name::ServiceName;
+use catalyst_core::route::Protocol;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::RouteView;
+use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::Admin;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, GetConfigRequest, GetConfigResponse, GetPeerRequest, GetRouteRequest,
@@ -33,15 +36,30 @@ pub(super) struct AdminService {
     /// Held over a change on disk and its event, so that both happen in the same order.
     store: Arc<Mutex<Store>>,
     speaker: SpeakerHandle,
+    local_ports: LocalPorts,
 }
 
 impl AdminService {
-    pub(super) fn new(config: Arc<Config>, store: Store, speaker: SpeakerHandle) -> Self {
+    pub(super) fn new(config: Arc<Config>, store: Store, speaker: SpeakerHandle, local_ports: LocalPorts) -> Self {
         Self {
             config,
             store: Arc::new(Mutex::new(store)),
             speaker,
+            local_ports,
         }
+    }
+
+    /// A path as a message, with the address that local clients dial.
+    fn described(&self, view: &RouteView) -> Route {
+        let mut route = convert::route(view);
+        let envoy = self.config.plugins.envoy.as_ref();
+        let port = self.local_ports.port_of(view.name.as_str());
+        if let (Protocol::Tcp, true, Some(envoy), Some(port)) =
+            (view.attrs.service.protocol, view.selected, envoy, port)
+        {
+            route.local_address = SocketAddr::new(*envoy.tcp_address, port).to_string();
+        }
+        route
     }
 
     async fn query<T: Send + 'static>(
@@ -84,7 +102,7 @@ impl Admin for AdminService {
             return Err(Status::not_found(format!("no route to {name}")));
         }
         Ok(Response::new(GetRouteResponse {
-            paths: views.iter().map(convert::route).collect(),
+            paths: views.iter().map(|view| self.described(view)).collect(),
         }))
     }
 

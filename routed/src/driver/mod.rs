@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use handle::{Gone, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
-pub use planes::{PlaneFeeds, PlaneLoops, start_planes};
+pub use planes::{PlaneFeeds, PlaneLoops, Planes, start_planes};
 
 /// Inputs taken in before the Speaker selects and sends: batching only under backlog.
 const BATCH: usize = 256;

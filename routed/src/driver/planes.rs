@@ -7,6 +7,7 @@ use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
 use catalyst_envoy::plane::EnvoyPlane;
+use catalyst_envoy::ports::LocalPorts;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
 use tokio::sync::mpsc;
@@ -19,6 +20,16 @@ use crate::config::Config;
 const REPORTS: usize = 64;
 /// How long the GraphQL plane waits for Envoy to have a name before its schema is fetched.
 const ENVOY_FIRST: Duration = Duration::from_secs(1);
+
+/// The data planes of this daemon, running.
+pub struct Planes {
+    /// Where the selected table goes.
+    pub feeds: PlaneFeeds,
+    /// Their loops.
+    pub loops: PlaneLoops,
+    /// The local ports of tcp services.
+    pub local_ports: LocalPorts,
+}
 
 /// The reconcile loops of the data planes.
 pub struct PlaneLoops(JoinSet<(&'static str, Result<(), JoinError>)>);
@@ -62,15 +73,17 @@ impl PlaneFeeds {
 ///
 /// # Errors
 /// A data plane's address cannot be bound.
-pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<(PlaneFeeds, PlaneLoops)> {
+pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<Planes> {
     let mut feeds = Vec::new();
     let mut loops = JoinSet::new();
+    let mut local_ports = LocalPorts::default();
     let mut envoy_settled = None;
     if let Some(envoy) = config.envoy() {
         let address = envoy.xds.clone();
         let plane = EnvoyPlane::bind(envoy)
             .await
             .with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
+        local_ports = plane.local_ports();
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
@@ -87,7 +100,11 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
         loops.spawn(async { ("graphql", join.await) });
         feeds.push(connect("graphql", feed, reports, speaker));
     }
-    Ok((PlaneFeeds(feeds), PlaneLoops(loops)))
+    Ok(Planes {
+        feeds: PlaneFeeds(feeds),
+        loops: PlaneLoops(loops),
+        local_ports,
+    })
 }
 
 fn connect(

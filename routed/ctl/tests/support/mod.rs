@@ -103,10 +103,10 @@ impl Running {
         let channel = DriverChannel::new();
         let handle = channel.handle();
         let (driver, admin) = runtime.block_on(async {
-            let (feeds, _loops) = start_planes(config, &handle).await?;
-            let admin = admin::serve(config, handle).await?;
+            let planes = start_planes(config, &handle).await?;
+            let admin = admin::serve(config, handle, planes.local_ports).await?;
             anyhow::Ok((
-                Driver::start(driver_config(config)?, channel, feeds)?,
+                Driver::start(driver_config(config)?, channel, planes.feeds)?,
                 tokio::spawn(admin),
             ))
         })?;

@@ -21,14 +21,14 @@ async fn routing() -> (Driver, SpeakerHandle) {
     let config = load(None, &flags.map(|(name, value)| Flag::new(name, value))).unwrap();
     let channel = DriverChannel::new();
     let handle = channel.handle();
-    let (feeds, _loops) = start_planes(&config, &handle).await.unwrap();
+    let planes = start_planes(&config, &handle).await.unwrap();
     let config = DriverConfig {
         speaker: config.speaker(),
         services: Vec::new(),
         listen: None,
         sources: std::collections::BTreeMap::new(),
     };
-    (Driver::start(config, channel, feeds).unwrap(), handle)
+    (Driver::start(config, channel, planes.feeds).unwrap(), handle)
 }
 
 /// Makes a change and waits for its batch to end.
