@@ -37,7 +37,7 @@ pub async fn stop_signal() -> Result<()> {
     Ok(())
 }
 
-/// Runs `server` until it ends, but at most [`DRAIN`] longer than the stop signal.
+/// Runs `server` until it ends, but at most two seconds (`DRAIN`) longer than the stop signal.
 ///
 /// # Errors
 /// What the server failed with.

@@ -2,7 +2,7 @@
 //!
 //! A plugin implements [`DataPlane`]; [`spawn`] starts its reconcile loop. The daemon sends the selected table into a
 //! [`RouteFeed`], which never blocks and holds at most one word per name, and takes [`Report`]s from the loop. Reads
-//! from top to bottom: [`plane`] (the trait), [`feed`] (coalescing), [`run`] (the loop), and below it the pure parts,
+//! from top to bottom: [`plane`] (the trait), [`mod@feed`] (coalescing), [`mod@run`] (the loop), and below it the pure parts,
 //! `ledger` (desired against held) and `status` (verdicts of resources to statuses of routes).
 
 #[cfg(feature = "conformance")]

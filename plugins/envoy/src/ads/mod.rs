@@ -7,8 +7,8 @@
 //!                responses: what this Envoy lacks, in the order make before break
 //! ```
 //!
-//! Nothing is queued per stream but names: a slow Envoy gets the newest content when it is ready for it. [`hub`] and
-//! below are pure (the time is an argument); [`server`] and [`service`] do the I/O.
+//! Nothing is queued per stream but names: a slow Envoy gets the newest content when it is ready for it. `hub` and
+//! below are pure (the time is an argument); `server` and `service` do the I/O.
 
 mod accept;
 mod answers;
