@@ -109,7 +109,10 @@ impl Client {
     }
 
     fn failed(&self, status: &Status) -> PlaneError {
-        let why = std::error::Error::source(status).map_or_else(String::new, |source| format!(": {}", root(source)));
+        let cause = std::error::Error::source(status).map(|source| root(source).to_string());
+        // tonic says the cause itself for some errors, and "transport error" for others.
+        let cause = cause.filter(|cause| !status.message().contains(cause.as_str()));
+        let why = cause.map_or_else(String::new, |cause| format!(": {cause}"));
         PlaneError(format!(
             "catalyst-gateway at {}: {}{why}",
             self.address,

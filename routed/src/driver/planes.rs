@@ -79,10 +79,7 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     let mut local_ports = LocalPorts::default();
     let mut envoy_settled = None;
     if let Some(envoy) = config.envoy() {
-        let address = envoy.xds.clone();
-        let plane = EnvoyPlane::bind(envoy)
-            .await
-            .with_context(|| format!("plugins.envoy.xds: {address:?}"))?;
+        let plane = EnvoyPlane::bind(envoy).await.context("plugins.envoy.xds")?;
         local_ports = plane.local_ports();
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
