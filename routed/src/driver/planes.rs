@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
 use catalyst_envoy::plane::EnvoyPlane;
@@ -79,7 +78,9 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     let mut local_ports = LocalPorts::default();
     let mut envoy_settled = None;
     if let Some(envoy) = config.envoy() {
-        let plane = EnvoyPlane::bind(envoy).await.context("plugins.envoy.xds")?;
+        let bound = EnvoyPlane::bind(envoy).await;
+        // Its text holds the cause already.
+        let plane = bound.map_err(|error| anyhow::anyhow!("plugins.envoy.xds: {error}"))?;
         local_ports = plane.local_ports();
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);

@@ -15,10 +15,10 @@ use crate::config::XdsAddress;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The TCP address.
-    #[error("cannot listen for Envoy on {0}")]
+    #[error("cannot listen for Envoy on {0}: {1}")]
     Tcp(SocketAddr, #[source] io::Error),
     /// The Unix socket.
-    #[error("cannot listen for Envoy on {}", path.display())]
+    #[error("cannot listen for Envoy on {}: {source}", path.display())]
     Unix {
         /// The path of the socket.
         path: PathBuf,

@@ -89,22 +89,27 @@ async fn a_changed_endpoint_fails_no_request() {
     let mut node = Node::start("a", 65001).await;
     node.add([local("orders.acme", Http, &[service.at])]).await;
     let ingress = node.config.ingress;
-    let load = tokio::spawn(async move { hammer(ingress, "orders.acme", "last").await });
-    for name in ["next"; 20].into_iter().chain(["last"]) {
+    let (answered, mut answers) = tokio::sync::watch::channel(String::new());
+    let load = tokio::spawn(async move { hammer(ingress, "orders.acme", "last", &answered).await });
+    let names = (0..20).map(|n| &*format!("next-{n}").leak());
+    for name in names.chain(["last"]) {
         let next = services::http(name).await;
         node.add([local("orders.acme", Http, &[next.at])]).await;
+        // One request at a time: once the new endpoint answers, none is on its way to the old one.
+        answers.wait_for(|who| who == name).await.unwrap();
         std::mem::replace(&mut service, next).finish().await;
     }
     assert!(load.await.unwrap() > 0);
     drop(service);
 }
 
-/// Requests until `last` answers; each of them must succeed.
-async fn hammer(at: SocketAddr, host: &str, last: &str) -> usize {
+/// Requests until `last` answers, telling who answers; each of them must succeed.
+async fn hammer(at: SocketAddr, host: &str, last: &str, answered: &tokio::sync::watch::Sender<String>) -> usize {
     let mut count = 0;
     loop {
         let reply = request(at, host, "/", &[]).await.unwrap();
         assert_eq!(reply.status, 200, "after {count} requests: {}", reply.body);
+        answered.send_replace(reply.who().to_owned());
         if reply.who() == last {
             return count;
         }
