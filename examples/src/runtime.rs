@@ -1,39 +1,53 @@
 //! What every example service shares: listening, saying so, and stopping.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Cancelled by the first SIGTERM or SIGINT.
+static STOPPED: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
 /// How long requests in flight may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Binds `address` and prints the one line that says that `service` is ready.
+/// Binds `address` and prints the one line that says that `service` is ready: to be asked, and to be stopped.
 ///
 /// # Errors
-/// Names the address that cannot be bound.
+/// Names the address that cannot be bound; the signal handlers cannot be installed.
 pub async fn listen(service: &str, address: SocketAddr) -> Result<TcpListener> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("{service} cannot listen on {address}"))?;
+    watch_signals()?;
     println!("{service} listening on {}", listener.local_addr()?);
     Ok(listener)
 }
 
-/// Ends at the first SIGTERM or SIGINT.
-///
-/// # Errors
-/// The signal handlers cannot be installed.
-pub async fn stop_signal() -> Result<()> {
+fn watch_signals() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        STOPPED.cancel();
+    });
+    Ok(())
+}
+
+/// Ends at the first SIGTERM or SIGINT since [`listen`].
+///
+/// # Errors
+/// None today.
+pub async fn stop_signal() -> Result<()> {
+    STOPPED.cancelled().await;
     Ok(())
 }
 
