@@ -11,6 +11,7 @@ mod best_path;
 pub mod event;
 mod intern;
 pub mod name;
+pub mod policy;
 mod rib;
 pub mod route;
 pub mod session;
