@@ -1,62 +1,22 @@
-//! The network: Speakers, connections that delay, links that break, on a virtual clock.
+//! The network: Speakers on a virtual clock. Every event is a batch of its own, and is audited.
+
+mod links;
+mod look;
+mod node;
+mod rng;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::hash::{DefaultHasher, Hasher};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::hash::DefaultHasher;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use catalyst_core::event::{ConnId, Effect, Event, PlaneReport, SpeakerConfig};
-use catalyst_core::name::ServiceName;
-use catalyst_core::route::{Route, RouteUpdate};
-use catalyst_core::speaker::Speaker;
-use catalyst_core::view::{PeerView, RouteView};
+use catalyst_core::route::RouteUpdate;
 
-use super::config::{address, name, service};
-
-/// xorshift64*: a seed is all there is to a run.
-#[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
-
-impl Rng {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
-    }
-
-    pub(crate) fn index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).unwrap()
-    }
-}
-
-/// One Speaker and what its data planes would hold.
-#[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) speaker: Speaker,
-    pub(crate) config: SpeakerConfig,
-    pub(crate) routes: BTreeMap<ServiceName, Arc<Route>>,
-    pub(crate) version: u64,
-    pub(crate) settled: bool,
-    /// What happened, one line each, with the time in ms.
-    pub(crate) log: Vec<(u128, String)>,
-    pub(crate) alive: bool,
-}
-
-#[derive(Debug)]
-struct End {
-    node: usize,
-    other: ConnId,
-    /// Frames arrive in order.
-    last_arrival: Instant,
-}
+use self::links::End;
+use self::node::Node;
+pub(crate) use self::rng::Rng;
+use super::config::{name, service};
 
 #[derive(Debug)]
 struct Delivery {
@@ -93,14 +53,10 @@ pub(crate) struct Net {
     pub(crate) acknowledging: bool,
 }
 
-fn link(one: usize, other: usize) -> (usize, usize) {
-    (one.min(other), one.max(other))
-}
-
 impl Net {
     pub(crate) fn new(configs: Vec<SpeakerConfig>, seed: u64) -> Self {
         let start = Instant::now();
-        let nodes = configs.into_iter().map(|config| new_node(config, start)).collect();
+        let nodes = configs.into_iter().map(|config| Node::new(config, start)).collect();
         Self {
             nodes,
             start,
@@ -147,16 +103,10 @@ impl Net {
 
     /// kill -9: every connection breaks, the state is gone.
     pub(crate) fn crash(&mut self, node: usize) {
-        let conns: Vec<ConnId> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| end.node == node)
-            .map(|(id, _)| *id)
-            .collect();
-        for conn in conns {
+        for conn in self.conns_of(node) {
             self.break_conn(conn, "connection reset");
         }
-        self.nodes[node] = new_node(self.nodes[node].config.clone(), self.now);
+        self.nodes[node] = Node::new(self.nodes[node].config.clone(), self.now);
         self.nodes[node].alive = false;
         self.deliveries.retain(|_, delivery| delivery.node != node);
     }
@@ -261,169 +211,6 @@ impl Net {
         self.deliveries.insert(self.sequence, Delivery { node, conn, event });
     }
 
-    fn dial(&mut self, node: usize, peer: &Arc<str>) {
-        let config = self.nodes[node]
-            .config
-            .peers
-            .iter()
-            .find(|known| known.name == *peer)
-            .unwrap();
-        let target = self.node_at(config.address.ip());
-        let at = self.now + self.delay();
-        let reachable = target.filter(|target| self.nodes[*target].alive && !self.cut.contains(&link(node, *target)));
-        let Some(target) = reachable else {
-            let event = Event::ConnectFailed {
-                peer: peer.clone(),
-                error: "connection refused".into(),
-            };
-            return self.later(at, node, None, event);
-        };
-        self.join(node, peer.clone(), target, at);
-    }
-
-    fn join(&mut self, node: usize, peer: Arc<str>, target: usize, at: Instant) {
-        let (here, there) = (ConnId(self.next_conn), ConnId(self.next_conn + 1));
-        self.next_conn += 2;
-        let port = 40_000 + u16::try_from(self.next_conn % 20_000).unwrap();
-        let near = SocketAddr::new(address(node), port);
-        let far = SocketAddr::new(address(target), 1790);
-        self.ends.insert(
-            here,
-            End {
-                node,
-                other: there,
-                last_arrival: at,
-            },
-        );
-        self.ends.insert(
-            there,
-            End {
-                node: target,
-                other: here,
-                last_arrival: at,
-            },
-        );
-        self.later(
-            at,
-            target,
-            Some(there),
-            Event::Accepted {
-                conn: there,
-                local: far,
-                remote: near,
-            },
-        );
-        self.later(
-            at,
-            node,
-            Some(here),
-            Event::Connected {
-                peer,
-                conn: here,
-                local: near,
-                remote: far,
-            },
-        );
-    }
-
-    pub(crate) fn node_at(&self, ip: IpAddr) -> Option<usize> {
-        (0..self.nodes.len()).find(|index| address(*index) == ip)
-    }
-
-    fn send(&mut self, node: usize, conn: ConnId, bytes: &Bytes) {
-        self.sum.write_usize(node);
-        self.sum.write(bytes);
-        let Some(other) = self.ends.get(&conn).map(|end| end.other) else {
-            return;
-        };
-        let delay = self.delay();
-        let Some(end) = self.ends.get_mut(&other) else {
-            return;
-        };
-        let (target, at) = (end.node, end.last_arrival.max(self.now + delay));
-        end.last_arrival = at;
-        for (kind, body) in frames(bytes) {
-            *self.frames.entry((node, kind)).or_default() += 1;
-            self.later(
-                at,
-                target,
-                Some(other),
-                Event::Frame {
-                    conn: other,
-                    kind,
-                    body,
-                },
-            );
-        }
-        let bytes = bytes.len();
-        let sent = Event::Sent { conn, bytes };
-        if self.stalled.contains(&target) {
-            let conn = Some(conn);
-            self.held.push(Delivery {
-                node,
-                conn,
-                event: sent,
-            });
-        } else {
-            self.later(at, node, Some(conn), sent);
-        }
-    }
-
-    /// Both ends learn of it; what is on its way to the other end still arrives before.
-    fn break_conn(&mut self, conn: ConnId, reason: &str) {
-        let Some(end) = self.ends.remove(&conn) else {
-            return;
-        };
-        let delay = self.delay();
-        if let Some(other) = self.ends.get(&end.other) {
-            let (node, at) = (other.node, other.last_arrival.max(self.now + delay));
-            self.later(
-                at,
-                node,
-                Some(end.other),
-                Event::Closed {
-                    conn: end.other,
-                    reason: reason.into(),
-                },
-            );
-        }
-    }
-
-    /// Breaks the sessions between two nodes at once and keeps new ones from coming up.
-    pub(crate) fn cut(&mut self, one: usize, other: usize) {
-        self.cut.insert(link(one, other));
-        self.reset_sessions(one, other);
-    }
-
-    pub(crate) fn mend(&mut self, one: usize, other: usize) {
-        self.cut.remove(&link(one, other));
-    }
-
-    /// Breaks the sessions between two nodes; they come up again.
-    pub(crate) fn reset_sessions(&mut self, one: usize, other: usize) {
-        let between =
-            |end: &End| self.ends.get(&end.other).map(|far| link(far.node, end.node)) == Some(link(one, other));
-        let conns: Vec<ConnId> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| between(end))
-            .map(|(id, _)| *id)
-            .collect();
-        for conn in conns {
-            if let Some(end) = self.ends.remove(&conn) {
-                let event = Event::Closed {
-                    conn,
-                    reason: "connection reset".into(),
-                };
-                self.later(self.now, end.node, None, event);
-            }
-        }
-    }
-
-    pub(crate) fn is_cut(&self, one: usize, other: usize) -> bool {
-        self.cut.contains(&link(one, other))
-    }
-
     fn next_at(&self) -> Option<Instant> {
         let timers = self
             .nodes
@@ -504,122 +291,4 @@ impl Net {
             self.later(self.now, node, conn, event);
         }
     }
-
-    /// Hands a frame to a node as if it had come on the connection from another one.
-    pub(crate) fn inject(&mut self, from: usize, to: usize, frame: &[u8]) {
-        let conn = self.conn_between(from, to).unwrap();
-        for (kind, body) in frames(&Bytes::copy_from_slice(frame)) {
-            self.event(to, Event::Frame { conn, kind, body });
-        }
-    }
-
-    fn conn_between(&self, from: usize, to: usize) -> Option<ConnId> {
-        let joins = |end: &End| end.node == to && self.ends.get(&end.other).is_some_and(|far| far.node == from);
-        self.ends.iter().find(|(_, end)| joins(end)).map(|(id, _)| *id)
-    }
-
-    pub(crate) fn paths(&self, node: usize, text: &str) -> Vec<RouteView> {
-        self.nodes[node].speaker.route(&name(text), self.now)
-    }
-
-    /// The selected path of a name.
-    pub(crate) fn selected(&self, node: usize, text: &str) -> Option<RouteView> {
-        self.paths(node, text).into_iter().find(|path| path.selected)
-    }
-
-    pub(crate) fn as_path(&self, node: usize, text: &str) -> Option<Vec<u32>> {
-        self.selected(node, text).map(|path| path.attrs.as_path.clone())
-    }
-
-    pub(crate) fn peer_view(&self, node: usize, peer: usize) -> PeerView {
-        let peer = super::config::node_name(peer);
-        self.nodes[node]
-            .speaker
-            .peers(self.now)
-            .into_iter()
-            .find(|view| *view.name == *peer)
-            .unwrap()
-    }
-
-    /// Names that a node advertises to another.
-    pub(crate) fn advertised(&self, node: usize, peer: usize) -> Vec<String> {
-        let told = self.nodes[node]
-            .speaker
-            .advertised(&super::config::node_name(peer), None, usize::MAX);
-        told.into_iter().map(|(name, _)| name.to_string()).collect()
-    }
-}
-
-fn new_node(config: SpeakerConfig, now: Instant) -> Node {
-    Node {
-        speaker: Speaker::new(config.clone(), now),
-        config,
-        routes: BTreeMap::new(),
-        version: 0,
-        settled: false,
-        log: Vec::new(),
-        alive: false,
-    }
-}
-
-impl Node {
-    /// Applies an update as a data plane would, and checks what the contract promises of it.
-    fn apply(&mut self, update: RouteUpdate) {
-        match update {
-            RouteUpdate::Reset {
-                version,
-                routes,
-                settled,
-            } => {
-                assert!(
-                    routes.is_sorted_by(|one, other| one.name < other.name),
-                    "a Reset is in order of name"
-                );
-                self.routes = routes.into_iter().map(|route| (route.name.clone(), route)).collect();
-                (self.version, self.settled) = (version, settled);
-            }
-            RouteUpdate::Delta {
-                from,
-                to,
-                changes,
-                settled,
-            } => {
-                assert_eq!(
-                    (from, to),
-                    (self.version, self.version + 1),
-                    "a Delta follows what came before"
-                );
-                let names: BTreeSet<&ServiceName> = changes.iter().map(|change| &change.name).collect();
-                assert_eq!(names.len(), changes.len(), "one entry per name");
-                for change in changes {
-                    self.apply_change(change.name, change.route);
-                }
-                (self.version, self.settled) = (to, settled);
-            }
-        }
-    }
-
-    fn apply_change(&mut self, name: ServiceName, route: Option<Arc<Route>>) {
-        let before = self.routes.get(&name).cloned();
-        assert_ne!(before, route, "{name}: a change changes something");
-        match route {
-            Some(route) => self.routes.insert(name, route),
-            None => self.routes.remove(&name),
-        };
-    }
-
-    pub(crate) fn logged(&self, text: &str) -> bool {
-        self.log.iter().any(|(_, line)| line.contains(text))
-    }
-}
-
-fn frames(bytes: &Bytes) -> Vec<(u8, Bytes)> {
-    let mut frames = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let length = u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-        frames.push((bytes[at + 4], bytes.slice(at + 5..at + 4 + length)));
-        at += 4 + length;
-    }
-    frames
 }

@@ -1,0 +1,86 @@
+//! A node: its Speaker, and what its data planes would hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use catalyst_core::event::SpeakerConfig;
+use catalyst_core::name::ServiceName;
+use catalyst_core::route::{Route, RouteUpdate};
+use catalyst_core::speaker::Speaker;
+
+/// One Speaker and what its data planes would hold.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) speaker: Speaker,
+    pub(crate) config: SpeakerConfig,
+    pub(crate) routes: BTreeMap<ServiceName, Arc<Route>>,
+    pub(crate) version: u64,
+    pub(crate) settled: bool,
+    /// What happened, one line each, with the time in ms.
+    pub(crate) log: Vec<(u128, String)>,
+    pub(crate) alive: bool,
+}
+
+impl Node {
+    pub(super) fn new(config: SpeakerConfig, now: Instant) -> Self {
+        Self {
+            speaker: Speaker::new(config.clone(), now),
+            config,
+            routes: BTreeMap::new(),
+            version: 0,
+            settled: false,
+            log: Vec::new(),
+            alive: false,
+        }
+    }
+
+    /// Applies an update as a data plane would, and checks what the contract promises of it.
+    pub(super) fn apply(&mut self, update: RouteUpdate) {
+        match update {
+            RouteUpdate::Reset {
+                version,
+                routes,
+                settled,
+            } => {
+                assert!(
+                    routes.is_sorted_by(|one, other| one.name < other.name),
+                    "a Reset is in order of name"
+                );
+                self.routes = routes.into_iter().map(|route| (route.name.clone(), route)).collect();
+                (self.version, self.settled) = (version, settled);
+            }
+            RouteUpdate::Delta {
+                from,
+                to,
+                changes,
+                settled,
+            } => {
+                assert_eq!(
+                    (from, to),
+                    (self.version, self.version + 1),
+                    "a Delta follows what came before"
+                );
+                let names: BTreeSet<&ServiceName> = changes.iter().map(|change| &change.name).collect();
+                assert_eq!(names.len(), changes.len(), "one entry per name");
+                for change in changes {
+                    self.apply_change(change.name, change.route);
+                }
+                (self.version, self.settled) = (to, settled);
+            }
+        }
+    }
+
+    fn apply_change(&mut self, name: ServiceName, route: Option<Arc<Route>>) {
+        let before = self.routes.get(&name).cloned();
+        assert_ne!(before, route, "{name}: a change changes something");
+        match route {
+            Some(route) => self.routes.insert(name, route),
+            None => self.routes.remove(&name),
+        };
+    }
+
+    pub(crate) fn logged(&self, text: &str) -> bool {
+        self.log.iter().any(|(_, line)| line.contains(text))
+    }
+}
