@@ -303,6 +303,7 @@ fn peer_config(asn: u32) -> PeerConfig {
         next_hop_self: true,
         next_hop: address(0),
         allowed_next_hops: vec![address(0).ip()],
+        allowed_prefixes: Vec::new(),
         import: Policy::Accept,
         export: Policy::Accept,
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::attrs::{LargeCommunity, OriginNode};
 use crate::name::ServiceName;
+use crate::prefix::Prefix;
 use crate::route::{Endpoint, PlaneStatus, Protocol, RouteUpdate};
 
 /// The name of a configured peer: its key under `peers` in the configuration.
@@ -87,6 +88,9 @@ pub struct PeerConfig {
     pub next_hop: SocketAddr,
     /// Outside peers: further next-hop addresses that they may name.
     pub allowed_next_hops: Vec<IpAddr>,
+    /// Outside peers: what it may offer of prefixes, those within an entry included; none by default. Whatever stands
+    /// here, our own prefixes, loopback, link-local and multicast are refused from outside.
+    pub allowed_prefixes: Vec<Prefix>,
     /// Import policy.
     pub import: Policy,
     /// Export policy.

@@ -8,10 +8,12 @@
 
 pub mod attrs;
 mod best_path;
+mod destination;
 pub mod event;
 mod intern;
 pub mod name;
 pub mod policy;
+pub mod prefix;
 mod rib;
 pub mod route;
 pub mod session;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use crate::attrs::{OriginNode, Protocol, RouterId};
+pub use crate::destination::{Destination, DestinationError};
 pub use crate::name::{NameError, ServiceName};
+pub use crate::prefix::{Prefix, PrefixError};
 
 /// The table that a route belongs to: by the organisation of its origin, whoever relayed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

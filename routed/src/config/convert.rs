@@ -154,6 +154,7 @@ impl Config {
             next_hop_self: peer.next_hop_self,
             next_hop: self.next_hop_for(peer),
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),
+            allowed_prefixes: Vec::new(),
             import: peer.import.map_or(default, |p| p.0),
             export: peer.export.map_or(default, |p| p.0),
             organisation,

@@ -78,6 +78,7 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         next_hop_self: true,
         next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
         allowed_next_hops: Vec::new(),
+        allowed_prefixes: Vec::new(),
         import: Policy::Accept,
         export: Policy::Accept,
     }
