@@ -197,6 +197,15 @@ pub enum Event {
         /// Whether traffic may be sent there.
         usable: bool,
     },
+    /// A peer is configured; of an existing one, the difference is applied. Its session is set up anew only where it
+    /// says what no longer holds: another address, AS, organisation or node (NOTIFICATION Cease, other configuration
+    /// change).
+    PeerAdd(PeerConfig),
+    /// A peer is configured no longer (NOTIFICATION Cease, peer de-configured).
+    PeerRemove(PeerName),
+    /// The configuration has changed: the difference is applied, to peers as by the events above. `identity` and
+    /// `planes` cannot change while the node runs and are ignored.
+    Reconfigure(Box<SpeakerConfig>),
     /// SIGTERM: say goodbye to every peer (NOTIFICATION Cease, administrative shutdown) and leave the data planes be.
     Shutdown,
 }

@@ -97,6 +97,8 @@ pub enum SessionEvent {
     Closed(ConnId, Arc<str>),
     /// A timer of [`Session::poll_timeout`] has expired.
     Timeout,
+    /// The configuration has changed in what a session survives; the next OPEN goes by it.
+    Configure(SessionConfig),
 }
 
 /// Output.
@@ -165,6 +167,7 @@ impl Session {
             SessionEvent::Message(id, message) => self.on_message(id, message, now, out),
             SessionEvent::Closed(id, reason) => self.on_closed(id, &reason, now, out),
             SessionEvent::Timeout => self.on_timeout(now, out),
+            SessionEvent::Configure(config) => self.on_configure(config, now, out),
         }
         let state = self.state();
         if state != self.entered.0 {
@@ -231,6 +234,15 @@ impl Session {
         self.timers = Timers::default();
         if was_up {
             self.down(was_up, format!("stopped: {notification}"), out);
+        }
+    }
+
+    /// A peer that is no longer passive is dialled at once.
+    fn on_configure(&mut self, config: SessionConfig, now: Instant, out: &mut Vec<SessionEffect>) {
+        let dials = self.config.passive && !config.passive;
+        self.config = config;
+        if dials {
+            self.dial(now, out);
         }
     }
 

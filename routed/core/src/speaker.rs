@@ -6,12 +6,15 @@
 
 mod adj_rib_out;
 mod audit;
+mod difference;
 mod export;
 mod gate;
 mod import;
 mod order;
 mod peer;
+mod peers;
 mod planes;
+mod reconfigure;
 mod select;
 mod services;
 mod sessions;
@@ -36,7 +39,8 @@ use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
 use export::Exports;
 use order::Order;
-use peer::{Conn, Peer};
+use peer::Conn;
+use peers::Peers;
 use planes::Planes;
 use services::Service;
 
@@ -46,8 +50,7 @@ pub struct Speaker {
     config: SpeakerConfig,
     epoch: Instant,
     rib: Rib,
-    /// In the order of the configuration; `PeerId` is the index plus one.
-    peers: Vec<Peer>,
+    peers: Peers,
     conns: HashMap<ConnId, Conn>,
     services: HashMap<NameId, Service>,
     /// Next hops that a data plane found dead.
@@ -76,17 +79,14 @@ enum Phase {
 impl Speaker {
     /// A Speaker with every session in Idle. [`Speaker::start`] sets it going.
     #[must_use]
-    pub fn new(config: SpeakerConfig, now: Instant) -> Self {
-        let mut rib = Rib::new(config.identity.organisation.clone(), config.peers.len());
-        let peers = (1..)
-            .zip(&config.peers)
-            .map(|(id, peer)| Peer::new(id, peer.clone(), &config, now))
-            .collect();
+    pub fn new(mut config: SpeakerConfig, now: Instant) -> Self {
+        let mut rib = Rib::new(config.identity.organisation.clone());
         let planes = Planes::new(&config, &mut rib.names);
-        Self {
+        let peers = std::mem::take(&mut config.peers);
+        let mut speaker = Self {
             epoch: now,
             rib,
-            peers,
+            peers: Peers::default(),
             conns: HashMap::new(),
             services: HashMap::new(),
             unusable: HashSet::new(),
@@ -98,7 +98,11 @@ impl Speaker {
             watched: None,
             order: Order::default(),
             config,
+        };
+        for peer in peers {
+            speaker.on_peer_add(peer, now);
         }
+        speaker
     }
 
     /// Starts every session and emits the first `Routes(Reset)` if there are planes.
@@ -136,6 +140,9 @@ impl Speaker {
             Event::PlaneDown(plane) => self.planes.down(&plane, now),
             Event::PlaneReport(report) => self.on_plane_report(report),
             Event::NextHop { address, usable } => self.on_next_hop(address, usable),
+            Event::PeerAdd(peer) => self.on_peer_add(peer, now),
+            Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
+            Event::Reconfigure(config) => self.on_reconfigure(*config, now),
             Event::Shutdown => self.on_shutdown(now),
         }
     }

@@ -65,6 +65,14 @@ struct Slot {
     note: u8,
 }
 
+/// Marks the classes of imports: one per peer. Classes of exports have the lower half.
+const IMPORT: u16 = 0x8000;
+
+/// The class of imports from a peer.
+pub(crate) fn import_class(peer: u16) -> u16 {
+    IMPORT | peer
+}
+
 /// A policy result taken from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cached {
@@ -272,6 +280,37 @@ impl AttrTable {
             attr: slot.attr,
             note: slot.note,
         })
+    }
+
+    /// Forgets what was remembered of peers: their imports, and exports of what came from them.
+    pub(crate) fn forget_peers(&mut self, ids: &[u16]) {
+        if !ids.is_empty() {
+            self.forget_results(|class, source| {
+                ids.contains(&source) || ids.iter().any(|id| class == import_class(*id))
+            });
+        }
+    }
+
+    /// Forgets what was remembered of imports from a peer.
+    pub(crate) fn forget_imports(&mut self, id: u16) {
+        self.forget_results(|class, _| class == import_class(id));
+    }
+
+    /// Forgets what was remembered of exports, of one class or of all.
+    pub(crate) fn forget_exports(&mut self, class: Option<u16>) {
+        self.forget_results(|known, _| known & IMPORT == 0 && class.is_none_or(|class| class == known));
+    }
+
+    fn forget_results(&mut self, which: impl Fn(u16, u16) -> bool) {
+        for id in self.sets.ids() {
+            let set = &mut self.sets[id];
+            if which(set.slot.class, set.slot.source) {
+                set.slot = Slot::default();
+            }
+            if let Some(more) = &mut set.more {
+                more.retain(|slot| !which(slot.class, slot.source));
+            }
+        }
     }
 
     /// Remembers a result for (class, source). Class 0 is no class.

@@ -49,13 +49,13 @@ pub(crate) struct Rib {
 }
 
 impl Rib {
-    /// An empty one, for `peers` peers besides the local one.
-    pub(crate) fn new(organisation: Arc<str>, peers: usize) -> Self {
+    /// An empty one.
+    pub(crate) fn new(organisation: Arc<str>) -> Self {
         Self {
             names: NameTable::new(),
             attrs: AttrTable::new(organisation),
             paths: Slab::new(),
-            peers: vec![PeerPaths::default(); peers + 1],
+            peers: vec![PeerPaths::default()],
             dirty: Vec::new(),
         }
     }
@@ -83,6 +83,24 @@ impl Rib {
         self.paths_of(name)
             .find(|(_, path)| path.peer == peer)
             .map(|(id, _)| id)
+    }
+
+    /// Makes room for the paths of a peer.
+    pub(crate) fn add_peer(&mut self, peer: PeerId) {
+        let needed = usize::from(peer) + 1;
+        if self.peers.len() < needed {
+            self.peers.resize(needed, PeerPaths::default());
+        }
+    }
+
+    /// The paths of a peer, newest first.
+    pub(crate) fn paths_from(&self, peer: PeerId) -> impl Iterator<Item = &Path> + '_ {
+        let mut next = self.peers[usize::from(peer)].first;
+        std::iter::from_fn(move || {
+            let path = (next != 0).then(|| &self.paths[next])?;
+            next = path.next_of_peer;
+            Some(path)
+        })
     }
 
     pub(crate) fn peer(&self, peer: PeerId) -> PeerPaths {

@@ -46,6 +46,12 @@ fn learn(rib: &mut Rib, name: &str, peer: PeerId, med: u32, note: Note) -> bool 
     )
 }
 
+fn rib_of(peers: PeerId) -> Rib {
+    let mut rib = Rib::new(Arc::from("acme"));
+    rib.add_peer(peers);
+    rib
+}
+
 fn peers_of(rib: &Rib, name: &str) -> Vec<PeerId> {
     let name = rib.names.lookup(name);
     name.map_or_else(Vec::new, |name| rib.paths_of(name).map(|(_, path)| path.peer).collect())
@@ -64,7 +70,7 @@ fn clean_all(rib: &mut Rib) -> usize {
 
 #[test]
 fn a_peer_has_one_path_per_name_and_the_same_again_is_no_change() {
-    let mut rib = Rib::new(Arc::from("acme"), 3);
+    let mut rib = rib_of(3);
     assert!(learn(&mut rib, "x.acme", 1, 1, Note::Accepted));
     assert!(learn(&mut rib, "x.acme", 2, 1, Note::Accepted));
     assert_eq!(clean_all(&mut rib), 1);
@@ -80,7 +86,7 @@ fn removal_keeps_both_lists_whole_in_any_order() {
     let names = ["a.acme", "b.acme", "c.acme", "d.acme"];
     for first in 0..4 {
         for second in 0..4 {
-            let mut rib = Rib::new(Arc::from("acme"), 3);
+            let mut rib = rib_of(3);
             for peer in 1..=3 {
                 for name in names {
                     learn(&mut rib, name, peer, 1, Note::Accepted);
@@ -105,7 +111,7 @@ fn removal_keeps_both_lists_whole_in_any_order() {
 
 #[test]
 fn a_dropped_peer_leaves_hard_losses_and_a_withdrawal_does_not() {
-    let mut rib = Rib::new(Arc::from("acme"), 1);
+    let mut rib = rib_of(1);
     learn(&mut rib, "a.acme", 1, 1, Note::Accepted);
     learn(&mut rib, "b.acme", 1, 1, Note::Accepted);
     clean_all(&mut rib);
@@ -118,7 +124,7 @@ fn a_dropped_peer_leaves_hard_losses_and_a_withdrawal_does_not() {
 
 #[test]
 fn one_more_path_is_told_from_everything_else() {
-    let mut rib = Rib::new(Arc::from("acme"), 3);
+    let mut rib = rib_of(3);
     learn(&mut rib, "a.acme", 1, 1, Note::Accepted);
     let a = rib.names.lookup("a.acme").unwrap();
     assert!(rib.clean(a).one_more);

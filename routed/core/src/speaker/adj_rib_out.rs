@@ -152,7 +152,8 @@ impl Speaker {
 
     /// Sends each peer what its window has room for.
     pub(super) fn send_all(&mut self, now: Instant) {
-        for index in 0..self.peers.len() {
+        for nth in 0..self.peers.len() {
+            let index = self.peers.nth(nth);
             if let Some(conn) = self.peers[index].up.as_ref().map(|up| up.conn) {
                 self.send_changes(index, conn);
                 self.end_rib(index, conn, now);

@@ -26,7 +26,8 @@ impl Speaker {
     /// adj_rib_out == export(acknowledged part of loc_rib), of peers to which nothing is left to send.
     fn audit_exports(&self, wrong: &mut Vec<String>) {
         let mut words = BTreeMap::new();
-        for (index, peer) in self.peers.iter().enumerate() {
+        for index in self.peers.places() {
+            let peer = &self.peers[index];
             let Some(up) = peer.up.as_ref().filter(|_| peer.out.pending() == 0) else {
                 continue;
             };
@@ -71,7 +72,7 @@ impl Speaker {
             .installed
             .values()
             .for_each(|installed| hold(installed.attr));
-        for peer in &self.peers {
+        for peer in self.peers.iter() {
             peer.out
                 .cells()
                 .for_each(|(name, _)| hold(peer.out.advertised_attr(name)));

@@ -7,7 +7,7 @@ use super::Speaker;
 use super::peer::Peer;
 use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF};
 use crate::event::{Policy, SpeakerConfig};
-use crate::intern::{AttrId, Cached, NameId};
+use crate::intern::{AttrId, AttrTable, Cached, NameId};
 use crate::rib::{LOCAL, PeerId};
 use crate::wire;
 
@@ -19,19 +19,28 @@ struct Class {
     next_hop: SocketAddr,
 }
 
+/// A class, and how many sessions are in it. Without any it is kept for those that come back.
+#[derive(Debug)]
+struct InUse {
+    class: Class,
+    users: u32,
+}
+
 /// The classes in use, and lists of organisations that routes share.
 #[derive(Debug, Default)]
 pub(super) struct Exports {
-    classes: Vec<Class>,
+    classes: Vec<InUse>,
     organisations: Vec<Arc<[Arc<str>]>>,
 }
 
+/// So many classes without sessions are kept; beyond, their places are used again.
+const UNUSED_KEPT: usize = 32;
 /// So many lists of organisations are kept for sharing.
 const SHARED_LISTS: usize = 64;
 
 impl Exports {
-    /// The class of a peer whose session has come up; never 0.
-    pub(super) fn class_of(&mut self, peer: &Peer, local: Option<SocketAddr>) -> u16 {
+    /// Takes an Established peer into its class; never 0.
+    pub(super) fn join(&mut self, peer: &Peer, local: Option<SocketAddr>, attrs: &mut AttrTable) -> u16 {
         let mut next_hop = peer.config.next_hop;
         if let (true, Some(local)) = (next_hop.ip().is_unspecified(), local) {
             next_hop.set_ip(local.ip().to_canonical());
@@ -42,21 +51,37 @@ impl Exports {
             next_hop_self,
             next_hop,
         };
-        let index = self
-            .classes
-            .iter()
-            .position(|known| *known == class)
-            .unwrap_or_else(|| {
-                self.classes.push(class);
-                self.classes.len() - 1
-            });
+        let known = self.classes.iter().position(|known| known.class == class);
+        let index = known.unwrap_or_else(|| self.place(class, attrs));
+        self.classes[index].users += 1;
         // At most one class per peer and local address; beyond the range of u16 the last one would be shared wrongly,
         // but import classes would have run out long before.
         u16::try_from(index + 1).unwrap_or(u16::MAX)
     }
 
+    fn place(&mut self, class: Class, attrs: &mut AttrTable) -> usize {
+        let unused = || self.classes.iter().enumerate().filter(|(_, known)| known.users == 0);
+        let old = unused()
+            .next()
+            .map(|(index, _)| index)
+            .filter(|_| unused().count() >= UNUSED_KEPT);
+        let new = InUse { class, users: 0 };
+        if let Some(index) = old {
+            attrs.forget_exports(u16::try_from(index + 1).ok());
+            self.classes[index] = new;
+            return index;
+        }
+        self.classes.push(new);
+        self.classes.len() - 1
+    }
+
+    /// A session has left its class.
+    pub(super) fn leave(&mut self, class: u16) {
+        self.classes[usize::from(class) - 1].users -= 1;
+    }
+
     fn class(&self, class: u16) -> &Class {
-        &self.classes[usize::from(class) - 1]
+        &self.classes[usize::from(class) - 1].class
     }
 
     fn share(&mut self, organisations: Vec<Arc<str>>) -> Arc<[Arc<str>]> {
@@ -73,6 +98,21 @@ impl Exports {
 }
 
 impl Speaker {
+    /// Works out anew what a peer is to be told.
+    pub(super) fn reexport(&mut self, index: usize) {
+        let peer = &self.peers[index];
+        let Some(up) = &peer.up else {
+            return;
+        };
+        let (before, local) = (up.class, self.conns.get(&up.conn).map(|conn| conn.local));
+        let class = self.exports.join(peer, local, &mut self.rib.attrs);
+        self.exports.leave(before);
+        if let Some(up) = &mut self.peers[index].up {
+            up.class = class;
+        }
+        self.mark_whole_table(index);
+    }
+
     /// The attribute set that a peer is to hold for a name; 0: none.
     pub(super) fn export(&mut self, index: usize, name: NameId) -> AttrId {
         let entry = self.rib.names.get(name);
@@ -149,7 +189,7 @@ impl Speaker {
             peer.outside && peer.config.export == Policy::Accept && self.may_export(*index, attr, source)
         };
         let organisation = |index: usize| self.peers[index].config.organisation.clone();
-        let mut organisations: Vec<Arc<str>> = (0..self.peers.len()).filter(to).map(organisation).collect();
+        let mut organisations: Vec<Arc<str>> = self.peers.places().into_iter().filter(to).map(organisation).collect();
         organisations.sort_unstable();
         organisations.dedup();
         self.exports.share(organisations)

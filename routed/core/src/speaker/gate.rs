@@ -251,9 +251,10 @@ impl Speaker {
         }
         let open = self.planes.is_gate_open();
         if open != std::mem::replace(&mut self.planes.gate_open, open) {
-            for index in 0..self.peers.len() {
-                self.mark_whole_table(index);
-            }
+            self.peers
+                .places()
+                .into_iter()
+                .for_each(|index| self.mark_whole_table(index));
         }
     }
 

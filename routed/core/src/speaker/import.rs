@@ -9,7 +9,8 @@ use super::Speaker;
 use super::peer::Peer;
 use crate::attrs::Attrs;
 use crate::event::{Policy, SpeakerConfig};
-use crate::intern::{AttrId, Cached};
+use crate::intern::{AttrId, Cached, NameId, import_class};
+use crate::name::ServiceName;
 use crate::rib::{Learned, Note};
 use crate::wire::{self, Family, Update};
 
@@ -62,13 +63,32 @@ impl Speaker {
         let own_domains = if outside { &self.config.domains[..] } else { &[] };
         let rib = &mut self.rib;
         update.announced.for_each(|text| {
-            let mut learned = learned;
-            if own_domains.iter().any(|domain| is_under(text, domain.as_str())) {
-                learned.note = Note::OwnDomain;
-            }
             let name = rib.names.intern(text);
-            rib.upsert(name, id, learned, since);
+            rib.upsert(name, id, with_own_domains(learned, text, own_domains), since);
         });
+    }
+
+    /// Has everything held from a peer go through import again.
+    pub(super) fn reimport(&mut self, index: usize, now: Instant) {
+        self.forget_import(index);
+        let since = self.tenths(now);
+        let Peer { id, outside, .. } = self.peers[index];
+        self.rib.attrs.forget_imports(id);
+        let held: Vec<(NameId, AttrId)> = self.rib.paths_from(id).map(|path| (path.name, path.attr_in)).collect();
+        for (name, attr_in) in held {
+            match self.judge_set(index, attr_in, None) {
+                Verdict::Learned(learned) => {
+                    let own_domains = if outside { &self.config.domains[..] } else { &[] };
+                    let learned = with_own_domains(learned, self.rib.names.text(name), own_domains);
+                    self.rib.upsert(name, id, learned, since);
+                }
+                Verdict::Withdraw(reason) => {
+                    self.rib.remove(name, id);
+                    self.peers[index].treated_as_withdraw += 1;
+                    self.peers[index].treated_reason = reason;
+                }
+            }
+        }
     }
 
     fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {
@@ -109,17 +129,25 @@ impl Speaker {
     }
 
     fn judge_bytes(&mut self, index: usize, raw: &Bytes) -> Verdict {
-        let class = import_class(&self.peers[index]);
-        if let Some(known) = self.rib.attrs.find(raw)
-            && let Some(cached) = self.rib.attrs.cached(known, class, 0)
-        {
-            return self.verdict_of(index, known, cached);
+        if let Some(known) = self.rib.attrs.find(raw) {
+            return self.judge_set(index, known, None);
         }
-        let attrs = match wire::decode_attrs(raw) {
-            Ok(attrs) => attrs,
-            Err(error) => return Verdict::Withdraw(error.to_string().into()),
-        };
-        let attr_in = self.rib.attrs.intern(&attrs);
+        match wire::decode_attrs(raw) {
+            Ok(attrs) => {
+                let attr_in = self.rib.attrs.intern(&attrs);
+                self.judge_set(index, attr_in, Some(attrs))
+            }
+            Err(error) => Verdict::Withdraw(error.to_string().into()),
+        }
+    }
+
+    /// The verdict on an attribute set; `attrs` if it has just been decoded.
+    fn judge_set(&mut self, index: usize, attr_in: AttrId, attrs: Option<Attrs>) -> Verdict {
+        let class = import_class(self.peers[index].id);
+        if let Some(cached) = self.rib.attrs.cached(attr_in, class, 0) {
+            return self.verdict_of(index, attr_in, cached);
+        }
+        let attrs = attrs.map_or_else(|| self.rib.attrs.decode(attr_in), Arc::new);
         let cached = match judge(&self.config, &self.peers[index], &attrs) {
             Judgement::Unchanged(note) => Cached {
                 attr: attr_in,
@@ -151,11 +179,6 @@ impl Speaker {
         };
         Verdict::Withdraw(reason.into())
     }
-}
-
-/// Import results are remembered per peer; export classes have the lower half.
-fn import_class(peer: &Peer) -> u16 {
-    0x8000 | peer.id
 }
 
 fn judge(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Judgement {
@@ -208,6 +231,13 @@ fn check(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Note {
         Policy::Accept => Note::Accepted,
         Policy::Reject => Note::ImportPolicy,
     }
+}
+
+/// The same for a name: none that is under our own domains is taken from outside.
+fn with_own_domains(learned: Learned, name: &str, own_domains: &[ServiceName]) -> Learned {
+    let own = own_domains.iter().any(|domain| is_under(name, domain.as_str()));
+    let note = if own { Note::OwnDomain } else { learned.note };
+    Learned { note, ..learned }
 }
 
 /// Whether a name is `domain` or below it (`*.domain` too).

@@ -34,6 +34,8 @@ pub(super) struct Up {
     pub(super) got_end_of_rib: bool,
     /// A ROUTE-REFRESH is being answered; its end marker is owed.
     pub(super) refreshing: bool,
+    /// It answers ROUTE-REFRESH.
+    pub(super) route_refresh: bool,
     pub(super) updates_in: u64,
     pub(super) updates_out: u64,
 }
@@ -42,6 +44,8 @@ pub(super) struct Up {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
+    /// No longer configured: see [`Peers`](super::peers::Peers).
+    pub(super) retired: bool,
     pub(super) config: PeerConfig,
     /// Inside our AS.
     pub(super) internal: bool,
@@ -63,23 +67,14 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(id: PeerId, config: PeerConfig, speaker: &SpeakerConfig, now: Instant) -> Self {
-        let local = speaker.identity.clone();
-        let session = SessionConfig {
-            peer_asn: config.asn,
-            peer_organisation: config.organisation.clone(),
-            peer_node: config.node.clone(),
-            hold_time: speaker.hold_time,
-            passive: config.passive,
-            seed: seed(&[&local.router_id.node, &config.name]),
-            local,
-        };
         let ours = &speaker.identity;
         Self {
             id,
+            retired: false,
             internal: config.asn == ours.router_id.asn,
             outside: config.organisation != ours.organisation,
             address: config.address.ip().to_canonical(),
-            session: Session::new(session, now),
+            session: Session::new(session_config(&config, speaker), now),
             router_id: RouterId {
                 asn: config.asn,
                 node: config.node.clone().unwrap_or_else(|| Arc::from("")),
@@ -95,6 +90,15 @@ impl Peer {
         }
     }
 
+    /// Goes on with the session, stopped, and the counters of what this peer was before.
+    pub(super) fn continue_counting(&mut self, before: &mut Self) {
+        // It knows which dials are still to be answered.
+        std::mem::swap(&mut self.session, &mut before.session);
+        self.established_count = before.established_count;
+        self.treated_as_withdraw = before.treated_as_withdraw;
+        self.treated_reason = before.treated_reason.clone();
+    }
+
     /// Whether nothing of this source can ever be advertised to this peer: it is its own, or the policy says so.
     pub(super) fn never_gets(&self, source: PeerId) -> bool {
         self.id == source || self.config.export == Policy::Reject
@@ -105,6 +109,20 @@ impl Peer {
     pub(super) fn end_of_rib_due(&self, ack_wait: Duration) -> Option<Instant> {
         let up = self.up.as_ref()?;
         (!up.sent_end_of_rib && self.out.pending() == 0).then(|| up.since + ack_wait)
+    }
+}
+
+/// What the session of a peer needs to know.
+pub(super) fn session_config(peer: &PeerConfig, speaker: &SpeakerConfig) -> SessionConfig {
+    let local = speaker.identity.clone();
+    SessionConfig {
+        peer_asn: peer.asn,
+        peer_organisation: peer.organisation.clone(),
+        peer_node: peer.node.clone(),
+        hold_time: speaker.hold_time,
+        passive: peer.passive,
+        seed: seed(&[&local.router_id.node, &peer.name]),
+        local,
     }
 }
 

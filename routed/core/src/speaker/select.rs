@@ -123,9 +123,9 @@ impl Speaker {
         }
     }
 
-    /// The configured peer of a path; `None` for the local one.
+    /// The peer of a path; `None` for the local one.
     pub(super) fn peer(&self, id: PeerId) -> Option<&super::peer::Peer> {
-        usize::from(id).checked_sub(1).and_then(|index| self.peers.get(index))
+        self.peers.get(id)
     }
 
     fn is_usable(&self, path: &Path) -> bool {

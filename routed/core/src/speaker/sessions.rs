@@ -15,19 +15,15 @@ use crate::wire::subcode::cease;
 use crate::wire::{self, Family, Message, Notification, Open, RouteRefresh, WireError};
 
 /// ROUTE-REFRESH subtypes (RFC 7313 section 3.2).
-const REFRESH_REQUEST: u8 = 0;
+pub(super) const REFRESH_REQUEST: u8 = 0;
 pub(super) const REFRESH_BEGIN: u8 = 1;
 pub(super) const REFRESH_END: u8 = 2;
 
 impl Speaker {
     pub(super) fn start_sessions(&mut self, now: Instant) {
-        for index in 0..self.peers.len() {
+        for index in self.peers.places() {
             self.session(index, SessionEvent::Start, now);
         }
-    }
-
-    fn index_of(&self, peer: &str) -> Option<usize> {
-        self.peers.iter().position(|known| &*known.config.name == peer)
     }
 
     pub(super) fn on_connected(
@@ -38,7 +34,12 @@ impl Speaker {
         remote: SocketAddr,
         now: Instant,
     ) {
-        match self.index_of(peer) {
+        match self.peers.find(peer) {
+            Some(index) if self.peers[index].address != remote.ip().to_canonical() => {
+                self.effects.push(Effect::Close { conn });
+                let error = "the configured address has changed".into();
+                self.session(index, SessionEvent::ConnectFailed(error), now);
+            }
             Some(index) => {
                 self.conns.insert(
                     conn,
@@ -55,7 +56,7 @@ impl Speaker {
     }
 
     pub(super) fn on_connect_failed(&mut self, peer: &str, error: Arc<str>, now: Instant) {
-        if let Some(index) = self.index_of(peer) {
+        if let Some(index) = self.peers.find(peer) {
             self.session(index, SessionEvent::ConnectFailed(error), now);
         }
     }
@@ -65,7 +66,7 @@ impl Speaker {
         if self.phase == Phase::Stopped {
             return self.refuse(conn, remote, "the node is shutting down".to_owned());
         }
-        match self.peers.iter().position(|peer| peer.address == ip) {
+        match self.peers.find_address(ip) {
             Some(index) => {
                 self.conns.insert(
                     conn,
@@ -123,7 +124,8 @@ impl Speaker {
     }
 
     pub(super) fn on_timeout(&mut self, now: Instant) {
-        for index in 0..self.peers.len() {
+        for nth in 0..self.peers.len() {
+            let index = self.peers.nth(nth);
             if self.peers[index].session.poll_timeout().is_some_and(|due| due <= now) {
                 self.session(index, SessionEvent::Timeout, now);
             }
@@ -132,13 +134,13 @@ impl Speaker {
 
     pub(super) fn on_shutdown(&mut self, now: Instant) {
         self.phase = Phase::Stopped;
-        for index in 0..self.peers.len() {
+        for index in self.peers.places() {
             let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "the node is shutting down");
             self.session(index, SessionEvent::Stop(goodbye), now);
         }
     }
 
-    fn session(&mut self, index: usize, event: SessionEvent, now: Instant) {
+    pub(super) fn session(&mut self, index: usize, event: SessionEvent, now: Instant) {
         let mut effects = std::mem::take(&mut self.session_effects);
         self.peers[index].session.handle(event, now, &mut effects);
         for effect in effects.drain(..) {
@@ -181,13 +183,18 @@ impl Speaker {
 
     fn session_up(&mut self, index: usize, conn: ConnId, open: &Open, now: Instant) {
         let local = self.conns.get(&conn).map(|known| known.local);
-        let peer = &mut self.peers[index];
-        peer.router_id = RouterId {
+        let router_id = RouterId {
             asn: open.asn,
             node: open.node.clone(),
         };
+        let peer = &mut self.peers[index];
+        if peer.router_id != router_id && peer.established_count > 0 {
+            // What was reflected from it carries the old one.
+            self.rib.attrs.forget_peers(&[peer.id]);
+        }
+        peer.router_id = router_id;
         peer.established_count += 1;
-        let class = self.exports.class_of(peer, local);
+        let class = self.exports.join(peer, local, &mut self.rib.attrs);
         peer.up = Some(Up {
             conn,
             since: now,
@@ -195,6 +202,7 @@ impl Speaker {
             sent_end_of_rib: false,
             got_end_of_rib: false,
             refreshing: false,
+            route_refresh: open.route_refresh,
             updates_in: 0,
             updates_out: 0,
         });
@@ -206,7 +214,9 @@ impl Speaker {
     fn session_down(&mut self, index: usize, was_up: bool, reason: Arc<str>) {
         let peer = &mut self.peers[index];
         if was_up {
-            peer.up = None;
+            if let Some(up) = peer.up.take() {
+                self.exports.leave(up.class);
+            }
             peer.out.clear(&mut self.rib);
             let id = peer.id;
             self.forget_import(index);
@@ -224,8 +234,8 @@ impl Speaker {
         }
     }
 
-    /// A request is answered with the whole adj_rib_out between markers. We never ask, so markers of the peer mean
-    /// nothing to us.
+    /// A request is answered with the whole adj_rib_out between markers. Where we ask, more is acceptable than
+    /// before, nothing less: markers of the peer mean nothing to us.
     fn on_route_refresh(&mut self, index: usize, refresh: RouteRefresh) {
         let peer = &mut self.peers[index];
         let Some(up) = &mut peer.up else {

@@ -50,9 +50,10 @@ impl Speaker {
         after: Option<&ServiceName>,
         limit: usize,
     ) -> Vec<(ServiceName, Arc<Attrs>)> {
-        let Some(peer) = self.peers.iter().find(|known| &*known.config.name == peer) else {
+        let Some(index) = self.peers.find(peer) else {
             return Vec::new();
         };
+        let peer = &self.peers[index];
         let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
@@ -84,7 +85,8 @@ impl Speaker {
         }));
         shown.sort_by_key(|(standing, id)| {
             let closeness = std::cmp::Reverse(standing.lost.map(|step| step as u8));
-            (standing.rank, closeness, self.rib.path(*id).peer)
+            let from = self.peer(self.rib.path(*id).peer).map(|peer| peer.config.name.clone());
+            (standing.rank, closeness, from)
         });
         let mut views: Vec<RouteView> = shown
             .iter()

@@ -8,9 +8,7 @@ use crate::view::PeerView;
 
 impl Speaker {
     pub(super) fn show_peers(&self, now: Instant) -> Vec<PeerView> {
-        let mut views: Vec<PeerView> = self.peers.iter().map(|peer| self.show_peer(peer, now)).collect();
-        views.sort_by(|one, other| one.name.cmp(&other.name));
-        views
+        self.peers.iter().map(|peer| self.show_peer(peer, now)).collect()
     }
 
     fn show_peer(&self, peer: &Peer, now: Instant) -> PeerView {

@@ -14,5 +14,6 @@ mod gating;
 mod model;
 mod net;
 mod random;
+mod reconfigure;
 mod restart;
 mod topologies;

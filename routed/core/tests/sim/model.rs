@@ -265,7 +265,11 @@ fn neighbours(net: &Net, node: usize) -> Vec<(usize, &PeerConfig)> {
         .peers
         .iter()
         .map(|peer| (net.node_at(peer.address.ip()).unwrap(), peer));
-    let joined = |peer: usize| net.nodes[node].alive && net.nodes[peer].alive && !net.is_cut(node, peer);
+    let back = |peer: usize| {
+        let mut back = net.nodes[peer].config.peers.iter();
+        back.any(|config| net.node_at(config.address.ip()) == Some(node))
+    };
+    let joined = |peer: usize| net.nodes[node].alive && net.nodes[peer].alive && !net.is_cut(node, peer) && back(peer);
     peers.filter(|(peer, _)| joined(*peer)).collect()
 }
 

@@ -122,6 +122,13 @@ impl Net {
         self.finish_batch(node);
     }
 
+    /// Changes the configuration of a node while it runs.
+    pub(crate) fn reconfigure(&mut self, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
+        change(&mut self.nodes[node].config);
+        let config = self.nodes[node].config.clone();
+        self.event(node, Event::Reconfigure(Box::new(config)));
+    }
+
     /// Gives a node several events as one batch.
     pub(crate) fn batch(&mut self, node: usize, events: impl IntoIterator<Item = Event>) {
         let now = self.now;

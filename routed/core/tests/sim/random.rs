@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use catalyst_core::event::{Event, SpeakerConfig};
+use catalyst_core::event::{Event, Policy, SpeakerConfig};
 
-use super::config::{each_its_own, network, one_as, plane, service};
+use super::config::{each_its_own, name, network, node_name, one_as, plane, service};
 use super::model;
 use super::net::{Net, Rng};
+use super::reconfigure::equals_a_fresh_one;
 
 const NODES: usize = 50;
 const BATCHES: usize = 120;
@@ -55,7 +56,7 @@ fn reflected(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
         edges.insert((rng.index(hubs), node));
     }
     let mut configs = network(&one_as(count), &edges.into_iter().collect::<Vec<_>>());
-    let hub_names: Vec<_> = (0..hubs).map(super::config::node_name).collect();
+    let hub_names: Vec<_> = (0..hubs).map(node_name).collect();
     for config in &mut configs[..hubs] {
         config.reflector = true;
         for peer in &mut config.peers {
@@ -81,8 +82,37 @@ fn random_event(net: &mut Net) {
     }
 }
 
+/// Another policy, another way to write routes, a peer that goes or comes back, on one side of a session.
+fn random_reconfiguration(net: &mut Net, whole: &[SpeakerConfig]) {
+    let node = net.rng.index(net.nodes.len());
+    let at = net.rng.index(whole[node].peers.len());
+    let (what, yes) = (net.rng.below(8), net.rng.below(2) == 0);
+    let policy = if yes { Policy::Accept } else { Policy::Reject };
+    let peer = &whole[node].peers[at];
+    net.reconfigure(node, |config| {
+        let known = config.peers.iter_mut().find(|it| it.name == peer.name);
+        match (what, known) {
+            (0, _) => config.reflector = yes,
+            (1, _) => config.domains = yes.then(|| name("svc-7.example")).into_iter().collect(),
+            (2 | 3, Some(_)) => config.peers.retain(|it| it.name != peer.name),
+            (_, None) => {
+                config.peers.push(peer.clone());
+                config.peers.sort_by(|one, other| one.name.cmp(&other.name));
+            }
+            (4, Some(known)) => known.import = policy,
+            (5, Some(known)) => known.export = policy,
+            // Of two passive sides neither would dial.
+            (6, Some(known)) => known.passive = yes && *peer.name > *node_name(node),
+            (_, Some(known)) => known.client = yes,
+        }
+    });
+}
+
 fn break_something(net: &mut Net, node: usize) {
     let peers = net.nodes[node].config.peers.len();
+    if peers == 0 {
+        return;
+    }
     let at = net.rng.index(peers);
     let address = net.nodes[node].config.peers[at].address.ip();
     let peer = net.node_at(address).unwrap();
@@ -150,6 +180,39 @@ fn small_networks_hold_their_invariants_all_the_time() {
         }
         run(seed, configs, BATCHES, 5);
         run(seed, reflected(&mut rng, 6 + count), BATCHES, 5);
+    });
+}
+
+#[test]
+fn reconfigured_networks_equal_the_naive_recompute_and_fresh_ones() {
+    for_seeds("reconfigured_networks", 0..12, |seed| {
+        let mut rng = Rng::new(seed);
+        let count = 4 + rng.index(5);
+        let mut configs = if seed % 3 == 0 {
+            reflected(&mut rng, 4 + count)
+        } else {
+            external(&mut rng, count)
+        };
+        for config in &mut configs {
+            config.planes = vec![plane("envoy", rng.below(3) > 0)];
+        }
+        let mut net = Net::new(configs.clone(), seed);
+        net.delay = (1, 40);
+        net.audit_every = 3;
+        net.acknowledging = true;
+        (0..configs.len()).for_each(|node| net.start_node(node));
+        for batch in 1..=BATCHES {
+            random_event(&mut net);
+            random_reconfiguration(&mut net, &configs);
+            let pause = net.rng.below(60);
+            net.run_ms(pause);
+            if batch % 40 == 0 {
+                net.rest();
+                audit_all(&net);
+                model::check(&net);
+                equals_a_fresh_one(&net);
+            }
+        }
     });
 }
 

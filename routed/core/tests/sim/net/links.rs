@@ -25,12 +25,11 @@ fn link(one: usize, other: usize) -> (usize, usize) {
 
 impl Net {
     pub(super) fn dial(&mut self, node: usize, peer: &Arc<str>) {
-        let config = self.nodes[node]
-            .config
-            .peers
-            .iter()
-            .find(|known| known.name == *peer)
-            .unwrap();
+        let peers = &self.nodes[node].config.peers;
+        // As in the daemon: nobody waits for the answer of a peer that was removed in the same batch.
+        let Some(config) = peers.iter().find(|known| known.name == *peer) else {
+            return;
+        };
         let target = self.node_at(config.address.ip());
         let at = self.now + self.delay();
         let reachable = target.filter(|target| self.nodes[*target].alive && !self.cut.contains(&link(node, *target)));
@@ -152,6 +151,11 @@ impl Net {
     pub(crate) fn cut(&mut self, one: usize, other: usize) {
         self.cut.insert(link(one, other));
         self.reset_sessions(one, other);
+    }
+
+    /// The links that are cut in another network.
+    pub(crate) fn cut_as(&mut self, other: &Self) {
+        self.cut.clone_from(&other.cut);
     }
 
     pub(crate) fn mend(&mut self, one: usize, other: usize) {

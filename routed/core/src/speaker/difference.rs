@@ -1,0 +1,73 @@
+//! Two configurations of one peer: which keys differ, and what the difference asks for.
+
+use crate::event::PeerConfig;
+
+/// What differs between two configurations of a peer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// The keys that differ, as the configuration file spells them.
+    pub(super) keys: Vec<&'static str>,
+    /// The session says what no longer holds: it must be set up again.
+    pub(super) reset: bool,
+    /// What was received counts differently.
+    pub(super) import: bool,
+    /// What was not kept may count now: it must be told again.
+    pub(super) refresh: bool,
+    /// What is advertised differs.
+    pub(super) export: bool,
+    /// What other peers of our AS are told of this one's routes differs.
+    pub(super) reflection: bool,
+}
+
+impl Difference {
+    /// Whether both are the same.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn note(&mut self, differs: bool, key: &'static str) -> bool {
+        if differs {
+            self.keys.push(key);
+        }
+        differs
+    }
+}
+
+/// Compares two configurations of one peer. `established_with` is the node name that the peer's OPEN said, while the
+/// session is Established.
+pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: Option<&str>) -> Difference {
+    // Every field is named: a new one has to decide here.
+    let PeerConfig {
+        name: _,
+        address,
+        asn,
+        node,
+        organisation,
+        passive,
+        client,
+        next_hop_self,
+        next_hop,
+        allowed_next_hops,
+        allowed_prefixes,
+        import,
+        export,
+    } = new;
+    let mut it = Difference::default();
+    // The port is where it is dialled: of no matter while the session stands.
+    let moved = old.address.ip().to_canonical() != address.ip().to_canonical() || established_with.is_none();
+    it.reset |= it.note(old.address != *address, "address") && moved;
+    it.reset |= it.note(old.asn != *asn, "as");
+    let other_node = node.is_some() && node.as_deref() != established_with;
+    it.reset |= it.note(old.node != *node, "node") && other_node;
+    it.reset |= it.note(old.organisation != *organisation, "organisation");
+    it.note(old.passive != *passive, "passive");
+    it.reflection |= it.note(old.client != *client, "client");
+    it.export |= it.note(old.next_hop_self != *next_hop_self, "next_hop_self");
+    it.export |= it.note(old.next_hop != *next_hop, "next_hop");
+    it.import |= it.note(old.allowed_next_hops != *allowed_next_hops, "allowed_next_hops");
+    it.refresh |= allowed_next_hops.iter().any(|ip| !old.allowed_next_hops.contains(ip));
+    it.import |= it.note(old.allowed_prefixes != *allowed_prefixes, "allowed_prefixes");
+    it.import |= it.note(old.import != *import, "import");
+    it.export |= it.note(old.export != *export, "export");
+    it
+}

@@ -1,0 +1,294 @@
+//! The configuration changes while sessions stand: what differs is applied, and no session is reset that need not be.
+//!
+//! What a change asks for is gathered in [`Redo`] and done once at the end: a peer whose policy and address listener both
+//! changed is exported to once.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::peer::{Peer, session_config};
+use super::{Phase, Speaker};
+use crate::event::{Effect, PeerConfig, SpeakerConfig};
+use crate::intern::{NameFlags, NameId};
+use crate::name::{self, ServiceName};
+use crate::rib::PeerId;
+use crate::session::SessionEvent;
+use crate::wire::subcode::cease;
+use crate::wire::{Family, Message, Notification, RouteRefresh};
+
+use super::difference::{Difference, difference};
+use super::sessions::REFRESH_REQUEST;
+
+/// What is to be done anew once the new configuration stands; peers by their places.
+#[derive(Debug, Default)]
+struct Redo {
+    /// Their adj_rib_in goes through import again.
+    import: BTreeSet<usize>,
+    /// Their adj_rib_out is worked out again.
+    export: BTreeSet<usize>,
+    /// They are asked for everything again: what import did not keep may be acceptable now.
+    refresh: BTreeSet<usize>,
+    /// The organisations that each route is exported to.
+    scopes: bool,
+}
+
+impl Speaker {
+    /// A peer is configured, or configured differently.
+    pub(super) fn on_peer_add(&mut self, config: PeerConfig, now: Instant) {
+        let mut redo = Redo::default();
+        self.put_peer(config, &mut redo, now);
+        self.redo(redo, now);
+    }
+
+    /// A peer is configured no longer.
+    pub(super) fn on_peer_remove(&mut self, name: &str, now: Instant) {
+        let mut redo = Redo::default();
+        if let Some(index) = self.peers.find(name) {
+            self.remove_peer(index, &mut redo, now);
+        }
+        self.redo(redo, now);
+    }
+
+    /// Applies the difference to a whole configuration. Identity and data planes stay what they were.
+    pub(super) fn on_reconfigure(&mut self, new: SpeakerConfig, now: Instant) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        let mut redo = Redo::default();
+        // Every field is named: a new one has to decide here.
+        let SpeakerConfig {
+            identity: _,
+            planes: _,
+            domains,
+            reflector,
+            cluster,
+            hold_time,
+            drain,
+            startup_wait,
+            ack_wait,
+            peers,
+        } = new;
+        let config = &mut self.config;
+        let reflects_as_before = config.reflector == reflector && config.cluster == cluster;
+        let offers_as_before = config.hold_time == hold_time;
+        (config.reflector, config.cluster) = (reflector, cluster);
+        (config.hold_time, config.drain) = (hold_time, drain);
+        (config.startup_wait, config.ack_wait) = (startup_wait, ack_wait);
+        if !reflects_as_before {
+            self.redo_reflection(&mut redo);
+        }
+        if !offers_as_before {
+            self.configure_sessions(now);
+        }
+        if self.config.domains != domains {
+            self.change_domains(domains, &mut redo);
+        }
+        self.change_peers(peers, &mut redo, now);
+        self.redo(redo, now);
+    }
+
+    fn change_peers(&mut self, peers: Vec<PeerConfig>, redo: &mut Redo, now: Instant) {
+        let wanted: BTreeSet<_> = peers.iter().map(|peer| peer.name.clone()).collect();
+        for index in self.peers.places() {
+            if !wanted.contains(&self.peers[index].config.name) {
+                self.remove_peer(index, redo, now);
+            }
+        }
+        for peer in peers {
+            self.put_peer(peer, redo, now);
+        }
+    }
+
+    fn put_peer(&mut self, config: PeerConfig, redo: &mut Redo, now: Instant) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        match self.peers.find(&config.name) {
+            Some(index) => self.change_peer(index, config, redo, now),
+            None => self.add_peer(config, redo, now),
+        }
+    }
+
+    fn add_peer(&mut self, config: PeerConfig, redo: &mut Redo, now: Instant) {
+        let Some(id) = self.free_id() else {
+            let reason = "there is no room for more peers".into();
+            return self.effects.push(Effect::SessionDown {
+                peer: config.name,
+                reason,
+            });
+        };
+        let peer = Peer::new(id, config, &self.config, now);
+        self.settle_in(peer, redo, now);
+    }
+
+    fn settle_in(&mut self, peer: Peer, redo: &mut Redo, now: Instant) {
+        redo.scopes |= peer.outside;
+        self.rib.add_peer(peer.id);
+        let index = self.peers.insert(peer);
+        self.configure_session(index, now);
+        if self.phase != Phase::New {
+            self.session(index, SessionEvent::Start, now);
+        }
+    }
+
+    fn remove_peer(&mut self, index: usize, redo: &mut Redo, now: Instant) {
+        let goodbye = Notification::cease(cease::PEER_DECONFIGURED, "this peer is no longer configured here");
+        self.session(index, SessionEvent::Stop(goodbye), now);
+        self.retire(index, redo);
+    }
+
+    fn retire(&mut self, index: usize, redo: &mut Redo) {
+        let Peer { id, outside, .. } = self.peers[index];
+        self.rib.drop_peer(id);
+        self.peers.retire(index);
+        redo.scopes |= outside;
+        redo.import.remove(&index);
+        redo.export.remove(&index);
+        redo.refresh.remove(&index);
+    }
+
+    fn change_peer(&mut self, index: usize, new: PeerConfig, redo: &mut Redo, now: Instant) {
+        let peer = &self.peers[index];
+        let asks = difference(&peer.config, &new, peer.up.as_ref().map(|_| &*peer.router_id.node));
+        if asks.is_nothing() {
+            return;
+        }
+        redo.scopes |= peer.outside && asks.export;
+        if asks.reset {
+            return self.replace_peer(index, new, &asks, redo, now);
+        }
+        if asks.reflection {
+            redo.export.extend(self.peers.places());
+        }
+        if asks.import {
+            redo.import.insert(index);
+        }
+        if asks.export {
+            redo.export.insert(index);
+        }
+        if asks.refresh {
+            redo.refresh.insert(index);
+        }
+        self.peers[index].config = new;
+        self.configure_session(index, now);
+    }
+
+    /// The peer becomes another one: it gets an id of its own, so that nothing said of the old one is taken for it.
+    fn replace_peer(&mut self, index: usize, new: PeerConfig, asks: &Difference, redo: &mut Redo, now: Instant) {
+        let text = format!("the configuration of this peer has changed: {}", asks.keys.join(", "));
+        let goodbye = Notification::cease(cease::OTHER_CONFIGURATION_CHANGE, text);
+        self.session(index, SessionEvent::Stop(goodbye), now);
+        self.retire(index, redo);
+        let Some(id) = self.free_id() else {
+            return;
+        };
+        let mut peer = Peer::new(id, new, &self.config, now);
+        peer.continue_counting(&mut self.peers[index]);
+        self.settle_in(peer, redo, now);
+    }
+
+    /// An id that nothing refers to.
+    fn free_id(&mut self) -> Option<PeerId> {
+        let next = self.peers.next_id();
+        if next.is_some() && !self.peers.is_crowded() {
+            return next;
+        }
+        let mut referred: BTreeSet<PeerId> = self
+            .planes
+            .installed
+            .values()
+            .map(|installed| installed.source)
+            .collect();
+        let names = &self.rib.names;
+        referred.extend(names.ids().map(|name| names.get(name).loc_source));
+        let freed = self.peers.free(|id| referred.contains(&id));
+        self.rib.attrs.forget_peers(&freed);
+        self.peers.next_id()
+    }
+
+    fn configure_sessions(&mut self, now: Instant) {
+        for index in self.peers.places() {
+            self.configure_session(index, now);
+        }
+    }
+
+    fn configure_session(&mut self, index: usize, now: Instant) {
+        let config = session_config(&self.peers[index].config, &self.config);
+        self.session(index, SessionEvent::Configure(config), now);
+    }
+
+    /// Whether and how routes of our AS are passed on within it.
+    fn redo_reflection(&mut self, redo: &mut Redo) {
+        self.rib.attrs.forget_exports(None);
+        for index in self.peers.places() {
+            if self.peers[index].internal {
+                redo.import.insert(index);
+                redo.export.insert(index);
+            }
+        }
+        redo.scopes = true;
+    }
+
+    fn change_domains(&mut self, new: Vec<ServiceName>, redo: &mut Redo) {
+        let wildcard = |domain: &ServiceName| Some(format!("*.{domain}")).filter(|name| name::check(name).is_ok());
+        let old = std::mem::replace(&mut self.config.domains, new);
+        let before: BTreeSet<String> = old.iter().filter_map(wildcard).collect();
+        let after: BTreeSet<String> = self.config.domains.iter().filter_map(wildcard).collect();
+        if self.planes.any() {
+            after.difference(&before).for_each(|name| self.add_discard(name));
+            before.difference(&after).for_each(|name| self.remove_discard(name));
+        }
+        // From outside nothing under them is taken.
+        let outside = self
+            .peers
+            .places()
+            .into_iter()
+            .filter(|index| self.peers[*index].outside);
+        redo.import.extend(outside);
+    }
+
+    fn add_discard(&mut self, text: &str) {
+        let name = self.rib.names.intern(text);
+        self.rib.names.retain(name);
+        self.rib.names.get_mut(name).flags.set(NameFlags::DISCARD);
+        self.rib.mark_dirty(name);
+    }
+
+    fn remove_discard(&mut self, text: &str) {
+        if let Some(name) = self.rib.names.lookup(text)
+            && self.rib.names.get_mut(name).flags.take(NameFlags::DISCARD)
+        {
+            self.rib.names.release(name);
+            self.rib.mark_dirty(name);
+        }
+    }
+
+    fn redo(&mut self, redo: Redo, now: Instant) {
+        for index in redo.import {
+            self.reimport(index, now);
+        }
+        for index in redo.refresh {
+            self.ask_again(index);
+        }
+        for index in redo.export {
+            self.reexport(index);
+        }
+        if redo.scopes && self.planes.any() {
+            let selected = |name: &NameId| self.rib.names.get(*name).selected != 0;
+            let names: Vec<NameId> = self.rib.names.ids().filter(selected).collect();
+            names.into_iter().for_each(|name| self.rib.mark_dirty(name));
+        }
+    }
+
+    /// ROUTE-REFRESH (RFC 2918): the peer tells everything again.
+    fn ask_again(&mut self, index: usize) {
+        let Some(up) = self.peers[index].up.as_ref().filter(|up| up.route_refresh) else {
+            return;
+        };
+        let request = RouteRefresh {
+            family: Family::Name,
+            subtype: REFRESH_REQUEST,
+        };
+        self.send_message(up.conn, &Message::RouteRefresh(request));
+    }
+}
