@@ -14,12 +14,14 @@ mod order;
 mod peer;
 mod peers;
 mod planes;
+mod preview;
 mod reconfigure;
 mod select;
 mod services;
 mod sessions;
 mod show;
 mod show_peers;
+mod snapshot;
 mod withdraw;
 
 use std::collections::BTreeSet;
@@ -42,7 +44,9 @@ use order::Order;
 use peer::Conn;
 use peers::Peers;
 use planes::Planes;
+pub use preview::Preview;
 use services::Service;
+pub use snapshot::{Surroundings, TablePage};
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]

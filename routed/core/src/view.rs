@@ -1,5 +1,6 @@
 //! Snapshots of the Speaker's state for people and programs: what `show` prints.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,4 +112,79 @@ pub struct PlaneView {
     pub pending: u64,
     /// Names that it refused, with its words (at most 100 are listed).
     pub rejected: Vec<(ServiceName, Arc<str>)>,
+}
+
+/// What a new configuration does to a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerChange {
+    /// Its key in the configuration.
+    pub name: PeerName,
+    /// What happens to it.
+    pub action: PeerAction,
+    /// The keys that differ, as the configuration file spells them; empty for a peer that comes or goes.
+    pub keys: Vec<&'static str>,
+    /// Whether its session is Established now.
+    pub established: bool,
+}
+
+/// What happens to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerAction {
+    /// It is new and will be dialled, unless passive.
+    Add,
+    /// It goes; its session ends.
+    Remove,
+    /// What its session said no longer holds: the session ends and is set up anew.
+    Reset,
+    /// It changes; its session stays.
+    Keep,
+}
+
+/// Names, counted, of which only the first are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameList {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in order: at most [`NameList::LISTED`].
+    pub first: Vec<Box<str>>,
+}
+
+impl NameList {
+    /// So many names are listed.
+    pub const LISTED: usize = 1000;
+
+    pub(crate) fn add(&mut self, name: &str) {
+        self.count += 1;
+        if self.first.len() < Self::LISTED {
+            self.first.push(name.into());
+        }
+    }
+}
+
+/// How a set of routes differs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NameChanges {
+    /// Names that come.
+    pub gained: NameList,
+    /// Names that go.
+    pub lost: NameList,
+    /// Names that stay with other attributes.
+    pub changed: NameList,
+}
+
+impl NameChanges {
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.gained.count + self.lost.count + self.changed.count == 0
+    }
+}
+
+/// How routes differ between two configurations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteChanges {
+    /// The routes that this node uses.
+    pub selected: NameChanges,
+    /// Per peer: what is accepted from it, and what is advertised to it. Peers without a difference are left out.
+    pub peers: BTreeMap<PeerName, (NameChanges, NameChanges)>,
 }

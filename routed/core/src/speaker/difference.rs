@@ -1,6 +1,11 @@
 //! Two configurations of one peer: which keys differ, and what the difference asks for.
 
-use crate::event::PeerConfig;
+use std::collections::BTreeMap;
+
+use super::Speaker;
+use super::peer::Peer;
+use crate::event::{PeerConfig, PeerName, SpeakerConfig};
+use crate::view::{PeerAction, PeerChange};
 
 /// What differs between two configurations of a peer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +35,49 @@ impl Difference {
             self.keys.push(key);
         }
         differs
+    }
+}
+
+impl Speaker {
+    /// What a configuration would do to the peers, in order of name; those that stay as they are are left out.
+    #[must_use]
+    pub fn peer_changes(&self, new: &SpeakerConfig) -> Vec<PeerChange> {
+        let mut wanted: BTreeMap<&PeerName, &PeerConfig> = new.peers.iter().map(|peer| (&peer.name, peer)).collect();
+        let known = self
+            .peers
+            .iter()
+            .filter_map(|peer| match wanted.remove(&peer.config.name) {
+                None => Some(change(peer, PeerAction::Remove, Vec::new())),
+                Some(config) => change_to(peer, config),
+            });
+        let mut changes: Vec<PeerChange> = known.collect();
+        changes.extend(wanted.into_keys().map(|name| PeerChange {
+            name: name.clone(),
+            action: PeerAction::Add,
+            keys: Vec::new(),
+            established: false,
+        }));
+        changes.sort_by(|one, other| one.name.cmp(&other.name));
+        changes
+    }
+}
+
+fn change_to(peer: &Peer, new: &PeerConfig) -> Option<PeerChange> {
+    let asks = difference(&peer.config, new, peer.established_with());
+    let action = if asks.reset {
+        PeerAction::Reset
+    } else {
+        PeerAction::Keep
+    };
+    (!asks.is_nothing()).then(|| change(peer, action, asks.keys))
+}
+
+fn change(peer: &Peer, action: PeerAction, keys: Vec<&'static str>) -> PeerChange {
+    PeerChange {
+        name: peer.config.name.clone(),
+        action,
+        keys,
+        established: peer.up.is_some(),
     }
 }
 

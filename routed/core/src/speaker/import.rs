@@ -72,16 +72,12 @@ impl Speaker {
     pub(super) fn reimport(&mut self, index: usize, now: Instant) {
         self.forget_import(index);
         let since = self.tenths(now);
-        let Peer { id, outside, .. } = self.peers[index];
+        let id = self.peers[index].id;
         self.rib.attrs.forget_imports(id);
         let held: Vec<(NameId, AttrId)> = self.rib.paths_from(id).map(|path| (path.name, path.attr_in)).collect();
         for (name, attr_in) in held {
             match self.judge_set(index, attr_in, None) {
-                Verdict::Learned(learned) => {
-                    let own_domains = if outside { &self.config.domains[..] } else { &[] };
-                    let learned = with_own_domains(learned, self.rib.names.text(name), own_domains);
-                    self.rib.upsert(name, id, learned, since);
-                }
+                Verdict::Learned(learned) => self.keep(index, name, learned, since),
                 Verdict::Withdraw(reason) => {
                     self.rib.remove(name, id);
                     self.peers[index].treated_as_withdraw += 1;
@@ -89,6 +85,20 @@ impl Speaker {
                 }
             }
         }
+    }
+
+    /// Takes one name in as if it had come with these attributes, without a word on what is refused.
+    pub(super) fn hear(&mut self, index: usize, name: NameId, raw: &Bytes) {
+        if let Verdict::Learned(learned) = self.judge_bytes(index, raw) {
+            self.keep(index, name, learned, 0);
+        }
+    }
+
+    fn keep(&mut self, index: usize, name: NameId, learned: Learned, since: u32) {
+        let Peer { id, outside, .. } = self.peers[index];
+        let own_domains = if outside { &self.config.domains[..] } else { &[] };
+        let learned = with_own_domains(learned, self.rib.names.text(name), own_domains);
+        self.rib.upsert(name, id, learned, since);
     }
 
     fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {

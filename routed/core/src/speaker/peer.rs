@@ -99,6 +99,11 @@ impl Peer {
         self.treated_reason = before.treated_reason.clone();
     }
 
+    /// The node name that its OPEN said, while the session is Established.
+    pub(super) fn established_with(&self) -> Option<&str> {
+        self.up.as_ref().map(|_| &*self.router_id.node)
+    }
+
     /// Whether nothing of this source can ever be advertised to this peer: it is its own, or the policy says so.
     pub(super) fn never_gets(&self, source: PeerId) -> bool {
         self.id == source || self.config.export == Policy::Reject

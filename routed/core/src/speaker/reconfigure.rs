@@ -149,7 +149,7 @@ impl Speaker {
 
     fn change_peer(&mut self, index: usize, new: PeerConfig, redo: &mut Redo, now: Instant) {
         let peer = &self.peers[index];
-        let asks = difference(&peer.config, &new, peer.up.as_ref().map(|_| &*peer.router_id.node));
+        let asks = difference(&peer.config, &new, peer.established_with());
         if asks.is_nothing() {
             return;
         }

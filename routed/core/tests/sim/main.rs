@@ -13,6 +13,7 @@ mod drain;
 mod gating;
 mod model;
 mod net;
+mod preview;
 mod random;
 mod reconfigure;
 mod restart;

@@ -1,0 +1,229 @@
+//! What a new configuration would change, before anything does: two Speakers beside the real one, with the old
+//! configuration and the new one, are given the same table in pages; where they differ is the answer.
+//!
+//! Whatever import, the decision and export are made of, the answer is made by them. It does not foresee what a peer will
+//! send or withhold because of the change, nor what was refused on receipt and not kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::peer::Up;
+use super::snapshot::{Neighbour, Offered, Surroundings, TablePage};
+use super::{Phase, Speaker};
+use crate::event::{ConnId, Event, LocalService, PeerName, SpeakerConfig};
+use crate::intern::NameId;
+use crate::name::ServiceName;
+use crate::rib::Note;
+use crate::view::{NameChanges, RouteChanges};
+
+/// What is made of one name: attributes by peer, as canonical bytes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// What import accepts.
+    imported: BTreeMap<PeerName, Vec<u8>>,
+    /// What is advertised.
+    exported: BTreeMap<PeerName, Vec<u8>>,
+    /// What is selected, and where it was learned.
+    selected: Option<(Vec<u8>, Option<PeerName>)>,
+}
+
+/// A look ahead, under way.
+#[derive(Debug)]
+pub struct Preview {
+    before: Speaker,
+    after: Speaker,
+    /// Services that come, change or go with the new configuration, save for those already seen in a page.
+    services: BTreeMap<ServiceName, Option<LocalService>>,
+    changes: RouteChanges,
+}
+
+impl Preview {
+    /// Compares `old`, which is in force, with `new`. `services` are those that differ: `None` for one that goes.
+    #[must_use]
+    pub fn new(
+        old: SpeakerConfig,
+        new: SpeakerConfig,
+        around: &Surroundings,
+        services: BTreeMap<ServiceName, Option<LocalService>>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            before: Speaker::beside(old, around, now),
+            after: Speaker::beside(new, around, now),
+            services,
+            changes: RouteChanges::default(),
+        }
+    }
+
+    /// Takes a page of the table in.
+    pub fn page(&mut self, page: &TablePage, now: Instant) {
+        let mut new = page.names.clone();
+        for offered in &mut new {
+            if let Ok(name) = ServiceName::parse(&offered.name)
+                && let Some(service) = self.services.remove(&name)
+            {
+                offered.local = service;
+            }
+        }
+        self.compare(&page.names, &new, now);
+    }
+
+    /// What differs, after the last page.
+    #[must_use]
+    pub fn finish(mut self, now: Instant) -> RouteChanges {
+        let offered = |(name, local): (ServiceName, Option<LocalService>)| Offered {
+            name: name.as_str().into(),
+            paths: Vec::new(),
+            local,
+        };
+        let new: Vec<Offered> = std::mem::take(&mut self.services).into_iter().map(offered).collect();
+        self.compare(&[], &new, now);
+        self.changes
+    }
+
+    fn compare(&mut self, old: &[Offered], new: &[Offered], now: Instant) {
+        let mut before = self.before.work_out(old, now);
+        let mut after = self.after.work_out(new, now);
+        let names: BTreeSet<&str> = old.iter().chain(new).map(|offered| &*offered.name).collect();
+        for name in names {
+            let (before, after) = (before.remove(name), after.remove(name));
+            self.note(name, &before.unwrap_or_default(), &after.unwrap_or_default());
+        }
+    }
+
+    fn note(&mut self, name: &str, before: &Outcome, after: &Outcome) {
+        if before == after {
+            return;
+        }
+        let changes = &mut self.changes;
+        changes
+            .selected
+            .note(name, before.selected.as_ref(), after.selected.as_ref());
+        let peers: BTreeSet<&PeerName> = [&before.imported, &before.exported, &after.imported, &after.exported]
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .collect();
+        for peer in peers {
+            let (imported, exported) = changes.peers.entry(peer.clone()).or_default();
+            imported.note(name, before.imported.get(peer), after.imported.get(peer));
+            exported.note(name, before.exported.get(peer), after.exported.get(peer));
+        }
+        changes
+            .peers
+            .retain(|_, (imported, exported)| !imported.is_empty() || !exported.is_empty());
+    }
+}
+
+impl NameChanges {
+    fn note<T: PartialEq>(&mut self, name: &str, before: Option<&T>, after: Option<&T>) {
+        match (before, after) {
+            (None, Some(_)) => self.gained.add(name),
+            (Some(_), None) => self.lost.add(name),
+            (Some(before), Some(after)) if before != after => self.changed.add(name),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+}
+
+impl Speaker {
+    /// A Speaker of this configuration with every session up, as far as routes can tell, and no data plane.
+    fn beside(config: SpeakerConfig, around: &Surroundings, now: Instant) -> Self {
+        let config = SpeakerConfig {
+            planes: Vec::new(),
+            drain: Duration::ZERO,
+            ..config
+        };
+        let mut it = Self::new(config, now);
+        it.phase = Phase::Settled;
+        it.unusable.clone_from(&around.unusable);
+        for (conn, index) in (0..).zip(it.peers.places()) {
+            let name = &it.peers[index].config.name;
+            let known = around.neighbours.iter().find(|known| known.config.name == *name);
+            it.pretend_up(index, ConnId(conn), known, now);
+        }
+        it
+    }
+
+    fn pretend_up(&mut self, index: usize, conn: ConnId, known: Option<&Neighbour>, now: Instant) {
+        let peer = &mut self.peers[index];
+        if let Some(known) = known.filter(|known| known.router_id.asn == peer.config.asn) {
+            peer.router_id = known.router_id.clone();
+        }
+        let class = self
+            .exports
+            .join(peer, known.and_then(|known| known.local), &mut self.rib.attrs);
+        peer.up = Some(Up {
+            conn,
+            since: now,
+            class,
+            sent_end_of_rib: true,
+            got_end_of_rib: true,
+            refreshing: false,
+            route_refresh: false,
+            updates_in: 0,
+            updates_out: 0,
+        });
+    }
+
+    /// What this Speaker makes of a table of these names alone. It is empty again afterwards.
+    fn work_out(&mut self, offered: &[Offered], now: Instant) -> BTreeMap<Box<str>, Outcome> {
+        let names: Vec<NameId> = offered.iter().map(|offered| self.take_offered(offered, now)).collect();
+        self.select_dirty(now);
+        let outcome = names
+            .iter()
+            .map(|name| (self.rib.names.text(*name).into(), self.outcome(*name)));
+        let outcomes = outcome.collect();
+        for name in names {
+            self.services.remove(&name);
+            let peers: Vec<_> = self.rib.paths_of(name).map(|(_, path)| path.peer).collect();
+            for peer in peers {
+                self.rib.remove(name, peer);
+            }
+        }
+        self.select_dirty(now);
+        for index in self.peers.places() {
+            self.forget_import(index);
+            self.peers[index].out.clear(&mut self.rib);
+        }
+        self.rib.sweep();
+        self.effects.clear();
+        outcomes
+    }
+
+    fn take_offered(&mut self, offered: &Offered, now: Instant) -> NameId {
+        if let Some(local) = &offered.local {
+            self.handle(Event::ServiceAdd(local.clone()), now);
+        }
+        let name = self.rib.names.intern(&offered.name);
+        for (peer, raw) in &offered.paths {
+            if let Some(index) = self.peers.find(peer) {
+                self.hear(index, name, raw);
+            }
+        }
+        name
+    }
+
+    fn outcome(&mut self, name: NameId) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (_, path) in self.rib.paths_of(name) {
+            if let Some(peer) = self.peer(path.peer).filter(|_| path.note == Note::Accepted) {
+                outcome
+                    .imported
+                    .insert(peer.config.name.clone(), self.rib.attrs.raw(path.attr).to_vec());
+            }
+        }
+        let entry = self.rib.names.get(name);
+        if entry.loc_attr != 0 {
+            let learned_from = self.peer(entry.loc_source).map(|peer| peer.config.name.clone());
+            outcome.selected = Some((self.rib.attrs.raw(entry.loc_attr).to_vec(), learned_from));
+        }
+        for index in self.peers.places() {
+            let attr = self.export(index, name);
+            if attr != 0 {
+                let peer = self.peers[index].config.name.clone();
+                outcome.exported.insert(peer, self.rib.attrs.raw(attr).to_vec());
+            }
+        }
+        outcome
+    }
+}

@@ -1,0 +1,273 @@
+//! What a reload announces beforehand is what then happens, and the announcement changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use catalyst_core::attrs::Attrs;
+use catalyst_core::event::{LocalService, Policy, SpeakerConfig};
+use catalyst_core::name::ServiceName;
+use catalyst_core::speaker::Preview;
+use catalyst_core::view::{NameChanges, NameList, PeerAction, RouteChanges};
+
+use super::config::{address, each_its_own, name, network, one_as, peer, service};
+use super::net::{Net, Rng};
+
+type Services = BTreeMap<ServiceName, Option<LocalService>>;
+/// Attributes by peer and name.
+type Held = BTreeMap<Arc<str>, BTreeMap<String, Arc<Attrs>>>;
+
+/// In pages of `limit` paths.
+fn foresee(net: &Net, node: usize, new: &SpeakerConfig, services: Services, limit: usize) -> RouteChanges {
+    let speaker = &net.nodes[node].speaker;
+    let old = net.nodes[node].config.clone();
+    let mut preview = Preview::new(old, new.clone(), &speaker.surroundings(), services, net.now);
+    let mut after = None;
+    loop {
+        let page = speaker.table_page(after.as_ref(), limit);
+        after = page.last();
+        if after.is_none() {
+            return preview.finish(net.now);
+        }
+        preview.page(&page, net.now);
+    }
+}
+
+fn accepted(net: &Net, node: usize) -> Held {
+    let views = net.nodes[node].speaker.routes(None, usize::MAX, net.now);
+    let mut held = Held::new();
+    for view in views
+        .iter()
+        .filter(|view| !view.draining && !view.reason.starts_with("rejected"))
+    {
+        if let Some(peer) = &view.learned_from {
+            held.entry(peer.clone())
+                .or_default()
+                .insert(view.name.to_string(), view.attrs.clone());
+        }
+    }
+    held
+}
+
+fn told(net: &Net, node: usize, peers: &BTreeSet<Arc<str>>) -> Held {
+    let speaker = &net.nodes[node].speaker;
+    let of = |peer: &Arc<str>| {
+        let told = speaker.advertised(peer, None, usize::MAX);
+        (
+            peer.clone(),
+            told.into_iter()
+                .map(|(name, attrs)| (name.to_string(), attrs))
+                .collect(),
+        )
+    };
+    peers.iter().map(of).collect()
+}
+
+fn listed(names: Vec<&String>) -> NameList {
+    NameList {
+        count: names.len() as u64,
+        first: names.into_iter().map(|name| name.as_str().into()).collect(),
+    }
+}
+
+fn changes(before: Option<&BTreeMap<String, Arc<Attrs>>>, after: Option<&BTreeMap<String, Arc<Attrs>>>) -> NameChanges {
+    let none = BTreeMap::new();
+    let (before, after) = (before.unwrap_or(&none), after.unwrap_or(&none));
+    NameChanges {
+        gained: listed(after.keys().filter(|name| !before.contains_key(*name)).collect()),
+        lost: listed(before.keys().filter(|name| !after.contains_key(*name)).collect()),
+        changed: listed(
+            after
+                .keys()
+                .filter(|name| before.get(*name).is_some_and(|it| *it != after[*name]))
+                .collect(),
+        ),
+    }
+}
+
+/// Foresees, applies, compares: of the peers whose sessions are up and stay so, or end for good.
+fn check(net: &mut Net, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
+    let mut new = net.nodes[node].config.clone();
+    change(&mut new);
+    let touched = net.nodes[node].speaker.peer_changes(&new);
+    let views = net.nodes[node].speaker.peers(net.now);
+    let up: BTreeSet<_> = views
+        .iter()
+        .filter(|it| it.state == "Established")
+        .map(|it| &it.name)
+        .collect();
+    let comes = |name: &Arc<str>| {
+        let of = touched.iter().find(|it| it.name == *name).map(|it| it.action);
+        matches!(of, Some(PeerAction::Add | PeerAction::Reset)) || !up.contains(name)
+    };
+    let peers = net.nodes[node].config.peers.iter().chain(&new.peers);
+    let peers: BTreeSet<Arc<str>> = peers.map(|it| it.name.clone()).filter(|name| !comes(name)).collect();
+    let seen = format!("{:?}", net.nodes[node].speaker.routes(None, usize::MAX, net.now));
+    let foreseen = foresee(net, node, &new, Services::new(), 7);
+    assert_eq!(
+        foreseen,
+        foresee(net, node, &new, Services::new(), usize::MAX),
+        "pages do not matter"
+    );
+    assert_eq!(
+        seen,
+        format!("{:?}", net.nodes[node].speaker.routes(None, usize::MAX, net.now))
+    );
+    let before = (accepted(net, node), told(net, node, &peers));
+    net.reconfigure(node, |config| *config = new);
+    let after = (accepted(net, node), told(net, node, &peers));
+    for peer in peers {
+        let happened = (
+            changes(before.0.get(&peer), after.0.get(&peer)),
+            changes(before.1.get(&peer), after.1.get(&peer)),
+        );
+        let said = foreseen.peers.get(&peer).cloned().unwrap_or_default();
+        assert_eq!(said, happened, "node {node}, peer {peer}, {touched:?}");
+    }
+}
+
+/// 0 - 1 - 2 in a line; 0 and 2 offer three names each.
+fn line() -> Net {
+    let mut net = Net::up(network(&each_its_own(3), &[(0, 1), (1, 2)]), 1);
+    for text in ["a", "b", "c"] {
+        net.offer(0, &format!("{text}.zero.example"));
+        net.offer(2, &format!("{text}.two.example"));
+    }
+    net.rest();
+    net
+}
+
+#[test]
+fn routes_gained_and_lost_are_told_per_peer_and_direction() {
+    let net = line();
+    let mut new = net.nodes[1].config.clone();
+    new.peers[0].import = Policy::Reject;
+    new.peers[0].export = Policy::Reject;
+    let foreseen = foresee(&net, 1, &new, Services::new(), 100);
+    let (zero, two) = (&foreseen.peers["n000"], &foreseen.peers["n002"]);
+    assert_eq!((zero.0.lost.count, zero.1.lost.count), (3, 3));
+    assert_eq!(
+        (two.0.lost.count, two.1.lost.count),
+        (0, 3),
+        "what 0 told goes from 2 as well"
+    );
+    assert_eq!(
+        foreseen.selected.lost.first,
+        [
+            "a.zero.example".into(),
+            "b.zero.example".into(),
+            "c.zero.example".into()
+        ]
+    );
+    assert_eq!(
+        foresee(&net, 1, &net.nodes[1].config, Services::new(), 100),
+        RouteChanges::default()
+    );
+}
+
+#[test]
+fn a_peer_that_comes_is_told_what_export_gives_it() {
+    let net = line();
+    let mut new = net.nodes[1].config.clone();
+    new.peers.push(peer(7, &each_its_own(8)[7]));
+    let touched = net.nodes[1].speaker.peer_changes(&new);
+    assert_eq!(
+        touched.iter().map(|it| (&*it.name, it.action)).collect::<Vec<_>>(),
+        [("n007", PeerAction::Add)]
+    );
+    assert_eq!(
+        foresee(&net, 1, &new, Services::new(), 100).peers["n007"]
+            .1
+            .gained
+            .count,
+        6
+    );
+}
+
+#[test]
+fn services_that_come_change_and_go_count_as_well() {
+    let mut net = line();
+    net.offer(1, "old.one.example");
+    net.offer(1, "moved.one.example");
+    net.rest();
+    let mut moved = service("moved.one.example");
+    moved.weight = 9;
+    let services = Services::from([
+        (name("old.one.example"), None),
+        (name("moved.one.example"), Some(moved)),
+        (name("new.one.example"), Some(service("new.one.example"))),
+    ]);
+    let foreseen = foresee(&net, 1, &net.nodes[1].config, services, 2);
+    let told = &foreseen.peers["n002"].1;
+    assert_eq!(told.gained.first, ["new.one.example".into()]);
+    assert_eq!(told.lost.first, ["old.one.example".into()]);
+    assert_eq!(told.changed.first, ["moved.one.example".into()]);
+    assert_eq!(net.nodes[1].speaker.local_services().len(), 2);
+}
+
+#[test]
+fn peer_changes_say_what_happens_to_sessions() {
+    let net = line();
+    let said = |change: fn(&mut SpeakerConfig)| {
+        let mut new = net.nodes[1].config.clone();
+        change(&mut new);
+        let touched = net.nodes[1].speaker.peer_changes(&new);
+        touched
+            .iter()
+            .map(|it| format!("{} {:?} {}", it.name, it.action, it.keys.join(",")))
+            .collect::<Vec<_>>()
+    };
+    assert!(said(|_| {}).is_empty());
+    assert_eq!(said(|new| new.peers[0].export = Policy::Reject), ["n000 Keep export"]);
+    assert_eq!(said(|new| new.peers[0].node = Some("n000".into())), ["n000 Keep node"]);
+    assert_eq!(said(|new| new.peers[0].node = Some("n001".into())), ["n000 Reset node"]);
+    assert_eq!(said(|new| new.peers[0].address.set_port(9)), ["n000 Keep address"]);
+    assert_eq!(
+        said(|new| new.peers[0].address.set_ip(address(9))),
+        ["n000 Reset address"]
+    );
+    assert_eq!(said(|new| drop(new.peers.remove(0))), ["n000 Remove "]);
+}
+
+#[test]
+fn what_is_foreseen_happens_in_random_networks() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let count = 4 + rng.index(4);
+        let who = if seed % 2 == 0 {
+            each_its_own(count)
+        } else {
+            one_as(count)
+        };
+        let edges: BTreeSet<(usize, usize)> = (1..count)
+            .flat_map(|node| [(rng.index(node), node), (0, node)])
+            .collect();
+        let mut configs = network(&who, &edges.into_iter().collect::<Vec<_>>());
+        configs[0].reflector = true;
+        let mut net = Net::up(configs, seed);
+        for at in 0..20 {
+            let node = net.rng.index(count);
+            net.offer(node, &format!("svc-{}.example", at % 13));
+        }
+        net.rest();
+        for _ in 0..12 {
+            let node = net.rng.index(count);
+            let (what, at) = (net.rng.below(7), net.rng.index(net.nodes[node].config.peers.len()));
+            let policy = if net.rng.below(2) == 0 {
+                Policy::Accept
+            } else {
+                Policy::Reject
+            };
+            check(&mut net, node, |config| match what {
+                0 => config.peers[at].import = policy,
+                1 => config.peers[at].export = policy,
+                2 => config.domains = vec![name("svc-3.example")],
+                3 => config.reflector = !config.reflector,
+                4 => config.peers[at].next_hop = (address(60 + at), 7).into(),
+                5 => config.peers[at].client = !config.peers[at].client,
+                _ if config.peers.len() > 1 => drop(config.peers.remove(at)),
+                _ => config.domains.clear(),
+            });
+            net.rest();
+        }
+    }
+}
