@@ -134,7 +134,7 @@ impl Harness for EnvoyHarness {
     async fn serves(&mut self) -> BTreeMap<ServiceName, u32> {
         let mut served = BTreeMap::new();
         for scope in self.envoy().scopes().await {
-            let Some(name) = scope.strip_prefix("own/") else {
+            let Some(name) = scope.strip_prefix('/') else {
                 continue;
             };
             if let Some(variant) = self.variant(name).await {

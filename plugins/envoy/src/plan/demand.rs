@@ -2,8 +2,8 @@
 
 use catalyst_plugin::{Protocol, Route, Target};
 
-use super::names::Class;
-use super::scope::{self, Action, Clusters};
+use super::access::Access;
+use super::scope::{self, Action, Clusters, no_route};
 use super::{check, cluster, names};
 use crate::resource::{Resource, ResourceKind};
 
@@ -34,7 +34,10 @@ pub(crate) fn clusters_of(route: &Route) -> Vec<Resource> {
 pub(crate) fn action(route: &Route, clusters: Clusters) -> Action {
     let ends_here = matches!(route.target, Target::Local(_));
     match (&route.target, route.protocol) {
-        (Target::Discard, _) => no_route(route.name.as_str()),
+        (Target::Discard, _) => Action::Answer {
+            status: 404,
+            body: no_route(route.name.as_str()),
+        },
         (_, Protocol::Tcp) => Action::Tunnel { clusters, ends_here },
         (_, protocol) => Action::Http {
             clusters,
@@ -44,20 +47,8 @@ pub(crate) fn action(route: &Route, clusters: Clusters) -> Action {
     }
 }
 
-/// The answer for a name that nobody offers.
-pub(crate) fn no_route(name: &str) -> Action {
-    Action::Answer {
-        status: 404,
-        body: format!("no route to {name}\n"),
-    }
-}
-
-/// The scope of a name in a class.
-pub(crate) fn scope_resource(class: Class<'_>, name: &str, action: &Action) -> Resource {
-    let key = class.scope(name);
-    Resource::encode(
-        ResourceKind::ScopedRoute,
-        key.as_str(),
-        &scope::service(&key, name, action),
-    )
+/// The scope of a name.
+pub(crate) fn scope_resource(name: &str, action: &Action, access: &Access) -> Resource {
+    let scope = scope::service(name, action, access);
+    Resource::encode(ResourceKind::ScopedRoute, names::scope(name), &scope)
 }

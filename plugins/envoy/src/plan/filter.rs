@@ -1,5 +1,5 @@
-//! The Lua filter of each HTTP listener, delivered by ECDS: it alone changes when wildcards come and go, so that the
-//! listeners stay as they are and drain nothing.
+//! The Lua filter that finds the scope of a request: one for all HTTP listeners, delivered by ECDS. It alone changes when
+//! wildcards come and go, so that the listeners stay as they are and drain nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,71 +7,36 @@ use std::fmt::Write as _;
 use envoy_types::pb::envoy::config::core::v3::TypedExtensionConfig;
 use envoy_types::pb::envoy::extensions::filters::http::lua::v3::Lua;
 
+use super::names::SCOPE_FILTER;
 use super::proto::{extension, inline};
+use crate::config::EnvoyConfig;
 
 const SCRIPT: &str = include_str!("scope.lua");
 
-/// The wildcards of a class by suffix (`.dc1.acme`, empty for `*`): true where it is served, false where it is a stop.
+/// The wildcards by suffix (`.dc1.acme`, empty for `*`): true where somebody offers it, false where it is a stop.
 pub(crate) type Wildcards = BTreeMap<String, bool>;
 
-/// What a listener does with the via header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Via {
-    /// Discards it and starts a new one with this node's entry.
-    Start(String),
-    /// Appends this node's entry, refuses a request that has it already.
-    Node(String),
-    /// Appends our AS, refuses a request that has passed it already.
-    As(u32),
-}
-
-impl Via {
-    fn parts(&self) -> (&'static str, String) {
-        match self {
-            Self::Start(own) => ("start", own.clone()),
-            Self::Node(own) => ("node", own.clone()),
-            Self::As(asn) => ("as", asn.to_string()),
-        }
-    }
-}
-
-/// What differs between the filters of the listeners.
-#[derive(Debug, Clone)]
-pub(crate) struct FilterSpec {
-    /// The ECDS name.
-    pub(crate) name: String,
-    /// The class part of scope keys.
-    pub(crate) class: String,
-    /// The loop guard.
-    pub(crate) via: Via,
-    /// On ingress: the hosts that mean the graph besides IP literals.
-    pub(crate) graph: Option<Vec<String>>,
-}
-
-/// The filter of a listener with the wildcards of its class.
-pub(crate) fn filter(spec: &FilterSpec, wildcards: &Wildcards) -> TypedExtensionConfig {
+/// The filter with the wildcards of the table.
+pub(crate) fn filter(config: &EnvoyConfig, wildcards: &Wildcards) -> TypedExtensionConfig {
     let lua = Lua {
-        default_source_code: Some(inline(source(spec, wildcards))),
+        default_source_code: Some(inline(source(config, wildcards))),
         ..Default::default()
     };
-    extension(&spec.name, &lua)
+    extension(SCOPE_FILTER, &lua)
 }
 
-fn source(spec: &FilterSpec, wildcards: &Wildcards) -> String {
-    let (mode, own) = spec.via.parts();
-    let mut text = String::with_capacity(SCRIPT.len() + 256 + 64 * wildcards.len());
+fn source(config: &EnvoyConfig, wildcards: &Wildcards) -> String {
+    let mut text = String::with_capacity(SCRIPT.len() + 256 + 32 * wildcards.len());
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "local CLASS = {}", quoted(&spec.class));
-    let _ = writeln!(text, "local VIA = {}", quoted(mode));
-    let _ = writeln!(text, "local SELF = {}", quoted(&own));
-    let _ = writeln!(text, "local GRAPH = {}", graph_table(spec.graph.as_deref()));
+    let _ = writeln!(text, "local NODE = {}", quoted(&config.node_id()));
+    let _ = writeln!(text, "local AS = {}", quoted(&config.asn.to_string()));
+    let _ = writeln!(text, "local GRAPH = {}", graph_table(&config.graphql_hosts));
     let _ = writeln!(text, "local WILD = {}", wildcard_table(wildcards));
     text.push_str(SCRIPT);
     text
 }
 
-fn graph_table(hosts: Option<&[String]>) -> String {
-    let Some(hosts) = hosts else { return "nil".into() };
+fn graph_table(hosts: &[String]) -> String {
     let mut all: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
     all.push("localhost".into());
     all.sort();
@@ -81,14 +46,9 @@ fn graph_table(hosts: Option<&[String]>) -> String {
 }
 
 fn wildcard_table(wildcards: &Wildcards) -> String {
-    let entries = wildcards.iter().map(|(suffix, open)| {
-        let value = if *open {
-            quoted(&format!("*{suffix}"))
-        } else {
-            "false".into()
-        };
-        format!("[{}]={value}", quoted(suffix))
-    });
+    let entries = wildcards
+        .iter()
+        .map(|(suffix, offered)| format!("[{}]={offered}", quoted(suffix)));
     format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
 }
 
@@ -110,6 +70,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::config;
     use super::*;
 
     #[test]
@@ -120,26 +81,19 @@ mod tests {
 
     #[test]
     fn wildcards_and_stops_are_in_the_source() {
-        let spec = FilterSpec {
-            name: "f".into(),
-            class: "own".into(),
-            via: Via::Start("1/a".into()),
-            graph: Some(vec!["Graph.acme".into()]),
-        };
         let wildcards = Wildcards::from([
             (".dc1.acme".into(), true),
             (".acme".into(), false),
             (String::new(), true),
         ]);
-        let text = source(&spec, &wildcards);
-        assert!(
-            text.contains("local WILD = {[\"\"]=\"*\",[\".acme\"]=false,[\".dc1.acme\"]=\"*.dc1.acme\"}"),
-            "{text}"
-        );
-        assert!(
-            text.contains("local GRAPH = {[\"graph.acme\"]=true,[\"localhost\"]=true}"),
-            "{text}"
-        );
-        assert!(text.contains("local SELF = \"1/a\""), "{text}");
+        let text = source(&config(&[], 1..=1), &wildcards);
+        for line in [
+            "local WILD = {[\"\"]=true,[\".acme\"]=false,[\".dc1.acme\"]=true}",
+            "local GRAPH = {[\"graph.acme\"]=true,[\"localhost\"]=true}",
+            "local NODE = \"65001/a\"",
+            "local AS = \"65001\"",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
     }
 }

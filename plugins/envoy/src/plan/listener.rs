@@ -2,6 +2,7 @@
 //! change with the routes; what does is behind them, in scopes and in the Lua filter.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::accesslog::v3 as accesslog;
@@ -14,8 +15,8 @@ use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_muta
 use envoy_types::pb::envoy::r#type::matcher::v3::StringMatcher;
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 
-use super::filter::{FilterSpec, Via};
-use super::names::{Class, SCOPE_HEADER};
+use super::access::{Class, stamp_filter};
+use super::names::{SCOPE_FILTER, SCOPE_HEADER};
 use super::proto::{address, ads, any, boolean, duration, extension, inline, uint};
 use crate::config::EnvoyConfig;
 
@@ -45,50 +46,61 @@ enum Side {
     Peers,
 }
 
-/// One HTTP listener and its filter.
+/// What a listener does with the via header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Via {
+    /// Discards it and starts a new one with this node's entry.
+    Start,
+    /// Appends this node's entry, refuses a request that has it already.
+    Node,
+    /// Appends our AS, refuses a request that has passed it already.
+    As,
+}
+
+impl Via {
+    /// As the Lua filter knows it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Node => "node",
+            Self::As => "as",
+        }
+    }
+}
+
+/// One HTTP listener.
 #[derive(Debug, Clone)]
 pub(crate) struct HttpListener {
     name: String,
     at: SocketAddr,
     side: Side,
-    /// The filter that finds scopes here.
-    pub(crate) filter: FilterSpec,
+    via: Via,
+    /// Whether it sends requests for the graph to the gateway.
+    graph: bool,
     /// The outside organisation that it is for.
-    pub(crate) org: Option<std::sync::Arc<str>>,
+    org: Option<Arc<str>>,
 }
 
 /// Every HTTP listener of a node.
 pub(crate) fn all(config: &EnvoyConfig) -> Vec<HttpListener> {
-    let own = config.node_id();
-    let hosts = Some(config.graphql_hosts.clone());
-    let mut listeners = vec![
-        listener("ingress", config.ingress, Side::Clients, Via::Start(own.clone()), hosts),
-        listener("egress", config.egress, Side::Services, Via::Start(own.clone()), None),
-        listener("peer", config.peer_listener, Side::Peers, Via::Node(own), None),
-    ];
-    for (org, at) in &config.peer_listeners {
-        let mut outside = listener(&format!("peer:{org}"), *at, Side::Peers, Via::As(config.asn), None);
-        outside.filter.class = Class::Org(org).prefix();
-        outside.org = Some(org.clone());
-        listeners.push(outside);
-    }
-    listeners
-}
-
-fn listener(name: &str, at: SocketAddr, side: Side, via: Via, graph: Option<Vec<String>>) -> HttpListener {
-    let filter = FilterSpec {
-        name: format!("scope:{name}"),
-        class: Class::Own.prefix(),
-        via,
-        graph,
-    };
-    HttpListener {
+    let own = |name: &str, at, side, via| HttpListener {
         name: name.into(),
         at,
         side,
-        filter,
+        via,
+        graph: side == Side::Clients,
         org: None,
-    }
+    };
+    let outside = config.peer_listeners.iter().map(|(org, at)| HttpListener {
+        org: Some(org.clone()),
+        ..own(&format!("peer:{org}"), *at, Side::Peers, Via::As)
+    });
+    let inside = [
+        own("ingress", config.ingress, Side::Clients, Via::Start),
+        own("egress", config.egress, Side::Services, Via::Start),
+        own("peer", config.peer_listener, Side::Peers, Via::Node),
+    ];
+    inside.into_iter().chain(outside).collect()
 }
 
 impl HttpListener {
@@ -147,10 +159,23 @@ impl HttpListener {
             upgrade_configs: vec![upgrade("websocket", true), upgrade("CONNECT", false)],
             early_header_mutation_extensions: vec![discard_headers(self.side)],
             local_reply_config: Some(no_route_reply()),
-            http_filters: vec![discovered(&self.filter.name), router()],
+            http_filters: vec![self.stamp(), discovered(SCOPE_FILTER), router()],
             route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::ScopedRoutes(
                 scoped_routes(),
             )),
+            ..Default::default()
+        }
+    }
+
+    fn stamp(&self) -> hcm::HttpFilter {
+        let class = self.org.as_deref().map_or(Class::Own, Class::Org);
+        hcm::HttpFilter {
+            name: "envoy.filters.http.set_metadata".into(),
+            config_type: Some(hcm::http_filter::ConfigType::TypedConfig(stamp_filter(
+                class,
+                self.via.as_str(),
+                self.graph,
+            ))),
             ..Default::default()
         }
     }

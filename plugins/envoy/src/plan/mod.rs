@@ -1,8 +1,10 @@
 //! Pure planning: routes in, xDS resources out. No I/O, no clock: the same table gives the same bytes.
 //!
-//! Listeners never change with the routes. A request finds its route by a scope, one per (class of listener, name); the
-//! Lua filter of the listener computes the scope's key. Traffic to other nodes shares one cluster per next hop.
+//! Listeners never change with the routes. A request finds its route by a scope, one per name whatever the number of
+//! listeners; the Lua filter of the listeners computes the scope's key, and the routes in the scope say whose requests
+//! they take. Traffic to other nodes shares one cluster per next hop.
 
+mod access;
 mod check;
 mod cluster;
 mod demand;
@@ -23,9 +25,9 @@ use std::sync::Arc;
 
 use catalyst_plugin::{Route, RouteTable, ServiceName, Target, Touched};
 
+use self::access::Access;
 use self::held::{Changes, Held};
 use self::listener::HttpListener;
-use self::names::Class;
 pub use self::names::VIA_HEADER;
 use self::scope::{Action, Clusters};
 use self::wildcards::WildcardTable;
@@ -41,7 +43,7 @@ pub struct Planner {
     listeners: Vec<HttpListener>,
     orgs: Vec<Arc<str>>,
     wildcards: WildcardTable,
-    filters: BTreeMap<ResourceKey, Resource>,
+    filter: Option<Resource>,
     held: Held,
     rejected: BTreeMap<ServiceName, String>,
 }
@@ -55,7 +57,7 @@ impl Planner {
             listeners: listener::all(&config),
             orgs: config.peer_listeners.keys().cloned().collect(),
             wildcards: WildcardTable::default(),
-            filters: BTreeMap::new(),
+            filter: None,
             held: Held::default(),
             rejected: BTreeMap::new(),
             config,
@@ -64,7 +66,7 @@ impl Planner {
     }
 
     /// What exists without any route: listeners, the gateway's cluster and scope. [`Planner::plan`] with
-    /// [`Touched::All`] gives these too, besides the extensions (which depend on the wildcards in the table).
+    /// [`Touched::All`] gives these too, besides the extension (which depends on the wildcards in the table).
     #[must_use]
     pub fn fixed(&self) -> Vec<Resource> {
         let listeners = self.listeners.iter();
@@ -92,7 +94,7 @@ impl Planner {
     pub fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<(ResourceKey, Option<Resource>)> {
         let all = matches!(touched, Touched::All);
         let mut dirty = self.dirty(routes, touched);
-        let wildcards_changed = self.take_wildcards(routes, &mut dirty);
+        let wildcards_changed = self.take_wildcards(routes, &dirty);
         let mut batch = Vec::with_capacity(dirty.len());
         self.release_ports(routes, &mut dirty);
         for name in dirty {
@@ -105,7 +107,7 @@ impl Planner {
         let mut changes = Changes::new();
         self.held.replace(batch, &mut changes);
         if all || wildcards_changed {
-            self.plan_filters(&mut changes);
+            self.plan_filter(&mut changes);
         }
         if all {
             self.add_all(&mut changes);
@@ -116,7 +118,7 @@ impl Planner {
     /// The routes that depend on a resource. Empty for fixed resources.
     #[must_use]
     pub fn routes_of(&self, key: &ResourceKey) -> Vec<ServiceName> {
-        if self.filters.contains_key(key) {
+        if self.filter.as_ref().is_some_and(|filter| filter.key == *key) {
             return self.wildcards.names().collect();
         }
         self.held.users(key)
@@ -157,21 +159,13 @@ impl Planner {
         }
     }
 
-    /// Follows the wildcards among the dirty names. Where outside organisations are served, a wildcard decides what the
-    /// names below it need there: they become dirty too.
-    fn take_wildcards(&mut self, routes: &RouteTable, dirty: &mut BTreeSet<ServiceName>) -> bool {
-        let changed: Vec<ServiceName> = dirty
-            .iter()
-            .filter(|name| self.wildcards.update(name, routes.get(*name).map(Arc::as_ref)))
-            .cloned()
-            .collect();
-        if !self.orgs.is_empty() && !changed.is_empty() {
-            let below = routes
-                .keys()
-                .filter(|name| changed.iter().any(|wildcard| wildcard.covers(name.as_str())));
-            dirty.extend(below.cloned());
+    /// Follows the wildcards among the dirty names; true if any has changed for the filter.
+    fn take_wildcards(&mut self, routes: &RouteTable, dirty: &BTreeSet<ServiceName>) -> bool {
+        let mut changed = false;
+        for name in dirty {
+            changed |= self.wildcards.update(name, routes.get(name).map(Arc::as_ref));
         }
-        !changed.is_empty()
+        changed
     }
 
     /// Ports go back before they go out: a range that is full before the batch may have room after it, also for names
@@ -199,7 +193,7 @@ impl Planner {
             Err(reason) => {
                 let body = format!("cannot serve {}: {reason}\n", route.name);
                 self.rejected.insert(route.name.clone(), reason);
-                self.scopes(route, &Action::Answer { status: 503, body })
+                vec![self.scope(route, &Action::Answer { status: 503, body })]
             }
         }
     }
@@ -211,7 +205,10 @@ impl Planner {
             resources.push(self.tcp_listener(route, &clusters)?);
         }
         resources.extend(demand::clusters_of(route));
-        resources.extend(self.scopes(route, &demand::action(route, clusters)));
+        if !(route.name.is_wildcard() && matches!(route.target, Target::Discard)) {
+            // Else a stop in the Lua filter is all that it is.
+            resources.push(self.scope(route, &demand::action(route, clusters)));
+        }
         Ok(resources)
     }
 
@@ -234,45 +231,28 @@ impl Planner {
         Ok(Resource::encode(ResourceKind::Listener, name, &listener))
     }
 
-    /// The scopes of a name, one per class that knows it.
-    fn scopes(&self, route: &Route, action: &Action) -> Vec<Resource> {
-        if route.name.is_wildcard() && matches!(route.target, Target::Discard) {
-            // A stop in the Lua filter is all that it is.
-            return Vec::new();
-        }
-        let name = route.name.as_str();
-        let mut scopes = vec![demand::scope_resource(Class::Own, name, action)];
-        for org in &self.orgs {
-            let class = Class::Org(org);
-            if route.exported_to.contains(org) {
-                scopes.push(demand::scope_resource(class, name, action));
-            } else if !route.name.is_wildcard() && self.wildcards.would_serve(class, name) {
-                // Not theirs, but below a wildcard that is: without this they would reach it by that.
-                scopes.push(demand::scope_resource(class, name, &demand::no_route(name)));
-            }
-        }
-        scopes
+    /// The scope of a name.
+    fn scope(&self, route: &Route, action: &Action) -> Resource {
+        let access = if self.orgs.is_empty() || matches!(route.target, Target::Discard) {
+            Access::Everybody
+        } else {
+            let served = |org: &&Arc<str>| self.orgs.contains(org);
+            Access::Only(route.exported_to.iter().filter(served).cloned().collect())
+        };
+        demand::scope_resource(route.name.as_str(), action, &access)
     }
 
-    fn plan_filters(&mut self, changes: &mut Changes) {
-        for one in &self.listeners {
-            let class = one.org.as_deref().map_or(Class::Own, Class::Org);
-            let filter = filter::filter(&one.filter, &self.wildcards.of_class(class));
-            let resource = Resource::encode(ResourceKind::Extension, one.filter.name.as_str(), &filter);
-            let before = self.filters.insert(resource.key.clone(), resource.clone());
-            if before.as_ref() != Some(&resource) {
-                changes.insert(resource.key.clone(), Some(resource));
-            }
+    fn plan_filter(&mut self, changes: &mut Changes) {
+        let filter = filter::filter(&self.config, self.wildcards.entries());
+        let resource = Resource::encode(ResourceKind::Extension, names::SCOPE_FILTER, &filter);
+        if self.filter.as_ref() != Some(&resource) {
+            changes.insert(resource.key.clone(), Some(resource.clone()));
+            self.filter = Some(resource);
         }
     }
 
     fn add_all(&self, changes: &mut Changes) {
-        let wanted = self
-            .held
-            .all()
-            .chain(self.filters.values())
-            .cloned()
-            .chain(self.fixed());
+        let wanted = self.held.all().chain(&self.filter).cloned().chain(self.fixed());
         changes.extend(wanted.map(|resource| (resource.key.clone(), Some(resource))));
     }
 }

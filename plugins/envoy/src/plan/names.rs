@@ -11,35 +11,18 @@ use super::proto::bare;
 pub(crate) const SCOPE_HEADER: &str = "x-catalyst-scope";
 /// The header of the loop guard: the nodes (`AS/node`) and systems (`AS`) that a request has passed.
 pub const VIA_HEADER: &str = "x-catalyst-via";
-/// The scope of the graph on ingress; holds no `/`, so it is no service's.
+/// The scope of the graph on ingress; begins with no `/`, so it is no service's.
 pub(crate) const GRAPH_SCOPE: &str = "graph";
+/// The Lua filter of every HTTP listener, by ECDS.
+pub(crate) const SCOPE_FILTER: &str = "scope";
 /// The cluster of the GraphQL gateway.
 pub(crate) const GATEWAY_CLUSTER: &str = "gateway";
 /// The port in the authority of CONNECT. It means nothing: the name decides.
 pub(crate) const TUNNEL_PORT: u16 = 1;
 
-/// Whose names a listener knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class<'a> {
-    /// Everything that is selected: ingress, egress and our own organisation's nodes.
-    Own,
-    /// What is exported to one outside organisation.
-    Org(&'a str),
-}
-
-impl Class<'_> {
-    /// The part of a scope key before the `/`.
-    pub(crate) fn prefix(self) -> String {
-        match self {
-            Self::Own => "own".into(),
-            Self::Org(org) => format!("org:{org}"),
-        }
-    }
-
-    /// The scope key of a name, which is also the name of the scope.
-    pub(crate) fn scope(self, name: &str) -> String {
-        format!("{}/{name}", self.prefix())
-    }
+/// The scope of a service name: its resource name and its key. Not the name alone: a resource called `*` is none.
+pub(crate) fn scope(name: &str) -> String {
+    format!("/{name}")
 }
 
 /// The cluster of a next hop.

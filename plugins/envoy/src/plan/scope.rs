@@ -1,11 +1,12 @@
-//! Scopes: one route configuration per (class, name), found by its key in one hash lookup.
+//! Scopes: one route configuration per name, found by its key in one hash lookup.
 
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::route::v3 as pb;
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 
-use super::names::{GATEWAY_CLUSTER, GRAPH_SCOPE, SCOPE_HEADER, VIA_HEADER};
+use super::access::Access;
+use super::names::{self, GATEWAY_CLUSTER, GRAPH_SCOPE, SCOPE_HEADER, VIA_HEADER};
 use super::proto::{any, boolean, duration, inline, uint};
 
 /// A quiet HTTP exchange is over after this long.
@@ -34,9 +35,23 @@ pub(crate) enum Action {
     Answer { status: u32, body: String },
 }
 
-/// The scope of a service name.
-pub(crate) fn service(key: &str, name: &str, action: &Action) -> pb::ScopedRouteConfiguration {
-    let routes = match action {
+/// The scope of a service name. Who may not use it finds nothing there, which is the end of it for an exact name: a
+/// wildcard above it does not open what is kept back.
+pub(crate) fn service(name: &str, action: &Action, access: &Access) -> pb::ScopedRouteConfiguration {
+    let mut routes = routes(name, action);
+    access.restrict(&mut routes);
+    if *access != Access::Everybody && !name.starts_with('*') {
+        routes.push(answer_route(name, 404, &no_route(name)));
+    }
+    let mut remove = vec![SCOPE_HEADER.to_owned()];
+    if matches!(action, Action::Http { ends_here: true, .. }) {
+        remove.push(VIA_HEADER.to_owned());
+    }
+    scope(&names::scope(name), routes, remove)
+}
+
+fn routes(name: &str, action: &Action) -> Vec<pb::Route> {
+    match action {
         Action::Http { clusters, streams, .. } => vec![http_route(name, clusters, *streams)],
         Action::Tunnel { clusters, ends_here } => {
             vec![
@@ -50,12 +65,7 @@ pub(crate) fn service(key: &str, name: &str, action: &Action) -> pb::ScopedRoute
                 answer_route(name, *status, body),
             ]
         }
-    };
-    let mut remove = vec![SCOPE_HEADER.to_owned()];
-    if matches!(action, Action::Http { ends_here: true, .. }) {
-        remove.push(VIA_HEADER.to_owned());
     }
-    scope(key, routes, remove)
 }
 
 /// The scope of the graph on ingress.
@@ -73,13 +83,18 @@ pub(crate) fn graph() -> pb::ScopedRouteConfiguration {
     )
 }
 
+/// What is said of a name that nobody offers, or not to whoever asks.
+pub(crate) fn no_route(name: &str) -> String {
+    format!("no route to {name}\n")
+}
+
 fn not_http(name: &str) -> String {
     format!("{name} is a tcp service: dial its own port\n")
 }
 
 fn scope(key: &str, routes: Vec<pb::Route>, remove: Vec<String>) -> pb::ScopedRouteConfiguration {
     let host = pb::VirtualHost {
-        name: key.into(),
+        name: "*".into(),
         domains: vec!["*".into()],
         routes,
         ..Default::default()

@@ -12,7 +12,7 @@ use prost::Message;
 use super::*;
 use crate::config::XdsAddress;
 
-fn config(orgs: &[&str], tcp_ports: std::ops::RangeInclusive<u16>) -> EnvoyConfig {
+pub(super) fn config(orgs: &[&str], tcp_ports: std::ops::RangeInclusive<u16>) -> EnvoyConfig {
     let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let listeners = orgs.iter().zip(8090..).map(|(org, port)| (Arc::from(*org), at(port)));
     EnvoyConfig {
@@ -114,10 +114,7 @@ fn an_empty_table_needs_listeners_filters_and_the_graph() {
     let expected = [
         "+cluster gateway",
         "+scope graph",
-        "+extension scope:egress",
-        "+extension scope:ingress",
-        "+extension scope:peer",
-        "+extension scope:peer:globex",
+        "+extension scope",
         "+listener egress",
         "+listener ingress",
         "+listener peer",
@@ -133,7 +130,7 @@ fn one_name_costs_one_scope_and_shares_its_next_hop() {
     planner.plan(&routes, Touched::All);
     routes.extend(table([remote("b.acme", Protocol::Http, &["127.0.0.2:80"])]));
     let changes = planner.plan(&routes, Touched::Names(&names(&["b.acme"])));
-    assert_eq!(summary(&changes), ["+scope own/b.acme"]);
+    assert_eq!(summary(&changes), ["+scope /b.acme"]);
     let bytes: usize = changes
         .iter()
         .filter_map(|(_, resource)| Some(resource.as_ref()?.body.len()))
@@ -142,11 +139,11 @@ fn one_name_costs_one_scope_and_shares_its_next_hop() {
     routes.remove("a.acme");
     assert_eq!(
         summary(&planner.plan(&routes, Touched::Names(&names(&["a.acme"])))),
-        ["-scope own/a.acme"]
+        ["-scope /a.acme"]
     );
     routes.remove("b.acme");
     let changes = planner.plan(&routes, Touched::Names(&names(&["b.acme"])));
-    assert_eq!(summary(&changes), ["-cluster hop/127.0.0.2:80", "-scope own/b.acme"]);
+    assert_eq!(summary(&changes), ["-cluster hop/127.0.0.2:80", "-scope /b.acme"]);
 }
 
 #[test]
@@ -156,7 +153,7 @@ fn a_next_hop_that_passes_from_one_name_to_another_stays() {
     planner.plan(&routes, Touched::All);
     routes = table([remote("a.acme", Protocol::Http, &["127.0.0.2:80"])]);
     let changes = planner.plan(&routes, Touched::Names(&names(&["a.acme", "z.acme"])));
-    assert_eq!(summary(&changes), ["+scope own/a.acme", "-scope own/z.acme"]);
+    assert_eq!(summary(&changes), ["+scope /a.acme", "-scope /z.acme"]);
 }
 
 #[test]
@@ -193,31 +190,24 @@ fn planning_everything_removes_what_went() {
         [
             "-cluster local/*.b",
             "-cluster local/a.acme",
-            "-scope own/*.b",
-            "-scope own/a.acme"
+            "-scope /*.b",
+            "-scope /a.acme"
         ]
     );
 }
 
 #[test]
-fn a_wildcard_changes_filters_but_no_listener() {
+fn a_wildcard_changes_the_filter_but_no_listener_and_no_other_name() {
     let mut planner = planner(&["globex"]);
     let mut routes = table([local("a.acme", Protocol::Http)]);
     planner.plan(&routes, Touched::All);
     routes.extend(table([local("*.acme", Protocol::Http)]));
-    let expected = [
-        "+cluster local/*.acme",
-        "+scope own/*.acme",
-        "+extension scope:egress",
-        "+extension scope:ingress",
-        "+extension scope:peer",
-        "+extension scope:peer:globex",
-    ];
+    let expected = ["+cluster local/*.acme", "+scope /*.acme", "+extension scope"];
     assert_eq!(
         summary(&planner.plan(&routes, Touched::Names(&names(&["*.acme"])))),
         expected
     );
-    let filter = ResourceKey::new(ResourceKind::Extension, "scope:egress");
+    let filter = ResourceKey::new(ResourceKind::Extension, "scope");
     assert_eq!(planner.routes_of(&filter), names(&["*.acme"]));
 }
 
@@ -235,7 +225,7 @@ fn a_resource_knows_its_routes() {
         of(ResourceKind::Cluster, "hop/127.0.0.2:80"),
         names(&["a.acme", "b.acme"])
     );
-    assert_eq!(of(ResourceKind::ScopedRoute, "own/a.acme"), names(&["a.acme"]));
+    assert_eq!(of(ResourceKind::ScopedRoute, "/a.acme"), names(&["a.acme"]));
     assert_eq!(of(ResourceKind::Listener, "ingress"), []);
 }
 
@@ -247,7 +237,7 @@ fn routes_have_no_total_timeout_and_retry_what_is_safe() {
         remote("t.acme", Protocol::Tcp, &["127.0.0.2:80"]),
     ]);
     let resources = all(&mut planner, &routes);
-    let http = scope(&resources, "own/a.acme");
+    let http = scope(&resources, "/a.acme");
     let action = first_action(&http);
     assert_eq!(action.timeout, Some(Default::default()));
     assert_eq!(
@@ -258,7 +248,7 @@ fn routes_have_no_total_timeout_and_retry_what_is_safe() {
         http.route_configuration.unwrap().request_headers_to_remove,
         ["x-catalyst-scope", "x-catalyst-via"]
     );
-    let tunnel = scope(&resources, "own/t.acme");
+    let tunnel = scope(&resources, "/t.acme");
     assert_eq!(
         first_action(&tunnel).upgrade_configs[0].connect_config,
         None,
@@ -323,7 +313,7 @@ fn what_cannot_be_expressed_is_rejected_with_a_reason_and_answered() {
         "{rejected:?}"
     );
     assert!(rejected[1].contains("\"not a host\""), "{rejected:?}");
-    assert!(resources.keys().any(|key| &*key.name == "own/bad.acme"));
+    assert!(resources.keys().any(|key| &*key.name == "/bad.acme"));
     assert!(!resources.keys().any(|key| &*key.name == "local/bad.acme"));
     planner.plan(&table([local("bad.acme", Protocol::Http)]), Touched::All);
     assert_eq!(planner.rejected(), []);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use catalyst_envoy::config::XdsAddress;
 use serde_json::{Value, json};
@@ -145,6 +146,24 @@ impl Envoy {
 
     pub async fn admin_get(&self, path: &str) -> String {
         http::get(self.admin, "admin", path).await.unwrap().body
+    }
+
+    /// The CPU time that it has used so far, all threads together.
+    pub fn cpu(&self) -> Duration {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id().unwrap())).unwrap();
+        let spent = tasks.map(|task| {
+            // Nanoseconds on a CPU, nanoseconds waiting for one, turns. A thread may have ended meanwhile.
+            let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(spent.sum())
+    }
+
+    /// Its resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Sends a signal (`STOP`, `CONT`, `KILL`).

@@ -10,6 +10,7 @@ mod services;
 mod graph;
 mod guard;
 mod http;
+mod opens;
 mod org;
 mod tcp;
 mod wildcard;
