@@ -206,6 +206,13 @@ fn peer_rules() {
         &[&b("import=maybe")],
         r#"peers["b"].import: expected accept or reject, found "maybe""#,
     );
+    set(&[&b("role=customer"), &b("strict_role=true")]).unwrap();
+    set_refused(&[&b("as=65001"), &b("role=peer")], "nodes of one AS have no roles");
+    set_refused(&[&b("strict_role=true")], r#"set peers["b"].role"#);
+    set_refused(
+        &[&b("role=rs")],
+        r#"peers["b"].role: expected provider, route-server, route-server-client, customer or peer, found "rs""#,
+    );
     let outside = b("organisation=beta");
     set_refused(&[&outside, &b("next_hop_self=false")], "next_hop_self is always on");
     set_refused(

@@ -150,6 +150,8 @@ fn open(speaker: &mut Speaker, peer: u32, now: Instant) -> Vec<Bytes> {
         hold_time: Duration::ZERO,
         families: vec![Family::Name],
         route_refresh: true,
+        role: None,
+        graceful_restart: None,
     });
     for message in [open, Message::Keepalive] {
         let mut bytes = BytesMut::new();
@@ -302,6 +304,8 @@ fn peer_config(asn: u32) -> PeerConfig {
         client: true,
         next_hop_self: true,
         next_hop: address(0),
+        role: None,
+        strict_role: false,
         allowed_next_hops: vec![address(0).ip()],
         allowed_prefixes: Vec::new(),
         import: Policy::Accept,

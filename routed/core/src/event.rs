@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::attrs::{LargeCommunity, OriginNode};
 use crate::name::ServiceName;
+use crate::policy::Role;
 use crate::prefix::Prefix;
 use crate::route::{Endpoint, PlaneStatus, Protocol, RouteUpdate};
 
@@ -86,6 +87,10 @@ pub struct PeerConfig {
     /// Our peer listener for this receiver. An unspecified IP means the session's local address; port 0 means that
     /// this node has no data plane.
     pub next_hop: SocketAddr,
+    /// Our role towards it (RFC 9234): claimed in OPEN, and its own must fit. External sessions only.
+    pub role: Option<Role>,
+    /// Whether it is refused if it claims no role.
+    pub strict_role: bool,
     /// Outside peers: further next-hop addresses that they may name.
     pub allowed_next_hops: Vec<IpAddr>,
     /// Outside peers: what it may offer of prefixes, those within an entry included; none by default. Whatever stands

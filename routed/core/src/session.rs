@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::attrs::OriginNode;
 use crate::event::ConnId;
+use crate::policy::Role;
 use crate::wire::{Family, Message, Notification, Open, RouteRefresh, Update, WireError, subcode};
 
 pub use backoff::connect_backoff;
@@ -72,6 +73,10 @@ pub struct SessionConfig {
     pub peer_node: Option<Arc<str>>,
     /// Hold time to offer.
     pub hold_time: Duration,
+    /// Our role towards the peer (RFC 9234), if it is to be claimed and checked.
+    pub role: Option<Role>,
+    /// Whether a peer that claims no role is refused (RFC 9234 section 4.2, strict mode).
+    pub strict_role: bool,
     /// Never dial.
     pub passive: bool,
     /// Seed for the jitter of the connect back-off (1, 2, 4 .. 60 s): a pure function of (seed, attempt).
@@ -110,8 +115,8 @@ pub enum SessionEffect {
     Send(ConnId, Message),
     /// Flush and close.
     Close(ConnId),
-    /// Established; the peer's OPEN.
-    Up(ConnId, Open),
+    /// Established.
+    Up(Established),
     /// Left Established (`was_up`) or an attempt was refused, with the reason in one line.
     Down {
         /// Whether the session had been Established.
@@ -125,6 +130,17 @@ pub enum SessionEffect {
     EndOfRib(Family),
     /// ROUTE-REFRESH of the Established session.
     RouteRefresh(RouteRefresh),
+}
+
+/// A session that has just come up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Established {
+    /// Its connection.
+    pub conn: ConnId,
+    /// Our OPEN on it.
+    pub sent: Open,
+    /// The peer's.
+    pub received: Open,
 }
 
 /// One peer's state machine: at most one Established connection, at most two while they collide.

@@ -1,5 +1,7 @@
 //! Snapshots of the Speaker's state for people and programs: what `show` prints.
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use crate::attrs::{Attrs, OriginNode};
 use crate::event::{PeerName, Policy};
 use crate::name::ServiceName;
 use crate::route::{Endpoint, PlaneStatus, Table};
+
+pub use session::SessionView;
 
 /// One path to a name, as `show routes` and `show route NAME` print it.
 #[derive(Debug, Clone)]
@@ -91,6 +95,8 @@ pub struct PeerView {
     pub export: Policy,
     /// Times that the session reached Established.
     pub established_count: u64,
+    /// What the session agreed on and how it fares.
+    pub session: SessionView,
     /// The last error in one line, with the NOTIFICATION's text where one was received or sent; empty if none.
     pub last_error: String,
 }

@@ -116,6 +116,7 @@ pub(crate) struct Peer {
     established_count: u64,
     last_error: String,
     insecure: bool,
+    session: Session,
 }
 
 impl From<proto::Peer> for Peer {
@@ -144,6 +145,27 @@ impl From<proto::Peer> for Peer {
             established_count: peer.established_count,
             last_error: peer.last_error,
             insecure: peer.insecure,
+            session: Session::from(peer.session.unwrap_or_default()),
+        }
+    }
+}
+
+/// What a session agreed on and how it fares.
+#[derive(Debug, Serialize)]
+pub(crate) struct Session {
+    sent: Vec<String>,
+    received: Vec<String>,
+    role: Option<String>,
+    peer_role: Option<String>,
+}
+
+impl From<proto::PeerSession> for Session {
+    fn from(session: proto::PeerSession) -> Self {
+        Self {
+            sent: session.sent,
+            received: session.received,
+            role: given(session.role),
+            peer_role: given(session.peer_role),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `show peers` and `show peer`.
 
-use catalyst_proto::admin::v1::Peer;
+use catalyst_proto::admin::v1::{Peer, PeerSession};
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -98,11 +98,28 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("import", &peer.import);
     answer.property("export", &peer.export);
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
+    describe_session(peer.session.as_ref(), &mut answer);
     answer.property("established", &count(peer.established_count, "time"));
     if peer.insecure {
         answer.property("insecure", "this session is neither encrypted nor authenticated");
     }
     answer.lines
+}
+
+fn describe_session(session: Option<&PeerSession>, answer: &mut Answer) {
+    let Some(session) = session else { return };
+    answer.property("role", &roles(session));
+    answer.property("we offer", &session.sent.join("; "));
+    answer.property("it offers", &session.received.join("; "));
+}
+
+fn roles(session: &PeerSession) -> String {
+    match (session.role.as_str(), session.peer_role.as_str()) {
+        ("", "") => String::new(),
+        ("", theirs) => format!("none, the peer claims {theirs}"),
+        (ours, "") => ours.to_owned(),
+        (ours, theirs) => format!("{ours}, the peer is {theirs}"),
+    }
 }
 
 fn organisation(peer: &Peer) -> String {
@@ -211,9 +228,16 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION 
 
     #[test]
     fn one_peer_is_told_in_full() {
+        let session = PeerSession {
+            sent: vec!["families name".to_owned(), "role customer".to_owned()],
+            role: "customer".to_owned(),
+            peer_role: "provider".to_owned(),
+            ..PeerSession::default()
+        };
         let text = describe(&Peer {
             pending: 4,
             rejected: 2,
+            session: Some(session),
             ..refused()
         })
         .join("\n");
@@ -221,6 +245,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION 
             "c: Active for 1m01s\n  last error      NOTIFICATION received: OPEN error, bad peer AS: expected AS 65001\n",
             "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s\n",
             "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
+            "  role            customer, the peer is provider\n  we offer        families name; role customer\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use catalyst_core::attrs::{format_community, format_large_community};
 use catalyst_core::event::Policy;
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
-use catalyst_core::view::{PeerView, PlaneView, RouteView};
+use catalyst_core::view::{PeerView, PlaneView, RouteView, SessionView};
 use catalyst_proto::admin::v1 as proto;
 
 pub(super) fn route(view: &RouteView) -> proto::Route {
@@ -102,6 +102,16 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         last_error: view.last_error.clone(),
         // No session is encrypted yet.
         insecure: !view.address.ip().is_loopback(),
+        session: Some(session(&view.session)),
+    }
+}
+
+fn session(view: &SessionView) -> proto::PeerSession {
+    proto::PeerSession {
+        sent: view.sent.clone(),
+        received: view.received.clone(),
+        role: view.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
+        peer_role: view.peer_role.map(|role| role.to_string()).unwrap_or_default(),
     }
 }
 

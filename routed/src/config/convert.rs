@@ -153,6 +153,8 @@ impl Config {
             client: peer.client,
             next_hop_self: peer.next_hop_self,
             next_hop: self.next_hop_for(peer),
+            role: peer.role.map(|role| role.0),
+            strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),
             allowed_prefixes: Vec::new(),
             import: peer.import.map_or(default, |p| p.0),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use catalyst_core::attrs::{LargeCommunity, format_community, format_large_community};
 use catalyst_core::event::Policy;
 use catalyst_core::name::{MAX_LABEL_BYTES, ServiceName};
+use catalyst_core::policy::Role;
 use catalyst_core::route::Protocol;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -281,6 +282,20 @@ impl Text for Policy {
             Self::Accept => "accept".to_owned(),
             Self::Reject => "reject".to_owned(),
         }
+    }
+}
+
+impl Text for Role {
+    const EXPECTED: &'static str = "provider, route-server, route-server-client, customer or peer";
+    const EXAMPLE: &'static str = "customer";
+    const CHOICES: &'static [&'static str] = &["provider", "route-server", "route-server-client", "customer", "peer"];
+
+    fn parse(text: &str) -> Result<Self, Option<String>> {
+        Self::parse(text).ok_or(None)
+    }
+
+    fn print(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 

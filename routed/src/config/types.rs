@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use catalyst_core::event::Policy;
+use catalyst_core::policy::Role;
 use catalyst_core::route::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,13 @@ pub struct Peer {
     /// Whether routes passed on to it carry our next hop. Always on towards outside.
     #[serde(default = "yes")]
     pub next_hop_self: bool,
+    /// For a peer of another AS: our role towards it (RFC 9234). It is claimed in OPEN, and the role that the peer
+    /// claims must fit, or the session is refused. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Spelled<Role>>,
+    /// Whether a peer that claims no role is refused; needs `role`.
+    #[serde(default)]
+    pub strict_role: bool,
     /// For an outside peer: further addresses that it may name as next hop, beside its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_next_hops: Vec<Spelled<IpAddr>>,

@@ -138,6 +138,47 @@ pub enum Role {
     Peer,
 }
 
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Provider,
+        Self::RouteServer,
+        Self::RouteServerClient,
+        Self::Customer,
+        Self::Peer,
+    ];
+
+    /// The spelling of configuration, CLI and JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::RouteServer => "route-server",
+            Self::RouteServerClient => "route-server-client",
+            Self::Customer => "customer",
+            Self::Peer => "peer",
+        }
+    }
+
+    /// Reads the spelling of [`Role::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// The role that the other side must have (RFC 9234 section 4.2, table 2).
+    #[must_use]
+    pub fn counterpart(self) -> Self {
+        match self {
+            Self::Provider => Self::Customer,
+            Self::Customer => Self::Provider,
+            Self::RouteServer => Self::RouteServerClient,
+            Self::RouteServerClient => Self::RouteServer,
+            Self::Peer => Self::Peer,
+        }
+    }
+}
+
 impl Policy {
     /// Every route passes unchanged.
     #[must_use]

@@ -34,10 +34,11 @@ impl Session {
         if let Some(left) = self.connections.take(direction) {
             part(left.id, collision("a newer connection takes its place"), out);
         }
-        self.connections.put(direction, Connection::new(id));
+        let open = local_open(&self.config);
+        self.connections.put(direction, Connection::new(id, open.clone()));
         self.timers
             .arm(Timer::Hold(direction), now + OPEN_HOLD_TIME.max(self.config.hold_time));
-        out.push(SessionEffect::Send(id, Message::Open(local_open(&self.config))));
+        out.push(SessionEffect::Send(id, Message::Open(open)));
     }
 
     /// BGPOpen in OpenSent.

@@ -39,6 +39,8 @@ impl Phase {
 pub(super) struct Connection {
     pub(super) id: ConnId,
     pub(super) phase: Phase,
+    /// Our OPEN.
+    pub(super) sent: Open,
     /// The peer's OPEN, from `Held` on until it is handed out with `Up`.
     pub(super) peer: Option<Open>,
     /// Hold time in use, from `Held` on; zero means none.
@@ -48,10 +50,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId) -> Self {
+    pub(super) fn new(id: ConnId, sent: Open) -> Self {
         Self {
             id,
             phase: Phase::OpenSent,
+            sent,
             peer: None,
             hold_time: Duration::ZERO,
             keepalive_seen: false,

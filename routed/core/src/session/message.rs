@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Phase;
-use super::{Direction, Session, SessionEffect, Timer};
+use super::{Direction, Established, Session, SessionEffect, Timer};
 use crate::event::ConnId;
 use crate::wire::{Message, Notification, WireError, code, subcode};
 
@@ -113,10 +113,14 @@ impl Session {
             return;
         };
         connection.phase = Phase::Established;
-        let (id, peer) = (connection.id, connection.peer.take());
+        let (conn, sent) = (connection.id, connection.sent.clone());
+        let up = connection
+            .peer
+            .take()
+            .map(|received| Established { conn, sent, received });
         self.dialling.reset_backoff();
         self.restart_hold_timer(direction, now);
-        out.extend(peer.map(|open| SessionEffect::Up(id, open)));
+        out.extend(up.map(SessionEffect::Up));
     }
 
     /// HoldTimer_Expires.

@@ -1,7 +1,8 @@
 //! OPEN: what ours says, and what the peer's must say.
 
 use crate::attrs::RouterId;
-use crate::wire::{Family, Notification, Open, VERSION, code, subcode};
+use crate::policy::Role;
+use crate::wire::{Family, Notification, Open, RoleCode, VERSION, code, subcode};
 
 use super::SessionConfig;
 
@@ -18,6 +19,8 @@ pub(super) fn local_open(config: &SessionConfig) -> Open {
         hold_time: config.hold_time,
         families: FAMILIES.to_vec(),
         route_refresh: true,
+        role: config.role.map(RoleCode::from),
+        graceful_restart: None,
     }
 }
 
@@ -59,5 +62,18 @@ pub(super) fn check(config: &SessionConfig, open: &Open) -> Result<(), Notificat
     if !FAMILIES.iter().any(|family| open.families.contains(family)) {
         return refused(subcode::open::UNSUPPORTED_CAPABILITY, "no family in common".to_owned());
     }
-    Ok(())
+    check_role(config, open.role).map_err(|text| Notification::new(code::OPEN, subcode::open::ROLE_MISMATCH, text))
+}
+
+/// RFC 9234 section 4.2. Without a role of our own, that of the peer means nothing.
+fn check_role(config: &SessionConfig, claimed: Option<RoleCode>) -> Result<(), String> {
+    let Some(expected) = config.role.map(Role::counterpart) else {
+        return Ok(());
+    };
+    match claimed {
+        Some(code) if code.role() == Some(expected) => Ok(()),
+        Some(code) => Err(format!("expected role {}, got {code}", expected.as_str())),
+        None if config.strict_role => Err(format!("expected role {}, got none", expected.as_str())),
+        None => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::attrs::RouterId;
-use crate::wire::{RouteRefresh, VERSION, code};
+use crate::wire::{RoleCode, RouteRefresh, VERSION, code};
 
 pub(super) const HOLD: Duration = Duration::from_secs(9);
 
@@ -28,6 +28,8 @@ pub(super) fn config() -> SessionConfig {
         peer_organisation: "acme".into(),
         peer_node: None,
         hold_time: HOLD,
+        role: None,
+        strict_role: false,
         passive: false,
         seed: 1,
     }
@@ -43,6 +45,8 @@ pub(super) fn peer_open() -> Open {
         hold_time: HOLD,
         families: vec![Family::Name],
         route_refresh: true,
+        role: None,
+        graceful_restart: None,
     }
 }
 
@@ -141,7 +145,7 @@ fn word(effect: &SessionEffect) -> String {
         SessionEffect::Send(id, Message::Notification(n)) => format!("{}:notify:{}/{}", side(*id), n.code, n.subcode),
         SessionEffect::Send(id, message) => format!("{}:{}", side(*id), message.kind_name().to_lowercase()),
         SessionEffect::Close(id) => format!("{}:close", side(*id)),
-        SessionEffect::Up(id, _) => format!("{}:up", side(*id)),
+        SessionEffect::Up(up) => format!("{}:up", side(up.conn)),
         SessionEffect::Down { was_up: true, .. } => "down".to_owned(),
         SessionEffect::Down { was_up: false, .. } => "refused".to_owned(),
         SessionEffect::Update(_) => "update".to_owned(),

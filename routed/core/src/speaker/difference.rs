@@ -97,6 +97,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         next_hop,
         allowed_next_hops,
         allowed_prefixes,
+        role,
+        strict_role,
         import,
         export,
     } = new;
@@ -109,6 +111,9 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.reset |= it.note(old.node != *node, "node") && other_node;
     it.reset |= it.note(old.organisation != *organisation, "organisation");
     it.note(old.passive != *passive, "passive");
+    // The OPEN claimed the old one.
+    it.reset |= it.note(old.role != *role, "role");
+    it.note(old.strict_role != *strict_role, "strict_role");
     it.reflection |= it.note(old.client != *client, "client");
     it.export |= it.note(old.next_hop_self != *next_hop_self, "next_hop_self");
     it.export |= it.note(old.next_hop != *next_hop, "next_hop");

@@ -12,6 +12,7 @@ use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, Policy, SpeakerConfig};
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
+use crate::wire::Open;
 
 /// A connection of a configured peer.
 #[derive(Debug)]
@@ -30,14 +31,42 @@ pub(super) struct Up {
     pub(super) since: Instant,
     /// How routes are written for it.
     pub(super) class: u16,
+    /// Our OPEN and its own; `None`: it is only pretended to be up (`preview`).
+    pub(super) opens: Option<Box<Opens>>,
     pub(super) sent_end_of_rib: bool,
     pub(super) got_end_of_rib: bool,
     /// A ROUTE-REFRESH is being answered; its end marker is owed.
     pub(super) refreshing: bool,
-    /// It answers ROUTE-REFRESH.
-    pub(super) route_refresh: bool,
     pub(super) updates_in: u64,
     pub(super) updates_out: u64,
+}
+
+/// What a session agreed on.
+#[derive(Debug)]
+pub(super) struct Opens {
+    pub(super) sent: Open,
+    pub(super) received: Open,
+}
+
+impl Up {
+    pub(super) fn new(conn: ConnId, class: u16, opens: Option<Box<Opens>>, now: Instant) -> Self {
+        Self {
+            conn,
+            since: now,
+            class,
+            opens,
+            sent_end_of_rib: false,
+            got_end_of_rib: false,
+            refreshing: false,
+            updates_in: 0,
+            updates_out: 0,
+        }
+    }
+
+    /// Whether the peer answers ROUTE-REFRESH.
+    pub(super) fn takes_refresh(&self) -> bool {
+        self.opens.as_ref().is_some_and(|opens| opens.received.route_refresh)
+    }
 }
 
 /// One configured peer.
@@ -125,6 +154,8 @@ pub(super) fn session_config(peer: &PeerConfig, speaker: &SpeakerConfig) -> Sess
         peer_organisation: peer.organisation.clone(),
         peer_node: peer.node.clone(),
         hold_time: speaker.hold_time,
+        role: peer.role,
+        strict_role: peer.strict_role,
         passive: peer.passive,
         seed: seed(&[&local.router_id.node, &peer.name]),
         local,

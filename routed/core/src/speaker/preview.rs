@@ -153,15 +153,9 @@ impl Speaker {
             .exports
             .join(peer, known.and_then(|known| known.local), &mut self.rib.attrs);
         peer.up = Some(Up {
-            conn,
-            since: now,
-            class,
             sent_end_of_rib: true,
             got_end_of_rib: true,
-            refreshing: false,
-            route_refresh: false,
-            updates_in: 0,
-            updates_out: 0,
+            ..Up::new(conn, class, None, now)
         });
     }
 

@@ -282,7 +282,7 @@ impl Speaker {
 
     /// ROUTE-REFRESH (RFC 2918): the peer tells everything again.
     fn ask_again(&mut self, index: usize) {
-        let Some(up) = self.peers[index].up.as_ref().filter(|up| up.route_refresh) else {
+        let Some(up) = self.peers[index].up.as_ref().filter(|up| up.takes_refresh()) else {
             return;
         };
         let request = RouteRefresh {

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::peer::{Conn, Up};
+use super::peer::{Conn, Opens, Up};
 use super::{Phase, Speaker};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, Effect};
-use crate::session::{SessionEffect, SessionEvent};
+use crate::session::{Established, SessionEffect, SessionEvent};
 use crate::wire::subcode::cease;
-use crate::wire::{self, Family, Message, Notification, Open, RouteRefresh, WireError};
+use crate::wire::{self, Family, Message, Notification, RouteRefresh, WireError};
 
 /// ROUTE-REFRESH subtypes (RFC 7313 section 3.2).
 pub(super) const REFRESH_REQUEST: u8 = 0;
@@ -160,7 +160,7 @@ impl Speaker {
                 self.conns.remove(&conn);
                 self.effects.push(Effect::Close { conn });
             }
-            SessionEffect::Up(conn, open) => self.session_up(index, conn, &open, now),
+            SessionEffect::Up(established) => self.session_up(index, established, now),
             SessionEffect::Down { was_up, reason } => self.session_down(index, was_up, reason),
             SessionEffect::Update(update) => self.on_update(index, &update, now),
             SessionEffect::EndOfRib(family) => self.on_end_of_rib(index, family),
@@ -181,11 +181,12 @@ impl Speaker {
         }
     }
 
-    fn session_up(&mut self, index: usize, conn: ConnId, open: &Open, now: Instant) {
+    fn session_up(&mut self, index: usize, established: Established, now: Instant) {
+        let Established { conn, sent, received } = established;
         let local = self.conns.get(&conn).map(|known| known.local);
         let router_id = RouterId {
-            asn: open.asn,
-            node: open.node.clone(),
+            asn: received.asn,
+            node: received.node.clone(),
         };
         let peer = &mut self.peers[index];
         if peer.router_id != router_id && peer.established_count > 0 {
@@ -195,17 +196,8 @@ impl Speaker {
         peer.router_id = router_id;
         peer.established_count += 1;
         let class = self.exports.join(peer, local, &mut self.rib.attrs);
-        peer.up = Some(Up {
-            conn,
-            since: now,
-            class,
-            sent_end_of_rib: false,
-            got_end_of_rib: false,
-            refreshing: false,
-            route_refresh: open.route_refresh,
-            updates_in: 0,
-            updates_out: 0,
-        });
+        let opens = Box::new(Opens { sent, received });
+        peer.up = Some(Up::new(conn, class, Some(opens), now));
         let peer = peer.config.name.clone();
         self.effects.push(Effect::SessionUp { peer });
         self.mark_whole_table(index);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::view::PeerView;
+use crate::view::{PeerView, SessionView};
 
 impl Speaker {
     pub(super) fn show_peers(&self, now: Instant) -> Vec<PeerView> {
@@ -37,8 +37,19 @@ impl Speaker {
             treated_as_withdraw_reason: peer.treated_reason.to_string(),
             import: config.import,
             export: config.export,
+            session: show_session(peer),
             established_count: peer.established_count,
             last_error: peer.session.last_error().to_owned(),
         }
+    }
+}
+
+fn show_session(peer: &Peer) -> SessionView {
+    let opens = peer.up.as_ref().and_then(|up| up.opens.as_deref());
+    SessionView {
+        sent: opens.map(|opens| opens.sent.capabilities()).unwrap_or_default(),
+        received: opens.map(|opens| opens.received.capabilities()).unwrap_or_default(),
+        role: peer.config.role,
+        peer_role: opens.and_then(|opens| opens.received.role),
     }
 }

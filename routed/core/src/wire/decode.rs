@@ -66,15 +66,17 @@ fn open(body: &[u8]) -> Result<Open, WireError> {
     if !fields.hold_time.is_zero() && fields.hold_time < MIN_HOLD_TIME {
         return Err(WireError::HoldTime(fields.hold_time));
     }
-    let (families, route_refresh) = capabilities(fields.capabilities)?;
+    let capabilities = capability::decode(fields.capabilities)?;
     Ok(Open {
         version,
         asn: fields.asn,
         node: label(fields.node).ok_or(WireError::BadNode)?,
         organisation: label(fields.organisation).ok_or(WireError::BadOrganisation)?,
         hold_time: fields.hold_time,
-        families,
-        route_refresh,
+        families: capabilities.families,
+        route_refresh: capabilities.route_refresh,
+        role: capabilities.role,
+        graceful_restart: capabilities.graceful_restart,
     })
 }
 
@@ -91,34 +93,6 @@ fn open_fields(input: &[u8]) -> IResult<&[u8], OpenFields<'_>> {
         capabilities,
     };
     Ok((input, fields))
-}
-
-/// The families offered and whether ROUTE-REFRESH is understood. Unknown capabilities and families are ignored
-/// (RFC 5492 section 3), and so is a capability or family that was given before.
-fn capabilities(mut input: &[u8]) -> Result<(Vec<Family>, bool), WireError> {
-    let (mut families, mut route_refresh) = (Vec::new(), false);
-    while !input.is_empty() {
-        let (after, (code, value)) = capability_tlv(input).map_err(|_| WireError::Open("a capability is cut short"))?;
-        input = after;
-        match code {
-            capability::FAMILIES => add_families(&mut families, value),
-            capability::ROUTE_REFRESH => route_refresh = true,
-            _ => {}
-        }
-    }
-    Ok((families, route_refresh))
-}
-
-fn capability_tlv(input: &[u8]) -> IResult<&[u8], (u8, &[u8])> {
-    (be_u8, length_data(be_u8)).parse(input)
-}
-
-fn add_families(families: &mut Vec<Family>, codes: &[u8]) {
-    for family in codes.iter().filter_map(|&code| Family::from_code(code)) {
-        if !families.contains(&family) {
-            families.push(family);
-        }
-    }
 }
 
 fn label(bytes: &[u8]) -> Option<Arc<str>> {

@@ -105,13 +105,7 @@ fn open(open: &Open, out: &mut BytesMut) {
     out.put_u32(u32::try_from(open.hold_time.as_millis()).unwrap_or(u32::MAX));
     short(out, open.node.as_bytes());
     short(out, open.organisation.as_bytes());
-    let families: Vec<u8> = open.families.iter().map(|family| family.code()).collect();
-    out.put_u8(capability::FAMILIES);
-    short(out, &families);
-    if open.route_refresh {
-        out.put_u8(capability::ROUTE_REFRESH);
-        short(out, &[]);
-    }
+    capability::encode(open, out);
 }
 
 fn update(update: &Update, out: &mut BytesMut) {

@@ -47,6 +47,9 @@ pub enum WireError {
     /// OPEN is cut short or its capabilities are.
     #[error("OPEN is malformed: {0}")]
     Open(&'static str),
+    /// OPEN claims two roles (RFC 9234 section 4.2).
+    #[error("roles {0} and {1} in one OPEN")]
+    TwoRoles(u8, u8),
     /// The blocks of an UPDATE do not fit in it.
     #[error("the {0} block of an UPDATE is longer than the UPDATE")]
     Blocks(Block),
@@ -101,6 +104,7 @@ impl WireError {
             Self::BadOrganisation => (code::OPEN, open::BAD_ORGANISATION, none),
             Self::HoldTime(_) => (code::OPEN, open::UNACCEPTABLE_HOLD_TIME, none),
             Self::Open(_) => (code::OPEN, open::UNSPECIFIC, none),
+            Self::TwoRoles(_, _) => (code::OPEN, open::ROLE_MISMATCH, none),
             Self::Blocks(_) => (code::UPDATE, update::MALFORMED_BLOCKS, none),
             Self::Name { .. } => (code::UPDATE, update::INVALID_NAME, none),
             Self::Family { family, .. } => (code::UPDATE, update::UNKNOWN_FAMILY, copy(&[*family])),

@@ -6,6 +6,7 @@
 //! [`AttrError`] only withdraws the names that it came with (RFC 7606).
 
 mod attrs;
+pub mod capability;
 mod decode;
 mod encode;
 mod error;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
 pub use attrs::{decode_attrs, encode_attrs};
+pub use capability::{GracefulRestart, RoleCode};
 pub use decode::{decode, frame_length};
 pub use encode::{encode, pack_announce, pack_withdraw};
 pub use error::{AttrError, Block, WireError};
@@ -48,18 +50,6 @@ pub mod kind {
     pub const ROUTE_REFRESH: u8 = 5;
     /// END-OF-RIB.
     pub const END_OF_RIB: u8 = 6;
-}
-
-/// Capability codes in OPEN. BGP's numbers where BGP has the capability.
-pub mod capability {
-    /// The families offered, one byte each.
-    pub const FAMILIES: u8 = 1;
-    /// ROUTE-REFRESH is understood (RFC 2918, with the markers of RFC 7313). Empty.
-    pub const ROUTE_REFRESH: u8 = 2;
-    /// Role (RFC 9234). Reserved: ignored by this version.
-    pub const ROLE: u8 = 9;
-    /// Graceful restart (RFC 4724). Reserved: ignored by this version.
-    pub const GRACEFUL_RESTART: u8 = 64;
 }
 
 /// A decoded message; NLRI and attributes of an UPDATE stay undecoded slices of the frame.
@@ -148,6 +138,10 @@ pub struct Open {
     pub families: Vec<Family>,
     /// Whether ROUTE-REFRESH is understood.
     pub route_refresh: bool,
+    /// The sender's role, if it claims one (RFC 9234).
+    pub role: Option<RoleCode>,
+    /// Graceful restart, if it is offered (RFC 4724).
+    pub graceful_restart: Option<GracefulRestart>,
 }
 
 /// UPDATE. All names in it share one attribute set; validated whole by `decode`, attributes excepted.

@@ -63,6 +63,8 @@ pub mod subcode {
         pub const UNACCEPTABLE_HOLD_TIME: u8 = 6;
         /// A capability that the session needs is missing (RFC 5492).
         pub const UNSUPPORTED_CAPABILITY: u8 = 7;
+        /// The roles of both sides do not fit, or a strict side was told none (RFC 9234 section 4.2).
+        pub const ROLE_MISMATCH: u8 = 11;
         /// Not the organisation configured for the peer, or not a label.
         pub const BAD_ORGANISATION: u8 = 128;
     }
@@ -177,6 +179,7 @@ fn open_name(value: u8) -> Option<&'static str> {
         open::BAD_NODE => "Bad Node",
         open::UNACCEPTABLE_HOLD_TIME => "Unacceptable Hold Time",
         open::UNSUPPORTED_CAPABILITY => "Unsupported Capability",
+        open::ROLE_MISMATCH => "Role Mismatch",
         open::BAD_ORGANISATION => "Bad Organisation",
         _ => return None,
     })

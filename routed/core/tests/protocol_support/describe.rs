@@ -55,6 +55,12 @@ fn open(open: &Open) -> String {
     if open.route_refresh {
         text += ", route refresh";
     }
+    if let Some(role) = open.role {
+        text += &format!(", role {role}");
+    }
+    if let Some(graceful) = &open.graceful_restart {
+        text += &format!(", graceful restart {graceful}");
+    }
     text
 }
 

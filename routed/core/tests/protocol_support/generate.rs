@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr, UnknownAttr};
-use catalyst_core::wire::{Family, Notification, Open, RouteRefresh, VERSION};
+use catalyst_core::wire::{Family, GracefulRestart, Notification, Open, RoleCode, RouteRefresh, VERSION};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -35,16 +35,34 @@ pub fn open() -> impl Strategy<Value = Open> {
         hold_ms,
         families,
         any::<bool>(),
+        option::of(any::<u8>().prop_map(RoleCode)),
+        option::of(graceful_restart()),
     )
-        .prop_map(|(asn, node, organisation, hold_ms, families, route_refresh)| Open {
-            version: VERSION,
-            asn,
-            node,
-            organisation,
-            hold_time: Duration::from_millis(hold_ms.into()),
-            families,
-            route_refresh,
-        })
+        .prop_map(
+            |(asn, node, organisation, hold_ms, families, route_refresh, role, graceful_restart)| Open {
+                version: VERSION,
+                asn,
+                node,
+                organisation,
+                hold_time: Duration::from_millis(hold_ms.into()),
+                families,
+                route_refresh,
+                role,
+                graceful_restart,
+            },
+        )
+}
+
+fn graceful_restart() -> impl Strategy<Value = GracefulRestart> {
+    let families = subsequence(FAMILIES.to_vec(), 0..=3);
+    (any::<[bool; 2]>(), any::<u32>(), families, any::<[bool; 3]>()).prop_map(
+        |([restarting, notification], restart_ms, families, forwarding)| GracefulRestart {
+            restarting,
+            notification,
+            restart_time: Duration::from_millis(restart_ms.into()),
+            families: families.into_iter().zip(forwarding).collect(),
+        },
+    )
 }
 
 pub fn notification() -> impl Strategy<Value = Notification> {

@@ -77,6 +77,8 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         client: true,
         next_hop_self: true,
         next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
+        role: None,
+        strict_role: false,
         allowed_next_hops: Vec::new(),
         allowed_prefixes: Vec::new(),
         import: Policy::Accept,

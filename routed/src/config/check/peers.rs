@@ -38,6 +38,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     });
     check_address(config, name, peer, path, problems);
     check_identity(config, peer, path, problems);
+    check_role(config, peer, path, problems);
     if config.is_outside(peer) {
         check_outside(config, peer, path, problems);
     } else {
@@ -87,6 +88,18 @@ fn check_identity(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut P
     problems.unless(!is_self, path.field("node"), || {
         format!("{}/{} is this node itself", config.node.asn, config.node.name)
     });
+}
+
+fn check_role(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    let external = peer.asn != config.node.asn;
+    problems.unless(external || peer.role.is_none(), path.field("role"), || {
+        "nodes of one AS have no roles towards each other".to_owned()
+    });
+    problems.unless(
+        !peer.strict_role || peer.role.is_some(),
+        path.field("strict_role"),
+        || format!("without a role of ours nothing is checked; set {}", path.field("role")),
+    );
 }
 
 fn check_outside(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {

@@ -79,7 +79,7 @@ impl World {
                 self.queues[far][dialler(id)].push_back(Parcel::Message(bytes.to_vec()));
             }
             SessionEffect::Close(id) => self.queues[far][dialler(id)].push_back(Parcel::Closed),
-            SessionEffect::Up(conn, _) => self.up[end] = Some(conn),
+            SessionEffect::Up(up) => self.up[end] = Some(up.conn),
             SessionEffect::Down { was_up, .. } => {
                 self.downs += 1;
                 assert!(!was_up, "an Established session was given up");

@@ -71,6 +71,66 @@ fn open_must_say_what_is_configured() {
 }
 
 #[test]
+fn roles_must_fit_where_one_is_configured() {
+    use crate::policy::Role;
+    for (ours, strict_role, claimed, text) in [
+        (Some(Role::Customer), false, Some(0), None),
+        (Some(Role::Peer), true, Some(4), None),
+        (Some(Role::Customer), false, None, None),
+        (None, true, Some(9), None),
+        (
+            Some(Role::Provider),
+            true,
+            None,
+            Some("expected role customer, got none"),
+        ),
+        (
+            Some(Role::Provider),
+            false,
+            Some(0),
+            Some("expected role customer, got provider"),
+        ),
+        (
+            Some(Role::RouteServer),
+            false,
+            Some(9),
+            Some("expected role route-server-client, got 9"),
+        ),
+    ] {
+        let config = SessionConfig {
+            role: ours,
+            strict_role,
+            ..config()
+        };
+        let open = Open {
+            role: claimed.map(RoleCode),
+            ..peer_open()
+        };
+        let Some(text) = text else {
+            let mut bench = Bench::in_state(State::OpenSent, config);
+            assert_eq!(words(&bench.message(OUT, Message::Open(open))), "out:keepalive");
+            continue;
+        };
+        let (answer, _) = refusal(config, open);
+        assert_eq!(
+            (answer.subcode, answer.text.as_str()),
+            (subcode::open::ROLE_MISMATCH, text)
+        );
+    }
+}
+
+#[test]
+fn a_configured_role_is_claimed() {
+    use crate::policy::Role;
+    let role = Some(Role::RouteServerClient);
+    let mut bench = Bench::in_state(State::Connect, SessionConfig { role, ..config() });
+    let [SessionEffect::Send(_, Message::Open(open))] = &bench.connected()[..] else {
+        panic!("no OPEN");
+    };
+    assert_eq!(open.role, Some(RoleCode(2)));
+}
+
+#[test]
 fn the_refused_side_shows_the_text() {
     let (answer, _) = refusal(config(), Open { asn: 9, ..peer_open() });
     let mut bench = Bench::in_state(State::OpenSent, config());
