@@ -14,7 +14,10 @@ fn base() -> Value {
     json!({
         "node": { "name": "a", "as": 65001, "organisation": "acme", "domains": ["one.acme"], "reflector": true },
         "peers": {
-            "b": { "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "allowed_next_hops": ["127.0.0.9"] }
+            "b": {
+                "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "role": "peer",
+                "allowed_next_hops": ["127.0.0.9"]
+            }
         },
         "services": {
             "orders.dc1.acme": {

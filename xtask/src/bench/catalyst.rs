@@ -30,6 +30,8 @@ impl Dialect for Catalyst {
             hold_time: Duration::from_secs(180),
             families: vec![Family::Name],
             route_refresh: false,
+            role: None,
+            graceful_restart: None,
         }))
     }
 
