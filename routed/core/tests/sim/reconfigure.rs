@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use catalyst_core::attrs::Attrs;
 use catalyst_core::event::{Event, PeerConfig, Policy, SpeakerConfig};
+use catalyst_core::policy::Role;
 use catalyst_core::wire::kind;
 
 use super::config::{address, each_its_own, name, network, node_name, one_as, peer, plane};
@@ -368,4 +369,23 @@ fn a_removed_peer_leaves_no_trace_while_others_wait_for_data_planes() {
         .collect();
     assert_eq!(learned.len(), 1);
     equals_a_fresh_one(&net);
+}
+
+#[test]
+fn another_role_is_claimed_in_an_open_of_its_own() {
+    let mut net = line();
+    for (node, other, role) in [(0, 1, Role::Provider), (1, 0, Role::Customer)] {
+        change(&mut net, node, other, |peer| peer.role = Some(role));
+        net.rest();
+        let view = net.peer_view(node, other);
+        assert_eq!((view.state, view.session.role), ("Established", Some(role)));
+    }
+    let claimed = net.peer_view(0, 1).session.peer_role.unwrap();
+    assert_eq!(claimed.role(), Some(Role::Customer));
+    let offered = net.peer_view(1, 0).session.received;
+    assert_eq!(offered, ["families name", "route refresh", "role provider"]);
+    change(&mut net, 1, 0, |peer| peer.role = Some(Role::Peer));
+    net.rest();
+    let told = net.peer_view(1, 0).last_error;
+    assert!(told.contains("Role Mismatch: expected role peer, got provider"), "{told}");
 }
