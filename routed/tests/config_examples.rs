@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use catalyst_core::event::Policy;
+use catalyst_core::policy::Policy;
 use catalyst_routed::config::{Config, load};
 
 fn examples() -> PathBuf {
@@ -41,7 +41,8 @@ fn the_two_nodes_fit_each_other() {
         assert_eq!(peer.asn, other.node.asn);
         assert_eq!(peer.address, *other.peering.listen);
         assert_eq!(peer.next_hop, *one.plugins.envoy.as_ref().unwrap().peer_listener);
-        assert_eq!((peer.import, peer.export), (Policy::Accept, Policy::Accept));
+        let accept = Some(Policy::accept().into());
+        assert_eq!((&peer.import, &peer.export), (&accept, &accept));
         assert_eq!(
             speaker.planes.iter().map(|p| &*p.name).collect::<Vec<_>>(),
             ["envoy", "graphql"]

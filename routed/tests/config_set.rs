@@ -180,7 +180,7 @@ fn the_effective_configuration_reads_back_as_itself() {
     let once = effective(&base(), &[]);
     assert_eq!(effective(&once, &[]), once);
     assert_eq!(
-        once["peers"]["b"]["import"], "reject",
+        once["node"]["cluster"], "a",
         "defaults that depend on other keys are written out"
     );
     assert_eq!(once["services"]["orders.dc1.acme"]["path"], "/graphql");

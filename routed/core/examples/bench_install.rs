@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
-use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, Policy, SpeakerConfig};
+use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, SpeakerConfig};
+use catalyst_core::policy::Policy;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::wire::{self, Family, Message, Open, VERSION};
 
@@ -282,6 +283,7 @@ fn config(asn: u32, peers: &[u32]) -> SpeakerConfig {
             organisation: organisation(asn),
         },
         domains: Vec::new(),
+        internal_communities: Vec::new(),
         reflector: false,
         cluster: node(asn),
         hold_time: Duration::ZERO,
@@ -308,8 +310,9 @@ fn peer_config(asn: u32) -> PeerConfig {
         strict_role: false,
         allowed_next_hops: vec![address(0).ip()],
         allowed_prefixes: Vec::new(),
-        import: Policy::Accept,
-        export: Policy::Accept,
+        import: Some(Arc::new(Policy::accept())),
+        export: Some(Arc::new(Policy::accept())),
+        allowed_names: None,
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::attrs::{LargeCommunity, OriginNode};
 use crate::name::ServiceName;
-use crate::policy::Role;
+use crate::policy::{CommunityPattern, NamePattern, Policy, Role};
 use crate::prefix::Prefix;
 use crate::route::{Endpoint, PlaneStatus, Protocol, RouteUpdate};
 
@@ -19,15 +19,6 @@ pub type PeerName = Arc<str>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
-/// The built-in policies (RFC 8212: the default towards and from an outside organisation is `Reject`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// Every route passes unchanged.
-    Accept,
-    /// No route passes.
-    Reject,
-}
-
 /// What the Speaker needs to know of this node.
 #[derive(Debug, Clone)]
 pub struct SpeakerConfig {
@@ -35,6 +26,8 @@ pub struct SpeakerConfig {
     pub identity: OriginNode,
     /// Name suffixes that belong to this organisation (`acme.example`), each installing a discard for `*.suffix`.
     pub domains: Vec<ServiceName>,
+    /// Communities that mean something inside our organisation only: taken off towards outside.
+    pub internal_communities: Vec<CommunityPattern>,
     /// Whether internal peers are reflected to each other (RFC 4456).
     pub reflector: bool,
     /// The cluster that a reflector belongs to; its own node name unless several reflectors share one.
@@ -96,10 +89,12 @@ pub struct PeerConfig {
     /// Outside peers: what it may offer of prefixes, those within an entry included; none by default. Whatever stands
     /// here, our own prefixes, loopback, link-local and multicast are refused from outside.
     pub allowed_prefixes: Vec<Prefix>,
-    /// Import policy.
-    pub import: Policy,
-    /// Export policy.
-    pub export: Policy,
+    /// Import policy. `None`: everything is accepted inside the organisation, nothing from outside (RFC 8212).
+    pub import: Option<Arc<Policy>>,
+    /// Export policy. `None`: everything is accepted inside the organisation, nothing towards outside (RFC 8212).
+    pub export: Option<Arc<Policy>>,
+    /// Outside peers: the only names that it may offer; `None`: any that policy accepts.
+    pub allowed_names: Option<Vec<NamePattern>>,
 }
 
 /// A service of this node.

@@ -3,12 +3,13 @@
 mod session;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attrs::{Attrs, OriginNode};
-use crate::event::{PeerName, Policy};
+use crate::event::PeerName;
 use crate::name::ServiceName;
 use crate::route::{Endpoint, PlaneStatus, Table};
 
@@ -46,6 +47,27 @@ pub struct RouteView {
     pub reason: String,
     /// Withdrawn, still in the data planes for `drain`.
     pub draining: bool,
+}
+
+/// The policy in force in one direction of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyView {
+    /// The policy of this name.
+    Named(Arc<str>),
+    /// None, and the peer is of our organisation.
+    AcceptAll,
+    /// None, and the peer is outside (RFC 8212).
+    RejectAll,
+}
+
+impl fmt::Display for PolicyView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Named(name) => name,
+            Self::AcceptAll => "none: everything is accepted (inside the organisation)",
+            Self::RejectAll => "none: everything is rejected (RFC 8212)",
+        })
+    }
 }
 
 /// One peer, as `show peers` and `show peer NAME` print it.
@@ -90,9 +112,9 @@ pub struct PeerView {
     /// Why, the last time; empty if never.
     pub treated_as_withdraw_reason: String,
     /// Import policy.
-    pub import: Policy,
+    pub import: PolicyView,
     /// Export policy.
-    pub export: Policy,
+    pub export: PolicyView,
     /// Times that the session reached Established.
     pub established_count: u64,
     /// What the session agreed on and how it fares.

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use catalyst_core::attrs::{format_community, format_large_community};
-use catalyst_core::event::Policy;
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
 use catalyst_core::view::{PeerView, PlaneView, RouteView, SessionView};
 use catalyst_proto::admin::v1 as proto;
@@ -96,8 +95,8 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         updates_in: view.updates_in,
         updates_out: view.updates_out,
         treated_as_withdraw: view.treated_as_withdraw,
-        import: policy(view.import).to_owned(),
-        export: policy(view.export).to_owned(),
+        import: view.import.to_string(),
+        export: view.export.to_string(),
         established_count: view.established_count,
         last_error: view.last_error.clone(),
         // No session is encrypted yet.
@@ -112,13 +111,6 @@ fn session(view: &SessionView) -> proto::PeerSession {
         received: view.received.clone(),
         role: view.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
         peer_role: view.peer_role.map(|role| role.to_string()).unwrap_or_default(),
-    }
-}
-
-fn policy(policy: Policy) -> &'static str {
-    match policy {
-        Policy::Accept => "accept",
-        Policy::Reject => "reject",
     }
 }
 

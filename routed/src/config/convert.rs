@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
-use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, SpeakerConfig};
+use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
+use catalyst_core::policy::Policy;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
-use super::text::{Community, Listen, Spelled};
+use super::text::{Community, Listen, PolicyName, Spelled};
 use super::types::{Config, Peer, Service};
 
 /// How long an advertisement waits for the gating data planes.
@@ -51,6 +52,7 @@ impl Config {
         SpeakerConfig {
             identity: self.identity(),
             domains: self.node.domains.iter().map(|d| d.0.0.clone()).collect(),
+            internal_communities: Vec::new(),
             reflector: self.node.reflector,
             cluster: self
                 .node
@@ -143,7 +145,6 @@ impl Config {
 
     fn peer(&self, name: &str, peer: &Peer) -> PeerConfig {
         let organisation: Arc<str> = self.organisation_of(peer).into();
-        let default = default_policy(self.is_outside(peer));
         PeerConfig {
             name: name.into(),
             address: *peer.address,
@@ -157,8 +158,9 @@ impl Config {
             strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),
             allowed_prefixes: Vec::new(),
-            import: peer.import.map_or(default, |p| p.0),
-            export: peer.export.map_or(default, |p| p.0),
+            import: peer.import.map(|name| policy(*name)),
+            export: peer.export.map(|name| policy(*name)),
+            allowed_names: None,
             organisation,
         }
     }
@@ -183,10 +185,7 @@ impl Config {
             self.node.cluster.get_or_insert_with(|| self.node.name.clone());
         }
         for peer in self.peers.values_mut() {
-            let organisation = peer.organisation.get_or_insert_with(|| ours.clone());
-            let default = Spelled(default_policy(*organisation != ours));
-            peer.import.get_or_insert(default);
-            peer.export.get_or_insert(default);
+            peer.organisation.get_or_insert_with(|| ours.clone());
             peer.insecure.get_or_insert(insecure);
         }
         self.services.values_mut().for_each(complete_service);
@@ -199,9 +198,11 @@ fn complete_service(service: &mut Service) {
     }
 }
 
-/// RFC 8212 towards and from outside; inside our organisation everything passes.
-fn default_policy(outside: bool) -> Policy {
-    if outside { Policy::Reject } else { Policy::Accept }
+fn policy(name: PolicyName) -> Arc<Policy> {
+    Arc::new(match name {
+        PolicyName::Accept => Policy::accept(),
+        PolicyName::Reject => Policy::reject(),
+    })
 }
 
 fn xds_address(listen: &Listen) -> XdsAddress {

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use catalyst_core::attrs::{LargeCommunity, format_community, format_large_community};
-use catalyst_core::event::Policy;
 use catalyst_core::name::{MAX_LABEL_BYTES, ServiceName};
 use catalyst_core::policy::Role;
 use catalyst_core::route::Protocol;
@@ -264,7 +263,16 @@ impl Text for Protocol {
     }
 }
 
-impl Text for Policy {
+/// A policy by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyName {
+    /// The built-in `accept`.
+    Accept,
+    /// The built-in `reject`.
+    Reject,
+}
+
+impl Text for PolicyName {
     const EXPECTED: &'static str = "accept or reject";
     const EXAMPLE: &'static str = "accept";
     const CHOICES: &'static [&'static str] = &["accept", "reject"];

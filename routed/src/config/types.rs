@@ -5,14 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catalyst_core::event::Policy;
 use catalyst_core::policy::Role;
 use catalyst_core::route::Protocol;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plugins::Plugins;
-use super::text::{Community, ExactName, Label, Listen, Spelled};
+use super::text::{Community, ExactName, Label, Listen, PolicyName, Spelled};
 use super::url::EndpointUrl;
 
 /// The configuration of one catalyst-routed.
@@ -143,10 +142,10 @@ pub struct Peer {
     pub allowed_next_hops: Vec<Spelled<IpAddr>>,
     /// What is taken from it. Default: `accept` inside our organisation, `reject` from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub import: Option<Spelled<Policy>>,
+    pub import: Option<Spelled<PolicyName>>,
     /// What is announced to it. Default: `accept` inside our organisation, `reject` towards outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub export: Option<Spelled<Policy>>,
+    pub export: Option<Spelled<PolicyName>>,
     /// Allows this session off loopback although it is neither encrypted nor authenticated. Default:
     /// `peering.insecure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,20 +5,24 @@
 //! actions change the attributes, its verdict ends the evaluation or goes on to the next statement. First match decides;
 //! where none does, the default of the direction and the peer stands (RFC 8212: reject towards and from outside).
 
-use std::net::IpAddr;
+mod pattern;
+mod rule;
+
 use std::sync::Arc;
+
+pub use pattern::{AsPathPattern, CommunityPattern, NamePattern, PatternError, PrefixPattern};
+pub(crate) use rule::Rule;
 
 use crate::attrs::{LargeCommunity, Protocol};
 use crate::route::Table;
 use crate::wire::Family;
 
-/// A named list of statements.
+/// A named list of statements. Patterns are checked and compiled where they are parsed, so that a policy which exists
+/// can be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Its key under `policies`, or `accept` / `reject` for the built-in ones.
-    pub name: Arc<str>,
-    /// In order; the first one that applies and has a final verdict decides.
-    pub statements: Vec<Statement>,
+    name: Arc<str>,
+    statements: Vec<Statement>,
 }
 
 /// One statement of a policy.
@@ -72,38 +76,6 @@ pub enum Condition {
     Prefix(Vec<PrefixPattern>),
     /// None of these hold together: `not { .. }` with its keys AND as everywhere.
     Not(Vec<Condition>),
-}
-
-/// Which names: written as `orders.dc1.acme` (that name alone), `*.dc1.acme` (every name below, the wildcard itself
-/// included), `*` (all), or with `*` inside a label (`api-*.acme`, which does not cross dots).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamePattern(pub Arc<str>);
-
-/// Which communities. Both parts of a standard one, or all three of a large one, may be `*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommunityPattern {
-    /// AS and value; `None` is any.
-    Standard(Option<u16>, Option<u16>),
-    /// Global administrator and local parts; `None` is any.
-    Large(Option<u32>, Option<u32>, Option<u32>),
-}
-
-/// A regular expression over AS_PATH printed with spaces; `_` stands for a boundary between AS numbers, as in every
-/// router (`_65001_`, `^65001_`, `_65003$`, `^$`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AsPathPattern(pub Arc<str>);
-
-/// Which prefixes: those within `address`/`length` whose own length is from `min` to `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrefixPattern {
-    /// The network address, host bits zero.
-    pub address: IpAddr,
-    /// Its length in bits.
-    pub length: u8,
-    /// The shortest length that matches: `length` itself for exact and orlonger, else `ge`.
-    pub min: u8,
-    /// The longest length that matches: `length` for exact, 32 or 128 for orlonger, else `le`.
-    pub max: u8,
 }
 
 /// A change of the attributes.
@@ -180,6 +152,15 @@ impl Role {
 }
 
 impl Policy {
+    /// A policy of these statements, by the key under which the configuration has it.
+    #[must_use]
+    pub fn new(name: &str, statements: Vec<Statement>) -> Self {
+        Self {
+            name: name.into(),
+            statements,
+        }
+    }
+
     /// Every route passes unchanged.
     #[must_use]
     pub fn accept() -> Self {
@@ -199,9 +180,26 @@ impl Policy {
             actions: Vec::new(),
             verdict,
         };
-        Self {
-            name: name.into(),
-            statements: vec![statement],
-        }
+        Self::new(name, vec![statement])
+    }
+
+    /// Its key under `policies`, or `accept` / `reject` for the built-in ones.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// In order; the first one that applies and has a final verdict decides.
+    #[must_use]
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// The verdict, where it is the same for every route.
+    #[must_use]
+    pub fn constant(&self) -> Option<Verdict> {
+        let first = self.statements.first()?;
+        let always = first.conditions.is_empty() && first.actions.is_empty() && first.verdict != Verdict::Next;
+        always.then_some(first.verdict)
     }
 }

@@ -101,6 +101,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         strict_role,
         import,
         export,
+        allowed_names,
     } = new;
     let mut it = Difference::default();
     // The port is where it is dialled: of no matter while the session stands.
@@ -122,5 +123,6 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.import |= it.note(old.allowed_prefixes != *allowed_prefixes, "allowed_prefixes");
     it.import |= it.note(old.import != *import, "import");
     it.export |= it.note(old.export != *export, "export");
+    it.import |= it.note(old.allowed_names != *allowed_names, "allowed_names");
     it
 }

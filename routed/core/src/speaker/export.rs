@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Speaker;
 use super::peer::Peer;
 use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF};
-use crate::event::{Policy, SpeakerConfig};
+use crate::event::SpeakerConfig;
 use crate::intern::{AttrId, AttrTable, Cached, NameId};
 use crate::rib::{LOCAL, PeerId};
 use crate::wire;
@@ -186,7 +186,7 @@ impl Speaker {
     pub(super) fn exported_to(&mut self, attr: AttrId, source: PeerId) -> Arc<[Arc<str>]> {
         let to = |index: &usize| {
             let peer = &self.peers[*index];
-            peer.outside && peer.config.export == Policy::Accept && self.may_export(*index, attr, source)
+            peer.outside && self.may_export(*index, attr, source)
         };
         let organisation = |index: usize| self.peers[index].config.organisation.clone();
         let mut organisations: Vec<Arc<str>> = self.peers.places().into_iter().filter(to).map(organisation).collect();

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::Speaker;
 use super::peer::Peer;
 use crate::attrs::Attrs;
-use crate::event::{Policy, SpeakerConfig};
+use crate::event::SpeakerConfig;
 use crate::intern::{AttrId, Cached, NameId, import_class};
 use crate::name::ServiceName;
+use crate::policy::Rule;
 use crate::rib::{Learned, Note};
 use crate::wire::{self, Family, Update};
 
@@ -237,9 +238,10 @@ fn check(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Note {
     if peer.outside && attrs.origin_node.organisation == ours.organisation {
         return Note::OwnOrganisation;
     }
-    match peer.config.import {
-        Policy::Accept => Note::Accepted,
-        Policy::Reject => Note::ImportPolicy,
+    match peer.import {
+        Rule::All => Note::Accepted,
+        // Until statements are evaluated here, nothing passes: the safe side.
+        Rule::Nothing | Rule::Policy(_) => Note::ImportPolicy,
     }
 }
 

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::adj_rib_out::AdjRibOut;
 use super::import::Verdict;
 use crate::attrs::RouterId;
-use crate::event::{ConnId, PeerConfig, Policy, SpeakerConfig};
+use crate::event::{ConnId, PeerConfig, SpeakerConfig};
+use crate::policy::Rule;
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
 use crate::wire::Open;
@@ -80,6 +81,9 @@ pub(super) struct Peer {
     pub(super) internal: bool,
     /// Of another organisation.
     pub(super) outside: bool,
+    /// What decides on import and on export.
+    pub(super) import: Rule,
+    pub(super) export: Rule,
     pub(super) address: IpAddr,
     pub(super) session: Session,
     /// As configured, and as its last OPEN said.
@@ -97,11 +101,14 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(id: PeerId, config: PeerConfig, speaker: &SpeakerConfig, now: Instant) -> Self {
         let ours = &speaker.identity;
+        let outside = config.organisation != ours.organisation;
         Self {
             id,
             retired: false,
             internal: config.asn == ours.router_id.asn,
-            outside: config.organisation != ours.organisation,
+            outside,
+            import: Rule::new(config.import.as_ref(), outside),
+            export: Rule::new(config.export.as_ref(), outside),
             address: config.address.ip().to_canonical(),
             session: Session::new(session_config(&config, speaker), now),
             router_id: RouterId {
@@ -117,6 +124,13 @@ impl Peer {
             established_count: 0,
             config,
         }
+    }
+
+    /// Takes another configuration, of the same session.
+    pub(super) fn configure(&mut self, config: PeerConfig) {
+        self.import = Rule::new(config.import.as_ref(), self.outside);
+        self.export = Rule::new(config.export.as_ref(), self.outside);
+        self.config = config;
     }
 
     /// Goes on with the session, stopped, and the counters of what this peer was before.
@@ -135,7 +149,7 @@ impl Peer {
 
     /// Whether nothing of this source can ever be advertised to this peer: it is its own, or the policy says so.
     pub(super) fn never_gets(&self, source: PeerId) -> bool {
-        self.id == source || self.config.export == Policy::Reject
+        self.id == source || self.export == Rule::Nothing
     }
 
     /// When END-OF-RIB is sent even though data planes have not confirmed everything. `None` while names wait for the

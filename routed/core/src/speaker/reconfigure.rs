@@ -60,6 +60,7 @@ impl Speaker {
             identity: _,
             planes: _,
             domains,
+            internal_communities,
             reflector,
             cluster,
             hold_time,
@@ -82,6 +83,13 @@ impl Speaker {
         }
         if self.config.domains != domains {
             self.change_domains(domains, &mut redo);
+        }
+        if self.config.internal_communities != internal_communities {
+            self.config.internal_communities = internal_communities;
+            self.rib.attrs.forget_exports(None);
+            let outside = self.peers.iter().filter(|peer| peer.outside);
+            redo.export
+                .extend(outside.filter_map(|peer| self.peers.find(&peer.config.name)));
         }
         self.change_peers(peers, &mut redo, now);
         self.redo(redo, now);
@@ -169,7 +177,7 @@ impl Speaker {
         if asks.refresh {
             redo.refresh.insert(index);
         }
-        self.peers[index].config = new;
+        self.peers[index].configure(new);
         self.configure_session(index, now);
     }
 

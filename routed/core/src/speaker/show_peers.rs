@@ -1,10 +1,12 @@
 //! What `show peers` prints.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::view::{PeerView, SessionView};
+use crate::policy::Policy;
+use crate::view::{PeerView, PolicyView, SessionView};
 
 impl Speaker {
     pub(super) fn show_peers(&self, now: Instant) -> Vec<PeerView> {
@@ -35,8 +37,8 @@ impl Speaker {
             updates_out: up.map_or(0, |up| up.updates_out),
             treated_as_withdraw: peer.treated_as_withdraw,
             treated_as_withdraw_reason: peer.treated_reason.to_string(),
-            import: config.import,
-            export: config.export,
+            import: policy_view(config.import.as_ref(), peer.outside),
+            export: policy_view(config.export.as_ref(), peer.outside),
             session: show_session(peer),
             established_count: peer.established_count,
             last_error: peer.session.last_error().to_owned(),
@@ -51,5 +53,13 @@ fn show_session(peer: &Peer) -> SessionView {
         received: opens.map(|opens| opens.received.capabilities()).unwrap_or_default(),
         role: peer.config.role,
         peer_role: opens.and_then(|opens| opens.received.role),
+    }
+}
+
+fn policy_view(policy: Option<&Arc<Policy>>, outside: bool) -> PolicyView {
+    match policy {
+        Some(policy) => PolicyView::Named(policy.name().clone()),
+        None if outside => PolicyView::RejectAll,
+        None => PolicyView::AcceptAll,
     }
 }

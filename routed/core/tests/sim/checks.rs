@@ -3,7 +3,8 @@
 
 use bytes::BytesMut;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
-use catalyst_core::event::{Event, Policy};
+use catalyst_core::event::Event;
+use catalyst_core::policy::Policy;
 use catalyst_core::wire;
 
 use super::config::{Who, address, each_its_own, name, network, one_as, plane};
@@ -153,14 +154,14 @@ fn names_under_our_domains_are_never_taken_from_outside() {
 #[test]
 fn nothing_passes_without_a_policy_that_accepts_it() {
     let mut configs = network(&each_its_own(3), &[(0, 1), (1, 2)]);
-    configs[1].peers[0].import = Policy::Reject;
+    configs[1].peers[0].import = Some(Policy::reject().into());
     let mut net = Net::up(configs, 1);
     net.offer(0, "x.example");
     net.rest();
     assert_eq!(reason(&net, "x.example"), "rejected: import policy");
 
     let mut configs = network(&each_its_own(3), &[(0, 1), (1, 2)]);
-    configs[1].peers[1].export = Policy::Reject;
+    configs[1].peers[1].export = Some(Policy::reject().into());
     let mut net = Net::up(configs, 1);
     net.offer(0, "x.example");
     net.rest();
@@ -319,7 +320,7 @@ fn exported_to_names_the_organisations_that_would_be_told_session_up_or_not() {
         ours,
     ];
     let mut configs = network(&nodes, &[(0, 1), (1, 2), (1, 3), (1, 4)]);
-    configs[1].peers[1].export = Policy::Reject;
+    configs[1].peers[1].export = Some(Policy::reject().into());
     configs[1].planes = vec![plane("envoy", false)];
     let mut net = Net::new(configs, 1);
     for node in [0, 1, 2, 4] {

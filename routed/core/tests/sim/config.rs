@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
-use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, Policy, SpeakerConfig};
+use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
+use catalyst_core::policy::Policy;
 use catalyst_core::route::Endpoint;
 
 /// The port of every peer listener.
@@ -54,6 +55,7 @@ pub(crate) fn speaker(index: usize, who: &Who) -> SpeakerConfig {
             organisation: who.organisation.clone(),
         },
         domains: Vec::new(),
+        internal_communities: Vec::new(),
         reflector: false,
         cluster: node,
         hold_time: Duration::ZERO,
@@ -81,8 +83,9 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         strict_role: false,
         allowed_next_hops: Vec::new(),
         allowed_prefixes: Vec::new(),
-        import: Policy::Accept,
-        export: Policy::Accept,
+        import: Some(Arc::new(Policy::accept())),
+        export: Some(Arc::new(Policy::accept())),
+        allowed_names: None,
     }
 }
 

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use catalyst_core::attrs::{Attrs, RouterId};
-use catalyst_core::event::{PeerConfig, Policy, SpeakerConfig};
+use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
+use catalyst_core::policy::{Policy, Verdict};
 use catalyst_core::view::RouteView;
 
 use super::config::{PEER_PORT, address};
@@ -103,7 +104,7 @@ impl<'a> Model<'a> {
             .from
             .map(|from| &self.neighbours[node].iter().find(|(it, _)| *it == from).unwrap().1);
         let internal = config.asn == own_as;
-        if config.export == Policy::Reject || path.from == Some(to) {
+        if rejects(config.export.as_deref()) || path.from == Some(to) {
             return None;
         }
         if !internal && path.as_path.contains(&config.asn) {
@@ -153,7 +154,7 @@ impl<'a> Model<'a> {
             || told.originator.as_ref() == Some(&ours.identity.router_id)
             || told.clusters.contains(&ours.cluster)
             || outside && told.organisation == ours.identity.organisation;
-        let refused = looped || config.import == Policy::Reject || outside && ours.domains.iter().any(own);
+        let refused = looped || rejects(config.import.as_deref()) || outside && ours.domains.iter().any(own);
         (!refused).then_some(Path {
             from: Some(from),
             ..told
@@ -257,6 +258,11 @@ fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
         weight: attrs.service.weight,
         from,
     }
+}
+
+/// Of the constant policies that these networks use.
+fn rejects(policy: Option<&Policy>) -> bool {
+    policy.is_some_and(|policy| policy.constant() == Some(Verdict::Reject))
 }
 
 fn neighbours(net: &Net, node: usize) -> Vec<(usize, &PeerConfig)> {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalyst_core::attrs::Attrs;
-use catalyst_core::event::{LocalService, Policy, SpeakerConfig};
+use catalyst_core::event::{LocalService, SpeakerConfig};
 use catalyst_core::name::ServiceName;
+use catalyst_core::policy::Policy;
 use catalyst_core::speaker::Preview;
 use catalyst_core::view::{NameChanges, NameList, PeerAction, RouteChanges};
 
@@ -140,8 +141,8 @@ fn line() -> Net {
 fn routes_gained_and_lost_are_told_per_peer_and_direction() {
     let net = line();
     let mut new = net.nodes[1].config.clone();
-    new.peers[0].import = Policy::Reject;
-    new.peers[0].export = Policy::Reject;
+    new.peers[0].import = Some(Policy::reject().into());
+    new.peers[0].export = Some(Policy::reject().into());
     let foreseen = foresee(&net, 1, &new, Services::new(), 100);
     let (zero, two) = (&foreseen.peers["n000"], &foreseen.peers["n002"]);
     assert_eq!((zero.0.lost.count, zero.1.lost.count), (3, 3));
@@ -217,7 +218,10 @@ fn peer_changes_say_what_happens_to_sessions() {
             .collect::<Vec<_>>()
     };
     assert!(said(|_| {}).is_empty());
-    assert_eq!(said(|new| new.peers[0].export = Policy::Reject), ["n000 Keep export"]);
+    assert_eq!(
+        said(|new| new.peers[0].export = Some(Policy::reject().into())),
+        ["n000 Keep export"]
+    );
     assert_eq!(said(|new| new.peers[0].node = Some("n000".into())), ["n000 Keep node"]);
     assert_eq!(said(|new| new.peers[0].node = Some("n001".into())), ["n000 Reset node"]);
     assert_eq!(said(|new| new.peers[0].address.set_port(9)), ["n000 Keep address"]);
@@ -253,13 +257,13 @@ fn what_is_foreseen_happens_in_random_networks() {
             let node = net.rng.index(count);
             let (what, at) = (net.rng.below(7), net.rng.index(net.nodes[node].config.peers.len()));
             let policy = if net.rng.below(2) == 0 {
-                Policy::Accept
+                Policy::accept()
             } else {
-                Policy::Reject
+                Policy::reject()
             };
             check(&mut net, node, |config| match what {
-                0 => config.peers[at].import = policy,
-                1 => config.peers[at].export = policy,
+                0 => config.peers[at].import = Some(policy.into()),
+                1 => config.peers[at].export = Some(policy.into()),
                 2 => config.domains = vec![name("svc-3.example")],
                 3 => config.reflector = !config.reflector,
                 4 => config.peers[at].next_hop = (address(60 + at), 7).into(),

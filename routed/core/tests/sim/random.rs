@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use catalyst_core::event::{Event, Policy, SpeakerConfig};
+use catalyst_core::event::{Event, SpeakerConfig};
+use catalyst_core::policy::Policy;
 
 use super::config::{each_its_own, name, network, node_name, one_as, plane, service};
 use super::model;
@@ -87,7 +88,7 @@ fn random_reconfiguration(net: &mut Net, whole: &[SpeakerConfig]) {
     let node = net.rng.index(net.nodes.len());
     let at = net.rng.index(whole[node].peers.len());
     let (what, yes) = (net.rng.below(8), net.rng.below(2) == 0);
-    let policy = if yes { Policy::Accept } else { Policy::Reject };
+    let policy = if yes { Policy::accept() } else { Policy::reject() };
     let peer = &whole[node].peers[at];
     net.reconfigure(node, |config| {
         let known = config.peers.iter_mut().find(|it| it.name == peer.name);
@@ -99,8 +100,8 @@ fn random_reconfiguration(net: &mut Net, whole: &[SpeakerConfig]) {
                 config.peers.push(peer.clone());
                 config.peers.sort_by(|one, other| one.name.cmp(&other.name));
             }
-            (4, Some(known)) => known.import = policy,
-            (5, Some(known)) => known.export = policy,
+            (4, Some(known)) => known.import = Some(policy.into()),
+            (5, Some(known)) => known.export = Some(policy.into()),
             // Of two passive sides neither would dial.
             (6, Some(known)) => known.passive = yes && *peer.name > *node_name(node),
             (_, Some(known)) => known.client = yes,

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use catalyst_core::attrs::Attrs;
-use catalyst_core::event::{Event, PeerConfig, Policy, SpeakerConfig};
-use catalyst_core::policy::Role;
+use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
+use catalyst_core::policy::{Policy, Role};
 use catalyst_core::wire::kind;
 
 use super::config::{address, each_its_own, name, network, node_name, one_as, peer, plane};
@@ -103,11 +103,11 @@ pub(crate) fn equals_a_fresh_one(net: &Net) {
 #[test]
 fn an_export_policy_takes_names_away_and_gives_them_without_a_reset() {
     let mut net = line();
-    change(&mut net, 1, 2, |peer| peer.export = Policy::Reject);
+    change(&mut net, 1, 2, |peer| peer.export = Some(Policy::reject().into()));
     net.run_ms(10);
     assert!(net.paths(2, "x.example").is_empty() && net.selected(1, "x.example").is_some());
     assert_eq!(&*net.nodes[1].routes[&name("x.example")].exported_to, &[]);
-    change(&mut net, 1, 2, |peer| peer.export = Policy::Accept);
+    change(&mut net, 1, 2, |peer| peer.export = Some(Policy::accept().into()));
     net.run_ms(10);
     assert_eq!(net.as_path(2, "x.example"), Some(vec![65002, 65001]));
     assert_eq!(&*net.nodes[1].routes[&name("x.example")].exported_to, &["org-2".into()]);
@@ -120,13 +120,13 @@ fn an_export_policy_takes_names_away_and_gives_them_without_a_reset() {
 fn an_import_policy_works_on_what_was_received_before() {
     let mut net = line();
     let updates = net.peer_view(1, 0).updates_in;
-    change(&mut net, 1, 0, |peer| peer.import = Policy::Reject);
+    change(&mut net, 1, 0, |peer| peer.import = Some(Policy::reject().into()));
     net.run_ms(10);
     assert_eq!(net.paths(1, "x.example")[0].reason, "rejected: import policy");
     assert!(net.paths(2, "x.example").is_empty());
     net.rest();
     equals_a_fresh_one(&net);
-    change(&mut net, 1, 0, |peer| peer.import = Policy::Accept);
+    change(&mut net, 1, 0, |peer| peer.import = Some(Policy::accept().into()));
     net.run_ms(10);
     assert!(net.selected(2, "x.example").is_some());
     assert_eq!(
@@ -387,5 +387,8 @@ fn another_role_is_claimed_in_an_open_of_its_own() {
     change(&mut net, 1, 0, |peer| peer.role = Some(Role::Peer));
     net.rest();
     let told = net.peer_view(1, 0).last_error;
-    assert!(told.contains("Role Mismatch: expected role peer, got provider"), "{told}");
+    assert!(
+        told.contains("Role Mismatch: expected role peer, got provider"),
+        "{told}"
+    );
 }
