@@ -8,12 +8,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ads_support::envoy::Envoy;
-use ads_support::resources::{cluster, listener, scope};
-use ads_support::server::Ads;
+use ads_support::setup::Setup;
 use ads_support::{eventually, http};
 use catalyst_envoy::ads::Changes;
-use catalyst_envoy::resource::{Resource, ResourceKind};
+use catalyst_envoy::resource::ResourceKind;
 use tokio::task::JoinHandle;
 
 /// Asks for one host without a pause.
@@ -57,28 +55,17 @@ impl Load {
     }
 }
 
-async fn start(resources: &[Resource]) -> (Ads, Envoy, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let ads = Ads::start(dir.path()).await;
-    ads.apply(Changes::table(resources.iter().cloned())).await;
-    let envoy = Envoy::start("a", &ads.address).await;
-    ads.programmed(resources).await;
-    (ads, envoy, dir)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_comes_and_goes_with_its_cluster_and_is_never_503() {
-    let at = http::free_address().await;
-    let service = http::service("orders").await;
-    let (ads, _envoy, _dir) = start(&[listener("ingress", at)]).await;
-    http::opens(at).await;
-    let load = Load::start(at, "orders.acme", &[200, 404]);
+    let setup = Setup::new().await;
+    let _envoy = setup.serve(&[setup.listener()]).await;
+    let load = Load::start(setup.ingress, "orders.acme", &[200, 404]);
     for n in 0..50 {
-        let name = format!("c{n}");
-        let pair = [scope("orders.acme", &name), cluster(&name, service)];
-        assert!(ads.apply(Changes::upsert(pair.clone())).await.is_empty());
+        let [cluster, scope, _] = setup.route_over(&format!("c{n}"));
+        let keys = [cluster.key.clone(), scope.key.clone()];
+        setup.takes(Changes::upsert([scope, cluster])).await;
         load.goes_on().await;
-        ads.apply(Changes::remove(pair.map(|resource| resource.key))).await;
+        setup.ads.apply(Changes::remove(keys)).await;
         load.goes_on().await;
     }
     assert_eq!(load.failures().await, Vec::<u16>::new());
@@ -86,24 +73,11 @@ async fn a_route_comes_and_goes_with_its_cluster_and_is_never_503() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_moves_from_cluster_to_cluster_without_a_failure() {
-    let at = http::free_address().await;
-    let service = http::service("orders").await;
-    let first = [
-        cluster("c0", service),
-        scope("orders.acme", "c0"),
-        listener("ingress", at),
-    ];
-    let (ads, _envoy, _dir) = start(&first).await;
-    http::opens(at).await;
-    let load = Load::start(at, "orders.acme", &[200]);
+    let setup = Setup::new().await;
+    let _envoy = setup.serve(&setup.route_over("c0")).await;
+    let load = Load::start(setup.ingress, "orders.acme", &[200]);
     for n in 1..50 {
-        let name = format!("c{n}");
-        let table = [
-            scope("orders.acme", &name),
-            cluster(&name, service),
-            listener("ingress", at),
-        ];
-        assert!(ads.apply(Changes::table(table)).await.is_empty());
+        setup.takes(Changes::table(setup.route_over(&format!("c{n}")))).await;
         load.goes_on().await;
     }
     assert_eq!(load.failures().await, Vec::<u16>::new());
@@ -112,30 +86,22 @@ async fn a_route_moves_from_cluster_to_cluster_without_a_failure() {
 /// Changes come faster than Envoy answers: they coalesce, and the last one stands.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_changes_coalesces_without_a_failure() {
-    let at = http::free_address().await;
-    let service = http::service("orders").await;
-    let table = |n: usize| {
-        let name = format!("c{n}");
-        [
-            scope("orders.acme", &name),
-            cluster(&name, service),
-            listener("ingress", at),
-        ]
-    };
-    let (ads, envoy, _dir) = start(&table(0)).await;
-    http::opens(at).await;
-    let load = Load::start(at, "orders.acme", &[200]);
+    let setup = Setup::new().await;
+    let envoy = setup.serve(&setup.route_over("c0")).await;
+    let load = Load::start(setup.ingress, "orders.acme", &[200]);
     for n in 1..=2000 {
-        ads.server.update(Changes::table(table(n)), true);
+        let table = setup.route_over(&format!("c{n}"));
+        setup.ads.server.update(Changes::table(table), true);
         tokio::task::yield_now().await;
     }
-    ads.programmed(&table(2000)).await;
+    setup.ads.programmed(&setup.route_over("c2000")).await;
     eventually("the old clusters go", async || match envoy.clusters().await {
         names if names == ["c2000"] => Ok(()),
         names => Err(format!("{names:?}")),
     })
     .await;
     load.goes_on().await;
-    assert!(ads.sent(ResourceKind::ScopedRoute) < 2000, "{:?}", ads.report().totals);
+    let sent = setup.ads.sent(ResourceKind::ScopedRoute);
+    assert!(sent < 2000, "{:?}", setup.ads.report().totals);
     assert_eq!(load.failures().await, Vec::<u16>::new());
 }

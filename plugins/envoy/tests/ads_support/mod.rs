@@ -11,6 +11,7 @@ pub mod envoy;
 pub mod http;
 pub mod resources;
 pub mod server;
+pub mod setup;
 
 use std::time::{Duration, Instant};
 

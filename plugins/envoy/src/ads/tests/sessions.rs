@@ -7,7 +7,25 @@ use catalyst_plugin::{PlaneEvent, Verdict};
 use super::envoy::ModelEnvoy;
 use super::{World, cluster, extension, key, rejected, scope};
 use crate::ads::desired::Changes;
-use crate::resource::ResourceKind;
+use crate::resource::{Resource, ResourceKey, ResourceKind};
+
+/// A server with a table, and an Envoy that has all of it.
+fn settled(table: impl IntoIterator<Item = Resource>) -> (World, ModelEnvoy) {
+    let mut world = World::new();
+    world.table(table);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.settle(&mut world);
+    (world, envoy)
+}
+
+/// # Panics
+/// The next thing that the reconcile loop hears is something else than verdicts.
+fn next_verdicts(world: &mut World) -> Vec<(ResourceKey, Verdict)> {
+    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
+        panic!("no verdicts")
+    };
+    news
+}
 
 #[test]
 fn nothing_is_answered_before_the_first_table() {
@@ -26,11 +44,7 @@ fn nothing_is_answered_before_the_first_table() {
 
 #[test]
 fn a_change_costs_one_resource() {
-    let mut world = World::new();
-    let all: Vec<_> = (0..1000).map(|n| cluster(&format!("c{n}"), "one")).collect();
-    world.table(all);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, mut envoy) = settled((0..1000).map(|n| cluster(&format!("c{n}"), "one")));
     let before = envoy.received;
     let round = world.hub.update(Changes::upsert([cluster("c7", "two")]), true);
     assert!(!world.hub.is_complete(round));
@@ -41,10 +55,7 @@ fn a_change_costs_one_resource() {
 
 #[test]
 fn changes_coalesce_while_an_answer_is_outstanding() {
-    let mut world = World::new();
-    world.table([]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, mut envoy) = settled([]);
     for n in 0..100 {
         world.hub.update(Changes::upsert([cluster("c", &n.to_string())]), true);
         let sent = envoy.receive(&mut world);
@@ -61,10 +72,7 @@ fn changes_coalesce_while_an_answer_is_outstanding() {
 /// The table comes after the Envoy that has it already: nobody waits for an answer that will not come.
 #[test]
 fn what_an_envoy_brought_along_is_complete_without_being_sent() {
-    let mut world = World::new();
-    world.table([cluster("c", ""), scope("s", "c")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (_, mut envoy) = settled([cluster("c", ""), scope("s", "c")]);
     let received = envoy.received;
     let mut world = World::new();
     envoy.reconnect(&mut world);
@@ -78,11 +86,8 @@ fn what_an_envoy_brought_along_is_complete_without_being_sent() {
 /// What is wanted again while its removal waits for its turn is not taken for held.
 #[test]
 fn a_resource_that_is_wanted_again_during_its_removal_is_pending_until_it_is_back() {
-    let mut world = World::new();
     let both = [cluster("c", ""), scope("s", "c")];
-    world.table(both.clone());
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, mut envoy) = settled(both.clone());
     world.table([]);
     assert_eq!(envoy.receive(&mut world), Some(vec!["-s".to_owned()]));
     let round = world.table(both.clone());
@@ -96,10 +101,7 @@ fn a_resource_that_is_wanted_again_during_its_removal_is_pending_until_it_is_bac
 
 #[test]
 fn make_before_break_in_one_change() {
-    let mut world = World::new();
-    world.table([cluster("old", ""), scope("s", "old")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, mut envoy) = settled([cluster("old", ""), scope("s", "old")]);
     world.table([cluster("new", ""), scope("s", "new")]);
     let mut seen = Vec::new();
     while let Some(names) = envoy.receive(&mut world) {
@@ -113,10 +115,7 @@ fn make_before_break_in_one_change() {
 /// A reconnecting Envoy names one kind after the other; the routes come after the clusters.
 #[test]
 fn a_reconnect_removes_no_cluster_before_its_routes_are_known() {
-    let mut world = World::new();
-    world.table([cluster("old", ""), scope("s", "old")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (_, mut envoy) = settled([cluster("old", ""), scope("s", "old")]);
     let mut world = World::new();
     world.table([]);
     envoy.reconnect(&mut world);
@@ -130,10 +129,7 @@ fn a_reconnect_removes_no_cluster_before_its_routes_are_known() {
 /// One that never asks for routes has none.
 #[test]
 fn removals_do_not_wait_for_ever() {
-    let mut world = World::new();
-    world.table([cluster("old", "")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (_, mut envoy) = settled([cluster("old", "")]);
     let mut world = World::new();
     world.table([]);
     envoy.reconnect(&mut world);
@@ -145,10 +141,7 @@ fn removals_do_not_wait_for_ever() {
 
 #[test]
 fn names_that_are_asked_for_are_answered_out_of_turn() {
-    let mut world = World::new();
-    world.table([extension("lua", "one")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, mut envoy) = settled([extension("lua", "one")]);
     assert_eq!(envoy.received, 0);
     envoy.ask_for(&mut world, ResourceKind::Extension, &["lua", "unknown"]);
     assert_eq!(
@@ -198,9 +191,7 @@ fn a_refused_resource_is_told_once_and_not_sent_again() {
     let mut envoy = ModelEnvoy::connect(&mut world, "a");
     envoy.settle(&mut world);
     assert!(world.hub.is_complete(round));
-    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
-        panic!("no verdicts")
-    };
+    let news = next_verdicts(&mut world);
     let why = "Error adding/updating: c: it is bad";
     assert_eq!(
         news,
@@ -218,10 +209,7 @@ fn a_refused_resource_is_told_once_and_not_sent_again() {
 
 #[test]
 fn a_stranger_to_the_protocol_does_no_harm() {
-    let mut world = World::new();
-    world.table([cluster("c", "")]);
-    let mut envoy = ModelEnvoy::connect(&mut world, "a");
-    envoy.settle(&mut world);
+    let (mut world, envoy) = settled([cluster("c", "")]);
     let mut other = ModelEnvoy::connect(&mut world, "b");
     other.ask_for(&mut world, ResourceKind::Endpoints, &["*", ""]);
     other.unsubscribe(&mut world, ResourceKind::Cluster, &["*", "c", "nothing"]);
@@ -236,24 +224,17 @@ fn a_stranger_to_the_protocol_does_no_harm() {
 /// A fresh Envoy beside one that is up to date: what it lacks is pending, then programmed again.
 #[test]
 fn a_second_envoy_makes_everything_pending_until_it_has_it() {
-    let mut world = World::new();
     let all = [cluster("c", ""), scope("s", "c")];
-    world.table(all.clone());
-    let mut first = ModelEnvoy::connect(&mut world, "a");
-    first.settle(&mut world);
+    let (mut world, first) = settled(all.clone());
     while world.hub.next_event().is_some() {}
     let mut second = ModelEnvoy::connect(&mut world, "b");
     assert_eq!(world.verdict(&all[0]), Verdict::Programmed);
     second.ask(&mut world);
-    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
-        panic!("no verdicts")
-    };
+    let news = next_verdicts(&mut world);
     assert!(news.iter().all(|(_, verdict)| matches!(verdict, Verdict::Pending(_))));
     assert_eq!(news.len(), 2);
     second.settle(&mut world);
-    let Some(PlaneEvent::Verdicts(news)) = world.hub.next_event() else {
-        panic!("no verdicts")
-    };
+    let news = next_verdicts(&mut world);
     assert!(news.iter().all(|(_, verdict)| *verdict == Verdict::Programmed));
     // One of two goes: nothing changes. The last one goes: that is an event.
     first.disconnect(&mut world);
