@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use catalyst_routed::config::Config;
 use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
+use catalyst_routed::config::{Config, ConfigError};
 use catalyst_routed::{daemon, telemetry};
 
 fn main() -> ExitCode {
@@ -11,14 +11,14 @@ fn main() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => error.exit(),
     };
-    let config = match invocation.load() {
-        Ok(config) => config,
+    let (config, warnings) = match invocation.load() {
+        Ok(loaded) => loaded,
         Err(errors) => {
             eprintln!("{errors}");
             return ExitCode::from(EXIT_BAD_CONFIG);
         }
     };
-    match act(&invocation, config) {
+    match act(&invocation, config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("catalyst-routed: {error:#}");
@@ -27,7 +27,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(invocation: &Invocation, config: Config) -> anyhow::Result<()> {
+fn act(invocation: &Invocation, config: Config, warnings: &[ConfigError]) -> anyhow::Result<()> {
+    // The daemon says them in its log.
+    if invocation.action != Action::Run {
+        warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
     match invocation.action {
         Action::Check => Ok(()),
         Action::PrintConfig => print(&serde_json::to_string_pretty(&config)?),
@@ -39,6 +43,7 @@ fn act(invocation: &Invocation, config: Config) -> anyhow::Result<()> {
         }
         Action::Run => {
             telemetry::init(invocation.log_format, &invocation.log)?;
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             daemon::run(config)
         }
     }

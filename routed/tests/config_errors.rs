@@ -204,7 +204,7 @@ fn peer_rules() {
     set_refused(&[&b("allowed_next_hops=[\"127.0.0.9\"]")], "only outside peers");
     set_refused(
         &[&b("import=maybe")],
-        r#"peers["b"].import: expected accept or reject, found "maybe""#,
+        r#"peers["b"].import: no policy is called "maybe"; there is accept, reject"#,
     );
     set(&[&b("role=customer"), &b("strict_role=true")]).unwrap();
     set_refused(&[&b("as=65001"), &b("role=peer")], "nodes of one AS have no roles");

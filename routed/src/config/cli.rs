@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::error::ConfigErrors;
+use super::error::{ConfigError, ConfigErrors};
 use super::flags::{Flag, SHORTHANDS, Shorthand, fixed};
-use super::load::load;
+use super::load::load_with_warnings;
 use super::schema::resolve;
 use super::types::Config;
 
@@ -90,12 +90,12 @@ impl Invocation {
         Ok(Self::new(action, &matches))
     }
 
-    /// Loads and checks the configuration.
+    /// Loads and checks the configuration; beside it what is probably not meant.
     ///
     /// # Errors
     /// Everything that is wrong, with its place.
-    pub fn load(&self) -> Result<Config, ConfigErrors> {
-        load(self.file.as_deref(), &self.flags)
+    pub fn load(&self) -> Result<(Config, Vec<ConfigError>), ConfigErrors> {
+        load_with_warnings(self.file.as_deref(), &self.flags)
     }
 
     fn new(action: Action, matches: &ArgMatches) -> Self {

@@ -8,12 +8,13 @@ use std::time::Duration;
 use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
-use catalyst_core::policy::Policy;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
-use super::text::{Community, Listen, PolicyName, Spelled};
+use super::path::KeyPath;
+use super::policy::{Policies, PolicyWord, Resolver, policies};
+use super::text::{Community, Listen, Spelled};
 use super::types::{Config, Peer, Service};
 
 /// How long an advertisement waits for the gating data planes.
@@ -49,10 +50,12 @@ impl Config {
     /// What the Speaker runs on.
     #[must_use]
     pub fn speaker(&self) -> SpeakerConfig {
+        let policies = policies(self);
+        let mut resolver = Resolver::new(self);
+        let peers = self.peers.iter();
         SpeakerConfig {
             identity: self.identity(),
             domains: self.node.domains.iter().map(|d| d.0.0.clone()).collect(),
-            internal_communities: Vec::new(),
             reflector: self.node.reflector,
             cluster: self
                 .node
@@ -68,14 +71,20 @@ impl Config {
             startup_wait: *self.peering.startup_wait,
             ack_wait: ACK_WAIT,
             planes: self.planes(),
-            peers: self.peers.iter().map(|(name, peer)| self.peer(name, peer)).collect(),
+            peers: peers
+                .map(|(name, peer)| self.peer(name, peer, &policies, &mut resolver))
+                .collect(),
+            internal_communities: self.internal_communities(),
         }
     }
 
     /// The services of this node, in order of name.
     #[must_use]
     pub fn local_services(&self) -> Vec<LocalService> {
-        let named = |(key, service): (&String, &Service)| Some(local_service(ServiceName::parse(key).ok()?, service));
+        let named = |(key, service): (&String, &Service)| {
+            let service = self.with_numbers(service);
+            Some(local_service(ServiceName::parse(key).ok()?, &service))
+        };
         self.services.iter().filter_map(named).collect()
     }
 
@@ -143,8 +152,10 @@ impl Config {
         envoy.into_iter().chain(graphql).collect()
     }
 
-    fn peer(&self, name: &str, peer: &Peer) -> PeerConfig {
+    fn peer<'a>(&'a self, name: &str, peer: &Peer, policies: &Policies, resolver: &mut Resolver<'a>) -> PeerConfig {
         let organisation: Arc<str> = self.organisation_of(peer).into();
+        let policy = |name: &Option<Spelled<PolicyWord>>| policies.get(&name.as_ref()?.0.0.0).cloned();
+        let names = |names| resolver.items(names, &self.sets.names, &KeyPath::default());
         PeerConfig {
             name: name.into(),
             address: *peer.address,
@@ -157,10 +168,10 @@ impl Config {
             role: peer.role.map(|role| role.0),
             strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),
-            allowed_prefixes: Vec::new(),
-            import: peer.import.map(|name| policy(*name)),
-            export: peer.export.map(|name| policy(*name)),
-            allowed_names: None,
+            allowed_prefixes: peer.allowed_prefixes.iter().map(|prefix| prefix.0).collect(),
+            import: policy(&peer.import),
+            export: policy(&peer.export),
+            allowed_names: peer.allowed_names.as_ref().map(names),
             organisation,
         }
     }
@@ -198,13 +209,6 @@ fn complete_service(service: &mut Service) {
     }
 }
 
-fn policy(name: PolicyName) -> Arc<Policy> {
-    Arc::new(match name {
-        PolicyName::Accept => Policy::accept(),
-        PolicyName::Reject => Policy::reject(),
-    })
-}
-
 fn xds_address(listen: &Listen) -> XdsAddress {
     match listen {
         Listen::Unix(path) => XdsAddress::Unix(path.clone()),
@@ -219,7 +223,7 @@ fn control_address(listen: &Listen) -> ControlAddress {
     }
 }
 
-/// A service as the core knows it.
+/// A service as the core knows it, its communities given by number.
 #[must_use]
 pub fn local_service(name: ServiceName, service: &Service) -> LocalService {
     let mut service = service.clone();
@@ -235,9 +239,11 @@ pub fn local_service(name: ServiceName, service: &Service) -> LocalService {
         med: service.med,
     };
     for community in &service.communities {
-        match community.0 {
-            Community::Standard(c) => local.communities.push(c),
-            Community::Large(c) => local.large_communities.push(c),
+        match &community.0 {
+            Community::Standard(c) => local.communities.push(*c),
+            Community::Large(c) => local.large_communities.push(*c),
+            // Not without a configuration that knows the name: see `with_numbers`.
+            Community::Named(_) => {}
         }
     }
     local.communities.sort_unstable();

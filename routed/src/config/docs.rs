@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cli;
 use super::flags::SHORTHANDS;
-use super::schema::{Kind, kind, schema};
+use super::schema::{Kind, kind, long, schema, short};
 
 const INTRODUCTION: &str = r#"# Configuration
 
@@ -34,13 +34,24 @@ out; it can be read back. [config.schema.json](config.schema.json) is the JSON S
 - A path is made of identifiers (`node.name`), quoted keys (`peers["b"]`) and elements of lists (`[0]`; the element after
   the last one appends).
 - The value of a string, number or boolean is written as it is; objects and lists are JSON and replace what was there.
+- Where one value or a list may stand, or a word or an object, JSON that begins with `[` or `{` is the latter.
 - `null` deletes a key, and the default counts again. The string of that name is written `'"null"'`.
 
 Lengths of time are a number and a unit: `500ms`, `90s`, `2m`, `1h`. An address `ADDR` is `unix:PATH` or `IP:port`.
 "#;
 
 /// The order of the sections for people; others follow.
-const SECTIONS: [&str; 6] = ["node", "peering", "peers", "services", "admin", "plugins"];
+const SECTIONS: [&str; 9] = [
+    "node",
+    "peering",
+    "peers",
+    "services",
+    "policies",
+    "sets",
+    "communities",
+    "admin",
+    "plugins",
+];
 
 /// docs/config.schema.json.
 #[must_use]
@@ -73,8 +84,18 @@ fn write_section(out: &mut String, path: &str, section: &Value) {
     let _ = writeln!(out, "| Key | Value | Default | Meaning |\n| --- | --- | --- | --- |");
     let (base, section) = match kind(section) {
         Kind::Map => (format!("{path}[\"NAME\"]"), &section["additionalProperties"]),
-        Kind::Section | Kind::List | Kind::String | Kind::Integer | Kind::Bool => (path.to_owned(), section),
+        Kind::Section
+        | Kind::List
+        | Kind::String
+        | Kind::Integer
+        | Kind::Bool
+        | Kind::NumberOrString
+        | Kind::Either => (path.to_owned(), section),
     };
+    if kind(section) == Kind::Either {
+        write_row(out, &base, section, None, false);
+        return write_rows(out, &base, long(section), None);
+    }
     write_rows(out, &base, section, None);
 }
 
@@ -84,21 +105,29 @@ fn write_rows(out: &mut String, base: &str, section: &Value, inherited: Option<&
         let path = format!("{base}.{key}");
         let default = inherited.and_then(|d| d.get(key)).or_else(|| property.get("default"));
         write_row(out, &path, property, default, is_required(section, key));
-        match kind(property) {
-            Kind::Section => write_rows(out, &path, property, default),
-            Kind::List if kind(&property["items"]) == Kind::Section => {
-                write_rows(out, &format!("{path}[N]"), &property["items"], None);
-            }
-            Kind::Map if kind(&property["additionalProperties"]) == Kind::Section => {
-                write_rows(
-                    out,
-                    &format!("{path}[\"NAME\"]"),
-                    &property["additionalProperties"],
-                    None,
-                );
-            }
-            Kind::Map | Kind::List | Kind::String | Kind::Integer | Kind::Bool => {}
+        write_below(out, &path, property, default);
+    }
+}
+
+/// The rows of what is below a key that is no plain value.
+fn write_below(out: &mut String, path: &str, property: &Value, default: Option<&Value>) {
+    match kind(property) {
+        // Said already, in the words of its description.
+        Kind::Section if property["x-keys-of"].is_string() => {}
+        Kind::Section => write_rows(out, path, property, default),
+        Kind::Either => write_below(out, path, long(property), None),
+        Kind::List if kind(&property["items"]) == Kind::Section => {
+            write_rows(out, &format!("{path}[N]"), &property["items"], None);
         }
+        Kind::Map if kind(&property["additionalProperties"]) == Kind::Section => {
+            write_rows(
+                out,
+                &format!("{path}[\"NAME\"]"),
+                &property["additionalProperties"],
+                None,
+            );
+        }
+        Kind::Map | Kind::List | Kind::String | Kind::Integer | Kind::Bool | Kind::NumberOrString => {}
     }
 }
 
@@ -124,17 +153,32 @@ fn spelling(schema: &Value) -> String {
         Kind::Section => "object".to_owned(),
         Kind::Map => format!("object: NAME to {}", spelling(&schema["additionalProperties"])),
         Kind::List => format!("list: {}", spelling(&schema["items"])),
+        Kind::Either => either(schema),
+        Kind::NumberOrString => expected(schema),
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Integer => range(schema),
-        Kind::String => match (schema["enum"].as_array(), schema["x-expected"].as_str()) {
-            (Some(choices), _) => choices
+        Kind::String => match schema["enum"].as_array() {
+            Some(choices) => choices
                 .iter()
                 .map(|c| format!("`{}`", text(c)))
                 .collect::<Vec<_>>()
                 .join(", "),
-            (None, Some(expected)) => expected.to_owned(),
-            (None, None) => "string".to_owned(),
+            None => expected(schema),
         },
+    }
+}
+
+fn expected(schema: &Value) -> String {
+    schema["x-expected"].as_str().unwrap_or("string").to_owned()
+}
+
+/// A list of the same needs no second description.
+fn either(schema: &Value) -> String {
+    let one = spelling(short(schema));
+    if kind(long(schema)) == Kind::List {
+        format!("{one}; or a list of them")
+    } else {
+        format!("{one}; or an object")
     }
 }
 
@@ -153,7 +197,10 @@ fn is_required(section: &Value, key: &str) -> bool {
 }
 
 fn description(schema: &Value) -> String {
-    text(&schema["description"]).replace('\n', " ")
+    match text(&schema["description"]) {
+        "" if kind(schema) == Kind::Either => "The short spelling, or the keys below.".to_owned(),
+        description => description.replace('\n', " "),
+    }
 }
 
 fn text(value: &Value) -> &str {

@@ -7,7 +7,7 @@ use std::path::Path;
 use catalyst_core::name::ServiceName;
 use serde::de::DeserializeOwned;
 
-use super::check::{Problem, Problems, check, check_fit, check_service};
+use super::check::{Problem, Problems, check, check_fit, check_names, check_service};
 use super::error::{ConfigError, ConfigErrors, Sources};
 use super::flags::Flag;
 use super::path::KeyPath;
@@ -28,12 +28,20 @@ const MAX_PROBLEMS: usize = 50;
 /// # Errors
 /// Everything that is wrong, with its place.
 pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Config, ConfigErrors> {
+    load_with_warnings(file, flags).map(|(config, _)| config)
+}
+
+/// As [`load`], and what the configuration says that is probably not meant, with its place.
+///
+/// # Errors
+/// Everything that is wrong, with its place.
+pub fn load_with_warnings(file: Option<&Path>, flags: &[Flag]) -> Result<(Config, Vec<ConfigError>), ConfigErrors> {
     let Some(file) = file else {
-        return load_text(None, flags);
+        return read_all(None, flags);
     };
     let name = file.display().to_string();
     match read(file) {
-        Ok(text) => load_text(Some((&name, &text)), flags),
+        Ok(text) => read_all(Some((&name, &text)), flags),
         Err(message) => Err(Sources {
             file: name,
             flags: Vec::new(),
@@ -47,15 +55,20 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Config, ConfigErrors>
 /// # Errors
 /// Everything that is wrong, with its place.
 pub fn load_text(file: Option<(&str, &str)>, flags: &[Flag]) -> Result<Config, ConfigErrors> {
+    read_all(file, flags).map(|(config, _)| config)
+}
+
+fn read_all(file: Option<(&str, &str)>, flags: &[Flag]) -> Result<(Config, Vec<ConfigError>), ConfigErrors> {
     let sources = Sources {
         file: file.map(|(name, _)| name.to_owned()).unwrap_or_default(),
         flags: flags.iter().map(Flag::shown).collect(),
     };
     let root = overlaid(&sources, file.map(|(_, text)| text), flags)?;
     let mut config: Config = typed(&sources, &root)?;
-    refuse(&sources, &root, check(&config))?;
+    let problems = check(&config);
+    refuse(&sources, &root, problems.errors)?;
     config.complete();
-    Ok(config)
+    Ok((config, placed(&sources, &root, problems.warnings)))
 }
 
 /// The text with the flags laid over it.
@@ -87,9 +100,10 @@ impl Config {
         let mut problems = Problems::default();
         let key = KeyPath::default().field("services").key(name.as_str());
         check_fit(self, &name, &service, &key, &mut problems);
-        let refused = refuse(&Sources::service(), &Node::empty(), problems.0);
+        check_names(self, &service, &key, &mut problems);
+        let refused = refuse(&Sources::service(), &Node::empty(), problems.errors);
         refused.map_err(|errors| errors.below(&KeyPath::default()))?;
-        Ok((name, service))
+        Ok((name, self.with_numbers(&service)))
     }
 }
 
@@ -118,7 +132,7 @@ fn checked_service(sources: &Sources, root: &Node) -> Result<Service, ConfigErro
     let service: Service = typed(sources, root)?;
     let mut problems = Problems::default();
     check_service(&service, &KeyPath::default(), &mut problems);
-    refuse(sources, root, problems.0)?;
+    refuse(sources, root, problems.errors)?;
     Ok(service)
 }
 
@@ -141,10 +155,10 @@ pub fn load_services(file: &Path) -> Result<BTreeMap<ServiceName, Service>, Conf
         check_service(&service, &path, &mut problems);
         match ServiceName::parse(&key) {
             Ok(name) => drop(by_name.insert(name, service)),
-            Err(error) => problems.0.push((path, error.to_string())),
+            Err(error) => problems.add(path, error.to_string()),
         }
     }
-    refuse(&sources, &root, problems.0)?;
+    refuse(&sources, &root, problems.errors)?;
     Ok(by_name)
 }
 
@@ -170,17 +184,23 @@ fn typed<T: DeserializeOwned>(sources: &Sources, root: &Node) -> Result<T, Confi
     })
 }
 
-/// Turns broken rules into errors with places.
+/// Turns broken rules into errors.
 fn refuse(sources: &Sources, root: &Node, problems: Vec<Problem>) -> Result<(), ConfigErrors> {
+    let errors = placed(sources, root, problems);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigErrors(errors))
+    }
+}
+
+/// Problems with their places, in the order of the text.
+fn placed(sources: &Sources, root: &Node, problems: Vec<Problem>) -> Vec<ConfigError> {
     let mut errors: Vec<ConfigError> = problems
         .into_iter()
         .take(MAX_PROBLEMS)
         .map(|(path, message)| sources.error(root.locate(&path), path, message))
         .collect();
     errors.sort();
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    errors
 }

@@ -32,12 +32,12 @@ fn refuse_null(schema: &mut Value) {
             if let Some(choices) = object.get_mut("enum").and_then(Value::as_array_mut) {
                 choices.retain(|c| !c.is_null());
             }
-            if let Some(only) = object
-                .get("type")
-                .and_then(Value::as_array)
-                .and_then(|t| t.first().cloned())
-            {
-                object.insert("type".to_owned(), only);
+            if let Some(types) = object.get_mut("type").and_then(Value::as_array_mut) {
+                types.retain(|t| t != "null");
+                if let [only] = &types[..] {
+                    let only = only.clone();
+                    object.insert("type".to_owned(), only);
+                }
             }
             if let Some(Value::Array(any)) = object.remove("anyOf") {
                 let inner = any
@@ -69,11 +69,21 @@ pub enum Kind {
     Integer,
     /// `true` or `false`.
     Bool,
+    /// A whole number or a string.
+    NumberOrString,
+    /// A plain value ([`short`]), or a list or section ([`long`]).
+    Either,
 }
 
 /// The kind of a (sub)schema.
 #[must_use]
 pub fn kind(schema: &Value) -> Kind {
+    if schema["oneOf"].is_array() {
+        return Kind::Either;
+    }
+    if schema["type"].is_array() {
+        return Kind::NumberOrString;
+    }
     match schema["type"].as_str() {
         Some("string") => Kind::String,
         Some("integer") => Kind::Integer,
@@ -82,6 +92,18 @@ pub fn kind(schema: &Value) -> Kind {
         Some(_) | None if schema["additionalProperties"].is_object() => Kind::Map,
         Some(_) | None => Kind::Section,
     }
+}
+
+/// The plain spelling of a [`Kind::Either`].
+#[must_use]
+pub fn short(schema: &Value) -> &Value {
+    &schema["oneOf"][0]
+}
+
+/// The list or section of a [`Kind::Either`].
+#[must_use]
+pub fn long(schema: &Value) -> &Value {
+    &schema["oneOf"][1]
 }
 
 /// A key of the configuration as the schema knows it.
@@ -116,6 +138,11 @@ fn below(found: &Resolved, step: &Step) -> Result<Resolved, String> {
         })
     };
     match (kind(found.schema), step) {
+        (Kind::Either, _) => {
+            let schema = long(found.schema);
+            let found = found.path.clone();
+            below(&Resolved { path: found, schema }, step)
+        }
         (Kind::Section, Step::Field(key) | Step::Key(key)) => match found.schema["properties"].get(key) {
             Some(schema) => at(Step::Field(key.clone()), schema),
             None => Err(format!("unknown key; expected {}", keys(found.schema).join(", "))),
@@ -126,7 +153,9 @@ fn below(found: &Resolved, step: &Step) -> Result<Resolved, String> {
         (Kind::List, Step::Index(_)) => at(step.clone(), &found.schema["items"]),
         (Kind::List, Step::Field(_) | Step::Key(_)) => Err("this is a list: its elements are [0], [1] ..".to_owned()),
         (Kind::Section | Kind::Map, Step::Index(_)) => Err("this is no list: its keys have names".to_owned()),
-        (Kind::String | Kind::Integer | Kind::Bool, _) => Err("this is a plain value, nothing is below it".to_owned()),
+        (Kind::String | Kind::Integer | Kind::Bool | Kind::NumberOrString, _) => {
+            Err("this is a plain value, nothing is below it".to_owned())
+        }
     }
 }
 

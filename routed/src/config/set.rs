@@ -3,7 +3,7 @@
 use super::de::quote;
 use super::parse;
 use super::path::{KeyPath, Step};
-use super::schema::{Kind, kind, resolve};
+use super::schema::{Kind, kind, resolve, short};
 use super::tree::{Member, Node, Origin, Value};
 
 /// A value given by a flag.
@@ -29,10 +29,16 @@ impl Override {
     /// Reads the value of the key at `path` by the schema's type.
     pub(super) fn new(path: &KeyPath, text: &str) -> Result<Self, FlagError> {
         let found = resolve(path)?;
-        let value = read(kind(found.schema), text).map_err(|message| (found.path.clone(), message))?;
+        let value = match text {
+            "null" => None,
+            _ => Some(read(found.schema, text).map_err(|message| (found.path.clone(), message))?),
+        };
         Ok(Self {
             path: found.path,
-            value,
+            value: value.map(|value| Node {
+                origin: Origin::Nowhere,
+                value,
+            }),
         })
     }
 }
@@ -52,11 +58,8 @@ fn split_at_equals(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn read(kind: Kind, text: &str) -> Result<Option<Node>, String> {
-    if text == "null" {
-        return Ok(None);
-    }
-    let value = match kind {
+fn read(schema: &serde_json::Value, text: &str) -> Result<Value, String> {
+    Ok(match kind(schema) {
         Kind::String => Value::String(read_string(text)),
         Kind::Integer => match text.parse::<u64>() {
             Ok(number) => Value::Number(number.into()),
@@ -67,12 +70,18 @@ fn read(kind: Kind, text: &str) -> Result<Option<Node>, String> {
             "false" => Value::Bool(false),
             _ => return Err(format!("expected true or false, found {}", quote(text))),
         },
-        Kind::Section | Kind::Map | Kind::List => read_json(kind, text)?,
-    };
-    Ok(Some(Node {
-        origin: Origin::Nowhere,
-        value,
-    }))
+        Kind::NumberOrString => match text.parse::<u64>() {
+            Ok(number) => Value::Number(number.into()),
+            Err(_) => Value::String(read_string(text)),
+        },
+        // A plain value may begin like JSON without being it: `[0-9]+`.
+        Kind::Either if text.starts_with(['[', '{']) => match parse::parse(text) {
+            Ok(node) => node.value,
+            Err(_) => read(short(schema), text)?,
+        },
+        Kind::Either => read(short(schema), text)?,
+        kind @ (Kind::Section | Kind::Map | Kind::List) => read_json(kind, text)?,
+    })
 }
 
 /// A string stands as it is; in double quotes it is JSON (the only way to write the string `null`).
@@ -96,6 +105,9 @@ fn read_json(kind: Kind, text: &str) -> Result<Value, String> {
     })
 }
 
+/// A value that has a short and a long spelling stands there in its short one.
+const NOTHING_BELOW: &str = "what stands there so far is a plain value: set the whole list or object";
+
 /// Lays an override over the tree; what it writes is said to come from flag `index`.
 pub(super) fn apply(root: &mut Node, one: &Override, index: usize) -> Result<(), FlagError> {
     let origin = Origin::Flag(index);
@@ -111,7 +123,11 @@ pub(super) fn apply(root: &mut Node, one: &Override, index: usize) -> Result<(),
             Ok(find(node, step))
         };
         let Some(below) = below.map_err(|message| (one.path.clone(), message))? else {
-            return Ok(());
+            return if one.value.is_some() {
+                Err(fail(NOTHING_BELOW))
+            } else {
+                Ok(())
+            };
         };
         node = below;
     }
@@ -120,7 +136,7 @@ pub(super) fn apply(root: &mut Node, one: &Override, index: usize) -> Result<(),
         return Ok(());
     };
     let made = make(node, last, origin).map_err(|message| (one.path.clone(), message))?;
-    let place = made.ok_or_else(|| fail("cannot be set"))?;
+    let place = made.ok_or_else(|| fail(NOTHING_BELOW))?;
     *place = value.clone();
     place.attribute_to(origin);
     credit(node, last, origin);

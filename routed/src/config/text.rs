@@ -263,36 +263,6 @@ impl Text for Protocol {
     }
 }
 
-/// A policy by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PolicyName {
-    /// The built-in `accept`.
-    Accept,
-    /// The built-in `reject`.
-    Reject,
-}
-
-impl Text for PolicyName {
-    const EXPECTED: &'static str = "accept or reject";
-    const EXAMPLE: &'static str = "accept";
-    const CHOICES: &'static [&'static str] = &["accept", "reject"];
-
-    fn parse(text: &str) -> Result<Self, Option<String>> {
-        match text {
-            "accept" => Ok(Self::Accept),
-            "reject" => Ok(Self::Reject),
-            _ => Err(None),
-        }
-    }
-
-    fn print(&self) -> String {
-        match self {
-            Self::Accept => "accept".to_owned(),
-            Self::Reject => "reject".to_owned(),
-        }
-    }
-}
-
 impl Text for Role {
     const EXPECTED: &'static str = "provider, route-server, route-server-client, customer or peer";
     const EXAMPLE: &'static str = "customer";
@@ -307,17 +277,20 @@ impl Text for Role {
     }
 }
 
-/// A community of either size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A community of either size, or the name of one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Community {
     /// RFC 1997: `asn << 16 | value`.
     Standard(u32),
     /// RFC 8092.
     Large(LargeCommunity),
+    /// What the section `communities` calls so, or a well-known one.
+    Named(Label),
 }
 
 impl Text for Community {
-    const EXPECTED: &'static str = "a community ASN:VALUE (two numbers to 65535) or A:B:C (three to 4294967295)";
+    const EXPECTED: &'static str =
+        "a community ASN:VALUE (two numbers to 65535) or A:B:C (three to 4294967295), or the name of one";
     const EXAMPLE: &'static str = "65001:100";
 
     fn parse(text: &str) -> Result<Self, Option<String>> {
@@ -329,19 +302,21 @@ impl Text for Community {
                 decimal(b, u32::MAX)?,
                 decimal(c, u32::MAX)?,
             ))),
+            [name] => Label::parse(name).map(Self::Named),
             _ => Err(None),
         }
     }
 
     fn print(&self) -> String {
-        match *self {
-            Self::Standard(community) => format_community(community),
-            Self::Large(community) => format_large_community(community),
+        match self {
+            Self::Standard(community) => format_community(*community),
+            Self::Large(community) => format_large_community(*community),
+            Self::Named(name) => name.0.clone(),
         }
     }
 }
 
-fn decimal(text: &str, max: u32) -> Result<u32, Option<String>> {
+pub(super) fn decimal(text: &str, max: u32) -> Result<u32, Option<String>> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|n| digits && *n <= max).ok_or(None)
 }

@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catalyst_core::policy::Role;
-use catalyst_core::route::Protocol;
+use catalyst_core::policy::{NamePattern, Role};
+use catalyst_core::route::{Prefix, Protocol};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::either::Many;
 use super::plugins::Plugins;
-use super::text::{Community, ExactName, Label, Listen, PolicyName, Spelled};
+use super::policy::{Item, NamedCommunity, PolicySection, PolicyWord, Sets};
+use super::text::{Community, ExactName, Label, Listen, Spelled};
 use super::url::EndpointUrl;
 
 /// The configuration of one catalyst-routed.
@@ -29,6 +31,17 @@ pub struct Config {
     /// The services that this node offers, by service name (`orders.dc1.acme`, `*.dc1.acme` or `*`).
     #[serde(default)]
     pub services: BTreeMap<String, Service>,
+    /// What is taken from peers and announced to them, by a name of your choice (one label). `accept` and `reject` are
+    /// built in. docs/policy.md is the guide.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, PolicySection>,
+    /// Lists that policies refer to by `@NAME`.
+    #[serde(default, skip_serializing_if = "Sets::is_empty")]
+    pub sets: Sets,
+    /// Names for communities (one label each), to write in their place. `no-export`, `no-advertise` and
+    /// `graceful-shutdown` are known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub communities: BTreeMap<String, NamedCommunity>,
     /// The administration socket, for catalystctl.
     #[serde(default)]
     pub admin: Admin,
@@ -130,7 +143,8 @@ pub struct Peer {
     /// Whether routes passed on to it carry our next hop. Always on towards outside.
     #[serde(default = "yes")]
     pub next_hop_self: bool,
-    /// For a peer of another AS: our role towards it (RFC 9234). It is claimed in OPEN, and the role that the peer
+    /// For a peer of another AS: our role towards it (RFC 9234): `customer` if it gives us transit, `provider` if we give
+    /// it transit, `peer` if each offers its own and its customers'. It is claimed in OPEN, and the role that the peer
     /// claims must fit, or the session is refused. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Spelled<Role>>,
@@ -140,12 +154,20 @@ pub struct Peer {
     /// For an outside peer: further addresses that it may name as next hop, beside its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_next_hops: Vec<Spelled<IpAddr>>,
-    /// What is taken from it. Default: `accept` inside our organisation, `reject` from outside.
+    /// The only names that it may offer, whatever the import policy says. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub import: Option<Spelled<PolicyName>>,
-    /// What is announced to it. Default: `accept` inside our organisation, `reject` towards outside.
+    pub allowed_names: Option<Many<Spelled<Item<NamePattern>>>>,
+    /// For an outside peer: the prefixes that it may offer, those within them included. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_prefixes: Vec<Spelled<Prefix>>,
+    /// What is taken from it: a policy, or `accept`, or `reject`. Default: everything inside our organisation, nothing
+    /// from outside (RFC 8212).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub export: Option<Spelled<PolicyName>>,
+    pub import: Option<Spelled<PolicyWord>>,
+    /// What is announced to it: a policy, or `accept`, or `reject`. Default: everything inside our organisation,
+    /// nothing towards outside (RFC 8212).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Spelled<PolicyWord>>,
     /// Allows this session off loopback although it is neither encrypted nor authenticated. Default:
     /// `peering.insecure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -173,7 +195,7 @@ pub struct Service {
     /// another has weight.
     #[serde(default = "default_weight")]
     pub weight: u16,
-    /// Communities to announce it with, standard (`65001:100`) or large (`65001:1:2`).
+    /// Communities to announce it with: standard (`65001:100`), large (`65001:1:2`), or by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub communities: Vec<Spelled<Community>>,

@@ -2,6 +2,7 @@
 
 mod listeners;
 mod peers;
+mod policies;
 mod services;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +14,7 @@ use super::path::KeyPath;
 use super::text::Listen;
 use super::types::Config;
 
-pub(super) use services::{check_fit, check_service};
+pub(super) use services::{check_fit, check_names, check_service};
 
 /// The shortest hold time but zero, and the longest (docs/protocol.md, OPEN).
 const HOLD_TIME: (Duration, Duration) = (MIN_HOLD_TIME, Duration::from_secs(86_400));
@@ -25,8 +26,8 @@ const MAX_NAMES: usize = 1000;
 /// A broken rule: the key and what is wrong with it.
 pub(super) type Problem = (KeyPath, String);
 
-/// Every rule that the configuration breaks.
-pub(super) fn check(config: &Config) -> Vec<Problem> {
+/// Every rule that the configuration breaks, and what it probably does not mean.
+pub(super) fn check(config: &Config) -> Problems {
     let mut problems = Problems::default();
     check_node(config, &mut problems);
     check_peering(config, &mut problems);
@@ -34,19 +35,34 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     services::check_services(config, &mut problems);
     check_plugins(config, &mut problems);
     listeners::check_listeners(config, &mut problems);
-    problems.0
+    policies::check_policies(config, &mut problems);
+    problems
 }
 
 /// Collects problems.
-#[derive(Default)]
-pub(super) struct Problems(pub(super) Vec<Problem>);
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// What refuses the configuration.
+    pub(super) errors: Vec<Problem>,
+    /// What is allowed and probably not meant.
+    pub(super) warnings: Vec<Problem>,
+}
 
 impl Problems {
-    fn add(&mut self, path: KeyPath, message: impl Into<String>) {
-        self.0.push((path, message.into()));
+    pub(super) fn add(&mut self, path: KeyPath, message: impl Into<String>) {
+        self.errors.push((path, message.into()));
     }
 
-    fn unless(&mut self, holds: bool, path: KeyPath, message: impl FnOnce() -> String) {
+    pub(super) fn warn(&mut self, path: KeyPath, message: impl Into<String>) {
+        self.warnings.push((path, message.into()));
+    }
+
+    fn append(&mut self, mut more: Self) {
+        self.errors.append(&mut more.errors);
+        self.warnings.append(&mut more.warnings);
+    }
+
+    pub(super) fn unless(&mut self, holds: bool, path: KeyPath, message: impl FnOnce() -> String) {
         if !holds {
             self.add(path, message());
         }
@@ -71,7 +87,7 @@ fn check_node(config: &Config, problems: &mut Problems) {
         node.field("cluster"),
         || "only a reflector belongs to a cluster; set node.reflector to true".to_owned(),
     );
-    check_names(
+    check_list(
         config.node.domains.iter().map(|d| d.0.0.as_str()),
         &node.field("domains"),
         problems,
@@ -79,7 +95,7 @@ fn check_node(config: &Config, problems: &mut Problems) {
 }
 
 /// A list of names: bounded, each once.
-fn check_names<'a>(names: impl ExactSizeIterator<Item = &'a str>, path: &KeyPath, problems: &mut Problems) {
+fn check_list<'a>(names: impl ExactSizeIterator<Item = &'a str>, path: &KeyPath, problems: &mut Problems) {
     let count = names.len();
     problems.unless(count <= MAX_NAMES, path.clone(), || {
         format!("at most {MAX_NAMES} names, found {count}")
@@ -137,7 +153,7 @@ fn check_plugins(config: &Config, problems: &mut Problems) {
     let path = plugins.field("graphql");
     private(&graphql.control, path.field("control"), problems);
     private(&Listen::Tcp(*graphql.gateway), path.field("gateway"), problems);
-    check_names(
+    check_list(
         graphql.hosts.iter().map(|h| h.0.0.as_str()),
         &path.field("hosts"),
         problems,

@@ -6,6 +6,7 @@ use catalyst_core::name::ServiceName;
 use catalyst_core::route::Protocol;
 
 use super::super::path::KeyPath;
+use super::super::policy::Resolver;
 use super::super::types::{Config, Service};
 use super::super::url::Scheme;
 use super::{Problems, section};
@@ -36,7 +37,17 @@ pub(super) fn check_services(config: &Config, problems: &mut Problems) {
             }
         }
         check_service(service, &path, problems);
+        check_names(config, service, &path, problems);
     }
+}
+
+/// The communities that a service names are known.
+pub(in crate::config) fn check_names(config: &Config, service: &Service, path: &KeyPath, problems: &mut Problems) {
+    let mut resolver = Resolver::new(config);
+    for (index, community) in service.communities.iter().enumerate() {
+        resolver.community(community, &path.field("communities").index(index));
+    }
+    problems.append(resolver.into_problems());
 }
 
 /// The rules that need nothing but the service.

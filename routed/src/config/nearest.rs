@@ -1,0 +1,65 @@
+//! What somebody may have meant who wrote a name that does not exist.
+
+/// The most names that are listed where none is near.
+const LISTED: usize = 5;
+
+/// The end of an error about an unknown name: `; did you mean "partners"?`, else what there is.
+pub(super) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let near = known
+        .iter()
+        .map(|name| (distance(word, name), *name))
+        .filter(|(distance, name)| *distance <= word.len().max(name.len()) / 3)
+        .min();
+    match (near, known.len()) {
+        (Some((_, name)), _) => format!("; did you mean {name:?}?"),
+        (None, 0) => "; there is none".to_owned(),
+        (None, 1..=LISTED) => format!("; there is {}", known.join(", ")),
+        (None, more) => format!("; there is {} and {} more", known[..LISTED].join(", "), more - LISTED),
+    }
+}
+
+/// Insertions, deletions and substitutions from one to the other (Levenshtein). Names are short.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, c) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (column, d) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(c != *d);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_offered_and_others_listed() {
+        for (word, known, says) in [
+            (
+                "partnrs",
+                &["customers", "partners"][..],
+                "; did you mean \"partners\"?",
+            ),
+            ("x", &["ax"], "; there is ax"),
+            ("zzz", &["a", "b"], "; there is a, b"),
+            ("zzz", &[], "; there is none"),
+            (
+                "zzz",
+                &["a", "b", "c", "d", "e", "f", "g"],
+                "; there is a, b, c, d, e and 2 more",
+            ),
+        ] {
+            assert_eq!(instead(word, known.iter().copied()), says);
+        }
+        assert_eq!(
+            [distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")],
+            [3, 3, 0]
+        );
+    }
+}
