@@ -3,7 +3,11 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(
-        ["catalyst/admin/v1/admin.proto", "catalyst/gateway/v1/gateway.proto"],
+        [
+            "catalyst/admin/v1/admin.proto",
+            "catalyst/admin/v1/explain.proto",
+            "catalyst/gateway/v1/gateway.proto",
+        ],
         ["proto"],
     )?;
     tonic_prost_build::configure().compile_fds(files)?;

@@ -71,6 +71,13 @@ pub(crate) enum ShowCommand {
         /// Its name in the configuration
         name: String,
     },
+    /// Every policy, and the peers that it is for
+    Policies,
+    /// One policy, statement by statement
+    Policy {
+        /// Its name in the configuration
+        name: String,
+    },
     /// Every data plane
     Plugins,
     /// The effective configuration, as JSON

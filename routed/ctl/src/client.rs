@@ -4,9 +4,11 @@ use std::error::Error;
 use std::time::Duration;
 
 use catalyst_proto::admin::v1::admin_client::AdminClient;
+use catalyst_proto::admin::v1::explain_client::ExplainClient;
 use catalyst_proto::admin::v1::{
-    AddServiceRequest, GetConfigRequest, GetPeerRequest, GetRouteRequest, ListPeersRequest, ListPluginsRequest,
-    ListRoutesRequest, Peer, Plugin, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    AddServiceRequest, GetConfigRequest, GetPeerRequest, GetPolicyRequest, GetPolicyResponse, GetRouteRequest,
+    ListPeersRequest, ListPluginsRequest, ListPoliciesRequest, ListRoutesRequest, Peer, Plugin, Policy,
+    RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status, Streaming};
@@ -22,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 pub(crate) struct Client {
     addr: String,
     admin: AdminClient<Channel>,
+    explain: ExplainClient<Channel>,
 }
 
 impl Client {
@@ -32,10 +35,12 @@ impl Client {
             .connect()
             .await
             .map_err(|error| Failure::Unreachable(format!("no daemon at {addr}: {}", root_cause(&error))))?;
-        let admin = AdminClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let admin = AdminClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let explain = ExplainClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self {
             addr: addr.to_owned(),
             admin,
+            explain,
         })
     }
 
@@ -81,6 +86,16 @@ impl Client {
     pub(crate) async fn plugins(&mut self) -> Outcome<Vec<Plugin>> {
         let result = self.admin.list_plugins(ListPluginsRequest {}).await;
         self.answer(result).map(|answer| answer.plugins)
+    }
+
+    pub(crate) async fn policies(&mut self) -> Outcome<Vec<Policy>> {
+        let result = self.explain.list_policies(ListPoliciesRequest {}).await;
+        self.answer(result).map(|answer| answer.policies)
+    }
+
+    pub(crate) async fn policy(&mut self, name: String) -> Outcome<GetPolicyResponse> {
+        let result = self.explain.get_policy(GetPolicyRequest { name }).await;
+        self.answer(result)
     }
 
     pub(crate) async fn config(&mut self) -> Outcome<String> {

@@ -8,6 +8,7 @@ mod model;
 mod output;
 mod peers;
 mod plugins;
+mod policies;
 mod routes;
 mod service;
 mod table;
@@ -68,6 +69,8 @@ async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> O
         ShowCommand::Route { name } => routes::show_one(name, client, out).await,
         ShowCommand::Peers => peers::show_all(client, out).await,
         ShowCommand::Peer { name } => peers::show_one(name, client, out).await,
+        ShowCommand::Policies => policies::show_all(client, out).await,
+        ShowCommand::Policy { name } => policies::show_one(name, client, out).await,
         ShowCommand::Plugins => plugins::show(client, out).await,
         // The configuration is JSON in either format.
         ShowCommand::Config => {

@@ -23,6 +23,9 @@ pub(crate) struct Route {
     local_pref: u32,
     med: Option<u32>,
     communities: Vec<String>,
+    /// What the configuration calls some of them, by number; `show route` only.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    community_names: BTreeMap<String, String>,
     /// `null` for a service of this node.
     learned_from: Option<String>,
     age_s: u64,
@@ -62,6 +65,7 @@ impl From<proto::Route> for Route {
             local_pref: route.local_pref,
             med: route.med,
             communities: route.communities,
+            community_names: route.community_names.into_iter().collect(),
             learned_from: given(route.learned_from),
             age_s: route.age_s,
             stale: route.stale,
@@ -111,8 +115,10 @@ pub(crate) struct Peer {
     updates_in: u64,
     updates_out: u64,
     treated_as_withdraw: u64,
-    import: String,
-    export: String,
+    treated_as_withdraw_reason: String,
+    /// The name of the policy; `null`: none.
+    import: Option<String>,
+    export: Option<String>,
     established_count: u64,
     last_error: String,
     insecure: bool,
@@ -140,8 +146,9 @@ impl From<proto::Peer> for Peer {
             updates_in: peer.updates_in,
             updates_out: peer.updates_out,
             treated_as_withdraw: peer.treated_as_withdraw,
-            import: peer.import,
-            export: peer.export,
+            treated_as_withdraw_reason: peer.treated_as_withdraw_reason,
+            import: given(peer.import),
+            export: given(peer.export),
             established_count: peer.established_count,
             last_error: peer.last_error,
             insecure: peer.insecure,

@@ -71,10 +71,21 @@ fn note(peer: &Peer) -> String {
     if peer.rejected > 0 {
         parts.push(format!("{} rejected", peer.rejected));
     }
+    parts.extend(missing_policies(peer).map(str::to_owned));
     if peer.insecure {
         parts.push("insecure".to_owned());
     }
     parts.join("; ")
+}
+
+/// RFC 8212: without a policy nothing passes, which is rarely what somebody wants who configures a peer.
+fn missing_policies(peer: &Peer) -> Option<&'static str> {
+    match (peer.outside, peer.import.is_empty(), peer.export.is_empty()) {
+        (true, true, true) => Some("no policies"),
+        (true, true, false) => Some("no import policy"),
+        (true, false, true) => Some("no export policy"),
+        (true, false, false) | (false, _, _) => None,
+    }
 }
 
 fn describe(peer: &Peer) -> Vec<String> {
@@ -94,9 +105,10 @@ fn describe(peer: &Peer) -> Vec<String> {
     );
     answer.property("hold time", &hold_time(peer.hold_time_ms));
     answer.property("received", &received(peer));
+    answer.property("bad updates", &bad_updates(peer));
     answer.property("advertised", &advertised(peer));
-    answer.property("import", &peer.import);
-    answer.property("export", &peer.export);
+    answer.property("import", &policy(peer, &peer.import));
+    answer.property("export", &policy(peer, &peer.export));
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
     describe_session(peer.session.as_ref(), &mut answer);
     answer.property("established", &count(peer.established_count, "time"));
@@ -143,13 +155,31 @@ fn received(peer: &Peer) -> String {
     if peer.rejected > 0 {
         text.push_str(&format!(", {} rejected", peer.rejected));
     }
-    if peer.treated_as_withdraw > 0 {
-        text.push_str(&format!(", {} treated as withdrawn", peer.treated_as_withdraw));
-    }
     if !peer.end_of_rib {
         text.push_str(", END-OF-RIB outstanding");
     }
     text
+}
+
+/// What RFC 7606 calls treat-as-withdraw.
+fn bad_updates(peer: &Peer) -> String {
+    if peer.treated_as_withdraw == 0 {
+        return String::new();
+    }
+    let names = count(peer.treated_as_withdraw, "name");
+    format!(
+        "{names} treated as withdrawn, the last one: {}",
+        peer.treated_as_withdraw_reason
+    )
+}
+
+/// What decides in a direction, said plainly where nothing was configured.
+fn policy(peer: &Peer, name: &str) -> String {
+    match (name, peer.outside) {
+        ("", true) => "none: everything is rejected (RFC 8212)".to_owned(),
+        ("", false) => "none: everything is accepted (inside our organisation)".to_owned(),
+        (name, _) => name.to_owned(),
+    }
 }
 
 fn advertised(peer: &Peer) -> String {
@@ -224,6 +254,41 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION 
         for line in render(&[worst.clone(), up()]).iter().chain(&describe(&worst)) {
             assert!(width(line) <= WIDTH, "{} columns: {line}", width(line));
         }
+    }
+
+    #[test]
+    fn an_outside_peer_without_policies_is_said_plainly() {
+        let outside = Peer {
+            outside: true,
+            organisation: "beta".to_owned(),
+            import: String::new(),
+            treated_as_withdraw: 2,
+            treated_as_withdraw_reason: "next hop 1.2.3.4 is not allowed".to_owned(),
+            ..up()
+        };
+        let text = describe(&outside).join("\n");
+        for part in [
+            "\n  import          none: everything is rejected (RFC 8212)\n  export          accept\n",
+            "\n  bad updates     2 names treated as withdrawn, the last one: next hop 1.2.3.4 is not allowed\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+        assert_eq!(note(&outside), "no import policy");
+        let neither = Peer {
+            export: String::new(),
+            ..outside
+        };
+        assert_eq!(note(&neither), "no policies");
+        let inside = Peer {
+            outside: false,
+            ..neither
+        };
+        assert_eq!(note(&inside), "");
+        let text = describe(&inside).join("\n");
+        assert!(
+            text.contains("import          none: everything is accepted (inside our organisation)"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -149,9 +149,18 @@ fn describe_path(path: &Route, answer: &mut Answer) {
     answer.property("AS path", or(&as_path(path), "(none: from this AS)"));
     answer.property("local pref", &path.local_pref.to_string());
     answer.property("MED", &path.med.map(|med| med.to_string()).unwrap_or_default());
-    answer.property("communities", &path.communities.join(" "));
+    answer.property("communities", &communities(path));
     answer.property("weight", &path.weight.to_string());
     answer.property("age", &duration(path.age_s));
+}
+
+/// Numbers, each with its name where the configuration has one.
+fn communities(path: &Route) -> String {
+    let named = |number: &String| match path.community_names.get(number) {
+        Some(name) => format!("{number} ({name})"),
+        None => number.clone(),
+    };
+    path.communities.iter().map(named).collect::<Vec<_>>().join(" ")
 }
 
 fn status_in_full(path: &Route) -> String {

@@ -1,10 +1,11 @@
 //! Snapshots of the Speaker as messages.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use catalyst_core::attrs::{format_community, format_large_community};
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
-use catalyst_core::view::{PeerView, PlaneView, RouteView, SessionView};
+use catalyst_core::view::{PeerView, PlaneView, PolicyView, RouteView, SessionView};
 use catalyst_proto::admin::v1 as proto;
 
 pub(super) fn route(view: &RouteView) -> proto::Route {
@@ -49,6 +50,7 @@ pub(super) fn route(view: &RouteView) -> proto::Route {
         weight: attrs.service.weight.into(),
         draining: view.draining,
         local_address: String::new(),
+        community_names: HashMap::new(),
     }
 }
 
@@ -95,8 +97,9 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         updates_in: view.updates_in,
         updates_out: view.updates_out,
         treated_as_withdraw: view.treated_as_withdraw,
-        import: view.import.to_string(),
-        export: view.export.to_string(),
+        treated_as_withdraw_reason: view.treated_as_withdraw_reason.clone(),
+        import: policy(&view.import),
+        export: policy(&view.export),
         established_count: view.established_count,
         last_error: view.last_error.clone(),
         // No session is encrypted yet.
@@ -111,6 +114,14 @@ fn session(view: &SessionView) -> proto::PeerSession {
         received: view.received.clone(),
         role: view.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
         peer_role: view.peer_role.map(|role| role.to_string()).unwrap_or_default(),
+    }
+}
+
+/// The name of a policy; empty if there is none.
+fn policy(view: &PolicyView) -> String {
+    match view {
+        PolicyView::Named(name) => name.to_string(),
+        PolicyView::AcceptAll | PolicyView::RejectAll => String::new(),
     }
 }
 

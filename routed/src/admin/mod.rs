@@ -1,6 +1,7 @@
 //! The administration API: `catalyst.admin.v1` on a Unix socket or loopback, for catalystctl.
 
 mod convert;
+mod explain;
 mod service;
 mod socket;
 mod store;
@@ -13,12 +14,14 @@ use anyhow::Context;
 use catalyst_core::event::LocalService;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
+use catalyst_proto::admin::v1::explain_server::ExplainServer;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
 use crate::config::{Config, Listen};
 use crate::driver::SpeakerHandle;
+use explain::ExplainService;
 use service::AdminService;
 use socket::UnixSocket;
 use store::Store;
@@ -46,8 +49,10 @@ pub async fn serve(
     local_ports: LocalPorts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let store = Store::open(&config.node.state_dir)?;
-    let service = AdminServer::new(AdminService::new(Arc::new(config.clone()), store, speaker, local_ports));
-    let router = Server::builder().add_service(service);
+    let shared = Arc::new(config.clone());
+    let explain = ExplainServer::new(ExplainService::new(Arc::clone(&shared)));
+    let service = AdminServer::new(AdminService::new(shared, store, speaker, local_ports));
+    let router = Server::builder().add_service(service).add_service(explain);
     let listen = config.admin.listen.clone();
     let listener = Listener::bind(&listen)
         .await

@@ -49,9 +49,12 @@ impl AdminService {
         }
     }
 
-    /// A path as a message, with the address that local clients dial.
+    /// A path as a message, with the address that local clients dial and the names of its communities.
     fn described(&self, view: &RouteView) -> Route {
         let mut route = convert::route(view);
+        let names = self.config.names_of_communities();
+        let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
+        route.community_names = route.communities.iter().filter_map(named).collect();
         let envoy = self.config.plugins.envoy.as_ref();
         let port = self.local_ports.port_of(view.name.as_str());
         if let (Protocol::Tcp, true, Some(envoy), Some(port)) =

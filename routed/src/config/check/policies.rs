@@ -6,9 +6,8 @@ use catalyst_core::policy::Verdict;
 
 use super::super::communities::{WELL_KNOWN, number};
 use super::super::either::Either;
-use super::super::nearest::instead;
 use super::super::path::KeyPath;
-use super::super::policy::{Changes, PolicySection, Resolver, StatementSection};
+use super::super::policy::{BUILT_IN, Changes, PolicySection, Resolver, StatementSection};
 use super::super::text::{Community, Label, Spelled, Text};
 use super::super::types::{Config, Peer};
 use super::{Problems, section};
@@ -21,8 +20,6 @@ const MAX_STATEMENTS: usize = 1000;
 const MAX_VALUES: usize = 10_000;
 /// The most times that a policy puts our AS in front.
 const MAX_PREPEND: u8 = 32;
-/// What no policy may be called.
-const BUILT_IN: [&str; 2] = ["accept", "reject"];
 
 pub(super) fn check_policies(config: &Config, problems: &mut Problems) {
     check_communities(config, problems);
@@ -195,11 +192,8 @@ fn check_peer<'a>(config: &'a Config, peer: &Peer, path: &KeyPath, resolver: &mu
         let Some(name) = policy.as_ref().map(|name| name.0.0.0.as_str()) else {
             continue;
         };
-        let known = config.policies.keys().map(String::as_str).chain(BUILT_IN);
-        if !known.clone().any(|known| known == name) {
-            let instead = instead(name, known);
-            let message = format!("no policy is called {name:?}{instead}");
-            resolver.problems().add(path.field(key), message);
+        if !config.policies.contains_key(name) && !BUILT_IN.contains(&name) {
+            resolver.problems().add(path.field(key), config.unknown_policy(name));
         }
     }
     if let Some(names) = &peer.allowed_names {
