@@ -1,4 +1,4 @@
-//! The way of the selected table into a data plane: coalesced per name, so that a slow plane costs bounded memory.
+//! The way of the selected table into a data plane: coalesced per destination, so that a slow plane costs bounded memory.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::plane::{Change, Route, RouteUpdate, ServiceName};
+use crate::plane::{Change, Destination, RouteUpdate, Selected};
 
 /// Changes that may wait for a slow plane before they are given up for a Reset: names that come and go leave one
 /// entry each, and only the consumer knows which of them it can forget.
@@ -68,7 +68,7 @@ struct Waiting {
     /// The version before; `None`: this is the whole table.
     from: Option<u64>,
     to: u64,
-    names: BTreeMap<ServiceName, Option<Arc<Route>>>,
+    names: BTreeMap<Destination, Option<Selected>>,
     settled: bool,
 }
 
@@ -178,7 +178,7 @@ impl Waiting {
             } => {
                 let names = routes
                     .into_iter()
-                    .map(|route| (route.name.clone(), Some(route)))
+                    .map(|route| (route.destination(), Some(route)))
                     .collect();
                 Self {
                     from: None,
@@ -193,7 +193,10 @@ impl Waiting {
                 changes,
                 settled,
             } => {
-                let names = changes.into_iter().map(|change| (change.name, change.route)).collect();
+                let names = changes
+                    .into_iter()
+                    .map(|change| (change.destination, change.route))
+                    .collect();
                 Self {
                     from: Some(from),
                     to,
@@ -224,11 +227,11 @@ impl Waiting {
     }
 
     fn merge(&mut self, changes: Vec<Change>) {
-        for Change { name, route } in changes {
+        for Change { destination, route } in changes {
             if route.is_none() && self.from.is_none() {
-                self.names.remove(&name);
+                self.names.remove(&destination);
             } else {
-                self.names.insert(name, route);
+                self.names.insert(destination, route);
             }
         }
         if self.from.is_some() && self.names.len() > MAX_CHANGES {
@@ -252,7 +255,10 @@ impl Waiting {
                 settled,
             },
             Some(from) => {
-                let changes = names.into_iter().map(|(name, route)| Change { name, route }).collect();
+                let changes = names
+                    .into_iter()
+                    .map(|(destination, route)| Change { destination, route })
+                    .collect();
                 RouteUpdate::Delta {
                     from,
                     to,

@@ -6,21 +6,90 @@ use std::future::Future;
 use std::sync::Arc;
 
 pub use catalyst_core::route::{
-    Change, Endpoint, NextHop, OriginNode, PlaneStatus, Protocol, Route, RouteUpdate, RouterId, ServiceName, Table,
-    Target,
+    Change, Destination, Endpoint, NextHop, OriginNode, PlaneStatus, Prefix, PrefixRoute, Protocol, Route, RouteUpdate,
+    RouterId, Selected, ServiceName, Table, Target,
 };
 
-/// The routes that a data plane is to serve, by name.
-pub type RouteTable = BTreeMap<ServiceName, Arc<Route>>;
+/// The routes that a data plane is to serve, by destination.
+pub type RouteTable<R = Route> = BTreeMap<<R as Served>::Destination, Arc<R>>;
 
-/// The names whose routes may differ since the last call of [`DataPlane::plan`].
-#[derive(Debug, Clone, Copy)]
-pub enum Touched<'a> {
+/// The destinations whose routes may differ since the last call of [`DataPlane::plan`].
+#[derive(Debug)]
+pub enum Touched<'a, D = ServiceName> {
     /// All of them (after a Reset).
     All,
     /// These.
-    Names(&'a [ServiceName]),
+    Names(&'a [D]),
 }
+
+// Derived, they would ask the same of destinations.
+impl<D> Clone for Touched<'_, D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Touched<'_, D> {}
+
+/// A kind of routes: of services, of prefixes, or both ([`Selected`]). A data plane sees none but its kind.
+pub trait Served: Debug + PartialEq + Send + Sync + 'static {
+    /// What such a route leads to.
+    type Destination: Ord + Clone + Debug + Send + Sync + Into<Destination>;
+
+    /// The route, if it is of this kind.
+    fn of(selected: Selected) -> Option<Arc<Self>>;
+
+    /// The destination, if routes of this kind lead to it.
+    fn narrow(destination: Destination) -> Option<Self::Destination>;
+}
+
+impl Served for Route {
+    type Destination = ServiceName;
+
+    fn of(selected: Selected) -> Option<Arc<Self>> {
+        match selected {
+            Selected::Name(route) => Some(route),
+            Selected::Prefix(_) => None,
+        }
+    }
+
+    fn narrow(destination: Destination) -> Option<ServiceName> {
+        match destination {
+            Destination::Name(name) => Some(name),
+            Destination::Prefix(_) => None,
+        }
+    }
+}
+
+impl Served for PrefixRoute {
+    type Destination = Prefix;
+
+    fn of(selected: Selected) -> Option<Arc<Self>> {
+        match selected {
+            Selected::Prefix(route) => Some(route),
+            Selected::Name(_) => None,
+        }
+    }
+
+    fn narrow(destination: Destination) -> Option<Prefix> {
+        destination.prefix()
+    }
+}
+
+impl Served for Selected {
+    type Destination = Destination;
+
+    fn of(selected: Selected) -> Option<Arc<Self>> {
+        Some(Arc::new(selected))
+    }
+
+    fn narrow(destination: Destination) -> Option<Destination> {
+        Some(destination)
+    }
+}
+
+/// What the routes of a data plane lead to.
+pub type DestinationOf<P> = <<P as DataPlane>::Route as Served>::Destination;
 
 /// One wanted resource: `None` means that it is wanted no longer.
 pub type Wanted<D> = (<D as DataPlane>::Key, Option<<D as DataPlane>::Resource>);
@@ -72,6 +141,8 @@ pub struct PlaneError(pub String);
 /// rest: coalescing per name, diff over desired and observed (orphans are removed, what is right is left untouched),
 /// retry with back-off, resync, hold while not settled, status back to the routes.
 pub trait DataPlane: Send + 'static {
+    /// The routes that it sees: [`Route`] for one that serves services.
+    type Route: Served;
     /// Names a resource.
     type Key: Ord + Clone + Debug + Send + Sync;
     /// The wanted content of a resource.
@@ -82,15 +153,19 @@ pub trait DataPlane: Send + 'static {
 
     /// The resources that change because these routes changed. No I/O, no clock; idempotent: planning `All` over the
     /// same table gives the same resources, and `Names` after `All` gives only differences.
-    fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<Wanted<Self>>
+    fn plan(
+        &mut self,
+        routes: &RouteTable<Self::Route>,
+        touched: Touched<'_, DestinationOf<Self>>,
+    ) -> Vec<Wanted<Self>>
     where
         Self: Sized;
 
     /// The routes that depend on a resource (a rejected cluster concerns all names behind it).
-    fn routes_of(&self, key: &Self::Key) -> Vec<ServiceName>;
+    fn routes_of(&self, key: &Self::Key) -> Vec<DestinationOf<Self>>;
 
     /// Whether this plane serves the route at all (the GraphQL plane serves `http:graphql` only).
-    fn serves(&self, route: &Route) -> bool;
+    fn serves(&self, route: &Self::Route) -> bool;
 
     /// A fingerprint of the content, stable across restarts and builds.
     fn fingerprint(&self, resource: &Self::Resource) -> u64;

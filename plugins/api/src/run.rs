@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::feed::{RouteFeed, RouteSource, feed};
 use crate::ledger::{Ledger, Plan};
 use crate::plane::{
-    DataPlane, PlaneError, PlaneEvent, PlaneStatus, Route, RouteTable, RouteUpdate, ServiceName, Touched, Verdict,
+    DataPlane, Destination, DestinationOf, PlaneError, PlaneEvent, PlaneStatus, RouteTable, RouteUpdate, Selected,
+    Served, Touched, Verdict,
 };
 use crate::status::Board;
 
@@ -28,8 +29,8 @@ pub enum Report {
     Plane {
         /// The version of the table.
         version: u64,
-        /// News of single names, the latest word counting.
-        statuses: Vec<(ServiceName, PlaneStatus)>,
+        /// News of single names and prefixes, the latest word counting.
+        statuses: Vec<(Destination, PlaneStatus)>,
     },
     /// The first instance connected.
     Up,
@@ -113,14 +114,14 @@ struct Reconciler<P: DataPlane> {
     plane: P,
     settled: watch::Sender<u64>,
     reports: mpsc::Sender<Report>,
-    table: RouteTable,
+    table: RouteTable<P::Route>,
     /// The version of `table`; `None` before the first Reset, when nothing is known and nothing may be removed.
     version: Option<u64>,
     table_settled: bool,
     /// A Reset was asked for; deltas are of no use until it comes.
     awaiting_reset: bool,
     ledger: Ledger<P>,
-    board: Board<P::Key>,
+    board: Board<P::Key, DestinationOf<P>>,
     observed: bool,
     /// What the plane was last told of `Diff::settled`.
     told_settled: Option<bool>,
@@ -188,9 +189,12 @@ impl<P: DataPlane> Reconciler<P> {
                 changes,
                 settled,
             } if self.version == Some(from) && !self.awaiting_reset => {
-                let names: Vec<ServiceName> = changes.iter().map(|change| change.name.clone()).collect();
+                let mut names = Vec::with_capacity(changes.len());
                 for change in changes {
-                    self.set(change.name, change.route);
+                    if let Some(name) = P::Route::narrow(change.destination) {
+                        self.set(name.clone(), change.route.and_then(P::Route::of));
+                        names.push(name);
+                    }
                 }
                 self.plan(Touched::Names(&names));
                 self.advance(to, settled);
@@ -214,16 +218,18 @@ impl<P: DataPlane> Reconciler<P> {
         self.say(Report::NeedReset).await
     }
 
-    fn replace(&mut self, routes: Vec<Arc<Route>>) {
+    fn replace(&mut self, routes: Vec<Selected>) {
         let before = std::mem::take(&mut self.table);
         before.keys().for_each(|name| self.board.touch(name));
         for route in routes {
-            self.set(route.name.clone(), Some(route));
+            if let Some(name) = P::Route::narrow(route.destination()) {
+                self.set(name, P::Route::of(route));
+            }
         }
         self.plan(Touched::All);
     }
 
-    fn set(&mut self, name: ServiceName, route: Option<Arc<Route>>) {
+    fn set(&mut self, name: DestinationOf<P>, route: Option<Arc<P::Route>>) {
         self.board.touch(&name);
         match route.filter(|route| self.plane.serves(route)) {
             Some(route) => drop(self.table.insert(name, route)),
@@ -231,7 +237,7 @@ impl<P: DataPlane> Reconciler<P> {
         }
     }
 
-    fn plan(&mut self, touched: Touched<'_>) {
+    fn plan(&mut self, touched: Touched<'_, DestinationOf<P>>) {
         let wanted = self.plane.plan(&self.table, touched);
         self.ledger.want(&self.plane, wanted, matches!(touched, Touched::All));
     }
@@ -344,7 +350,8 @@ impl<P: DataPlane> Reconciler<P> {
     async fn report(&mut self) -> Result<(), Unheard> {
         let Some(version) = self.done else { return Ok(()) };
         let current = self.version == self.done;
-        let statuses = self.board.news(current, |name| self.table.contains_key(name));
+        let news = self.board.news(current, |name| self.table.contains_key(name));
+        let statuses: Vec<_> = news.into_iter().map(|(name, status)| (name.into(), status)).collect();
         if statuses.is_empty() && self.told_version == self.done {
             return Ok(());
         }

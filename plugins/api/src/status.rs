@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::plane::{PlaneStatus, ServiceName, Verdict};
+use crate::plane::{PlaneStatus, Verdict};
 
 /// What a resource waits for while the table is not settled.
 const HELD: &str = "held as it was before the start, until every peer has sent its table";
@@ -11,24 +11,24 @@ const HELD: &str = "held as it was before the start, until every peer has sent i
 const MAX_REASON_BYTES: usize = 1024;
 
 /// Why a resource is not programmed, and the routes that depend on it.
-struct Trouble {
+struct Trouble<D> {
     verdict: Verdict,
-    names: Vec<ServiceName>,
+    names: Vec<D>,
 }
 
 /// The resources that are not programmed, and what was said of routes because of them.
-pub(crate) struct Board<K> {
-    troubles: BTreeMap<K, Trouble>,
-    by_name: BTreeMap<ServiceName, BTreeSet<K>>,
+pub(crate) struct Board<K, D> {
+    troubles: BTreeMap<K, Trouble<D>>,
+    by_name: BTreeMap<D, BTreeSet<K>>,
     /// The last word on each name, where it is not simply programmed.
-    said: BTreeMap<ServiceName, PlaneStatus>,
+    said: BTreeMap<D, PlaneStatus>,
     /// Names to look at with the next [`Board::news`].
-    fresh: BTreeSet<ServiceName>,
+    fresh: BTreeSet<D>,
     /// Names that changed since the last word on them: it does not count any more, so it is repeated.
-    changed: BTreeSet<ServiceName>,
+    changed: BTreeSet<D>,
 }
 
-impl<K: Ord + Clone> Board<K> {
+impl<K: Ord + Clone, D: Ord + Clone> Board<K, D> {
     pub(crate) fn new() -> Self {
         Self {
             troubles: BTreeMap::new(),
@@ -40,26 +40,26 @@ impl<K: Ord + Clone> Board<K> {
     }
 
     /// The route of this name changed.
-    pub(crate) fn touch(&mut self, name: &ServiceName) {
+    pub(crate) fn touch(&mut self, name: &D) {
         self.fresh.insert(name.clone());
         self.changed.insert(name.clone());
     }
 
     /// The resource is held as it is until the table is settled.
-    pub(crate) fn hold(&mut self, key: &K, names: Vec<ServiceName>) {
+    pub(crate) fn hold(&mut self, key: &K, names: Vec<D>) {
         self.judge(key, Verdict::Pending(HELD.into()), names);
     }
 
     /// The resource is in place, whatever was said of it: only a plane's own [`Verdict::Pending`] stands.
     pub(crate) fn in_place(&mut self, key: &K) {
-        let stands = |trouble: &Trouble| matches!(&trouble.verdict, Verdict::Pending(reason) if &**reason != HELD);
+        let stands = |trouble: &Trouble<D>| matches!(&trouble.verdict, Verdict::Pending(reason) if &**reason != HELD);
         if !self.troubles.get(key).is_some_and(stands) {
             self.clear(key);
         }
     }
 
     /// A verdict on a resource that these routes depend on.
-    pub(crate) fn judge(&mut self, key: &K, verdict: Verdict, names: Vec<ServiceName>) {
+    pub(crate) fn judge(&mut self, key: &K, verdict: Verdict, names: Vec<D>) {
         self.clear(key);
         if verdict == Verdict::Programmed {
             return;
@@ -89,7 +89,7 @@ impl<K: Ord + Clone> Board<K> {
 
     /// Looks up again which routes depend on the resources in trouble: routes come to stand on a resource that is
     /// itself unchanged (a refused cluster that one more name uses).
-    pub(crate) fn reindex(&mut self, routes_of: impl Fn(&K) -> Vec<ServiceName>) {
+    pub(crate) fn reindex(&mut self, routes_of: impl Fn(&K) -> Vec<D>) {
         let keys: Vec<K> = self.troubles.keys().cloned().collect();
         for key in keys {
             let names = routes_of(&key);
@@ -104,11 +104,7 @@ impl<K: Ord + Clone> Board<K> {
 
     /// What is to be said of names since the last call; `exists` tells which names still have a route. Of names that
     /// changed, only if the data plane has followed (`current`): until then any word speaks of the content before.
-    pub(crate) fn news(
-        &mut self,
-        current: bool,
-        exists: impl Fn(&ServiceName) -> bool,
-    ) -> Vec<(ServiceName, PlaneStatus)> {
+    pub(crate) fn news(&mut self, current: bool, exists: impl Fn(&D) -> bool) -> Vec<(D, PlaneStatus)> {
         let mut news = Vec::new();
         let (ripe, later): (BTreeSet<_>, _) = std::mem::take(&mut self.fresh)
             .into_iter()
@@ -134,7 +130,7 @@ impl<K: Ord + Clone> Board<K> {
     }
 
     /// A rejection wins over waiting; equal words are said once.
-    fn status(&self, name: &ServiceName) -> PlaneStatus {
+    fn status(&self, name: &D) -> PlaneStatus {
         let Some(keys) = self.by_name.get(name) else {
             return PlaneStatus::Programmed;
         };

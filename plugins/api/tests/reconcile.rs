@@ -40,6 +40,7 @@ struct Scripted {
 }
 
 impl DataPlane for Scripted {
+    type Route = Route;
     type Key = ServiceName;
     type Resource = Protocol;
 
@@ -173,7 +174,10 @@ fn route(text: &str, protocol: Protocol) -> Arc<Route> {
 }
 
 fn reset(version: u64, routes: &[(&str, Protocol)], settled: bool) -> RouteUpdate {
-    let routes = routes.iter().map(|(text, protocol)| route(text, *protocol)).collect();
+    let routes = routes
+        .iter()
+        .map(|(text, protocol)| route(text, *protocol).into())
+        .collect();
     RouteUpdate::Reset {
         version,
         routes,
@@ -183,8 +187,8 @@ fn reset(version: u64, routes: &[(&str, Protocol)], settled: bool) -> RouteUpdat
 
 fn change(from: u64, text: &str, protocol: Option<Protocol>) -> RouteUpdate {
     let change = Change {
-        name: name(text),
-        route: protocol.map(|protocol| route(text, protocol)),
+        destination: name(text).into(),
+        route: protocol.map(|protocol| route(text, protocol).into()),
     };
     RouteUpdate::Delta {
         from,
@@ -204,7 +208,7 @@ fn done(version: u64) -> Report {
 fn said(version: u64, text: &str, status: PlaneStatus) -> Report {
     Report::Plane {
         version,
-        statuses: vec![(name(text), status)],
+        statuses: vec![(name(text).into(), status)],
     }
 }
 

@@ -124,6 +124,7 @@ fn inexpressible_route(key: &ResourceKey) -> Option<ServiceName> {
 }
 
 impl DataPlane for EnvoyPlane {
+    type Route = Route;
     type Key = ResourceKey;
     type Resource = Resource;
 

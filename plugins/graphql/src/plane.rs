@@ -59,6 +59,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
 }
 
 impl DataPlane for GraphqlPlane {
+    type Route = Route;
     type Key = ServiceName;
     type Resource = Subgraph;
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use catalyst_graphql::subgraph::is_subgraph;
 use catalyst_graphql::{ControlAddress, GraphqlConfig, GraphqlPlane};
 use catalyst_plugin::{
-    Change, DataPlane, Handle, PlaneStatus, Protocol, Report, Route, RouteUpdate, ServiceName, Table, Target, spawn,
+    Change, DataPlane, Destination, Handle, PlaneStatus, Protocol, Report, Route, RouteUpdate, ServiceName, Table,
+    Target, spawn,
 };
 use catalyst_proto::gateway::v1::state::Graph;
 use catalyst_proto::gateway::v1::subgraph_state::Phase;
@@ -65,7 +66,7 @@ impl World {
         let handle = spawn(plane(control), sender);
         handle.feed.send(RouteUpdate::Reset {
             version: 1,
-            routes,
+            routes: routes.into_iter().map(Into::into).collect(),
             settled: true,
         });
         Self {
@@ -80,8 +81,8 @@ impl World {
 
     fn change(&mut self, text: &str, route: Option<Arc<Route>>) {
         let changes = vec![Change {
-            name: name(text),
-            route,
+            destination: name(text).into(),
+            route: route.map(Into::into),
         }];
         self.version += 1;
         self.statuses.remove(&name(text));
@@ -102,7 +103,8 @@ impl World {
             {
                 Report::Plane { version, statuses } => {
                     self.done = version;
-                    self.statuses.extend(statuses);
+                    let named = |(destination, status): (Destination, _)| Some((destination.name()?.clone(), status));
+                    self.statuses.extend(statuses.into_iter().filter_map(named));
                 }
                 Report::Up => self.connected = Some(true),
                 Report::Down => self.connected = Some(false),

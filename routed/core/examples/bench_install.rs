@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
 use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::Policy;
+use catalyst_core::prefix::PrefixSet;
 use catalyst_core::speaker::Speaker;
-use catalyst_core::wire::{self, Family, Message, Open, VERSION};
+use catalyst_core::wire::{self, Families, Family, Message, Open, VERSION};
 
 const NAMES_PER_SET: usize = 10;
 /// Frames handled between two flushes, as a busy driver would.
@@ -265,12 +266,12 @@ fn attrs(asn: u32, set: usize) -> Attrs {
         large_communities: vec![(asn, set, 1)],
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
+        service: Some(ServiceAttr {
             protocol: Protocol::Http,
             path: None,
             weight: 1,
             health: 100,
-        },
+        }),
         only_to_customer: None,
         unknown: Vec::new(),
     }
@@ -303,13 +304,14 @@ fn peer_config(asn: u32) -> PeerConfig {
         node: None,
         organisation: organisation(asn),
         passive: true,
+        families: Families::NAMES,
         client: true,
         next_hop_self: true,
         next_hop: address(0),
         role: None,
         strict_role: false,
         allowed_next_hops: vec![address(0).ip()],
-        allowed_prefixes: Vec::new(),
+        allowed_prefixes: PrefixSet::default(),
         import: Some(Arc::new(Policy::accept())),
         export: Some(Arc::new(Policy::accept())),
         allowed_names: None,

@@ -1,4 +1,4 @@
-//! Path attributes: what an UPDATE says of the names in it (docs/protocol.md, "Path attributes").
+//! Path attributes: what an UPDATE says of the names or prefixes in it (docs/protocol.md, "Path attributes").
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -115,14 +115,14 @@ pub struct UnknownAttr {
     pub value: Bytes,
 }
 
-/// A whole attribute set. Many names share one; sets are interned by value.
+/// A whole attribute set. Many names or prefixes share one, never both; sets are interned by value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Attrs {
     /// ORIGIN.
     pub origin: Origin,
     /// AS_PATH: sequences only (RFC 9774 retires sets), nearest AS first; empty for a route of this AS.
     pub as_path: Vec<u32>,
-    /// NEXT_HOP: the advertiser's peer listener for this receiver. Port 0: the advertiser has no data plane.
+    /// NEXT_HOP: the advertiser's peer listener for this receiver. Port 0: the advertiser has no data plane for names.
     pub next_hop: SocketAddr,
     /// ORIGIN_NODE.
     pub origin_node: OriginNode,
@@ -138,8 +138,8 @@ pub struct Attrs {
     pub originator: Option<RouterId>,
     /// CLUSTER_LIST (RFC 4456 section 8): clusters passed, nearest first. A cluster is named by one label.
     pub cluster_list: Vec<Arc<str>>,
-    /// SERVICE; mandatory for service names.
-    pub service: ServiceAttr,
+    /// SERVICE: of service names always, of prefixes never.
+    pub service: Option<ServiceAttr>,
     /// ONLY_TO_CUSTOMER (RFC 9234).
     pub only_to_customer: Option<u32>,
     /// Optional attributes of other code points, in order of code.

@@ -25,7 +25,8 @@ pub(crate) struct Candidate<'a> {
     /// ORIGINATOR where present, else the router id of the peer.
     pub(crate) router_id: &'a RouterId,
     pub(crate) peer_address: IpAddr,
-    pub(crate) protocol: Protocol,
+    /// `None` for a prefix.
+    pub(crate) protocol: Option<Protocol>,
 }
 
 /// The step that beat a path.

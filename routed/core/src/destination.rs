@@ -1,6 +1,7 @@
 //! What a route leads to: a service name or a prefix (NLRI of RFC 4271 section 4.3, in one type for all families).
 
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::name::{NameError, ServiceName};
@@ -54,6 +55,75 @@ impl Destination {
             Self::Prefix(prefix) => Some(*prefix),
         }
     }
+
+    /// Its key in the name table; keys sort as destinations do.
+    pub(crate) fn with_key<T>(&self, f: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Name(name) => f(name.as_str().as_bytes()),
+            Self::Prefix(prefix) => f(PrefixKey::new(*prefix).as_bytes()),
+        }
+    }
+
+    /// The destination of a key.
+    pub(crate) fn from_key(key: &[u8]) -> Self {
+        match prefix_of_key(key) {
+            Some(prefix) => Self::Prefix(prefix),
+            None => Self::Name(ServiceName::from_checked(
+                std::str::from_utf8(key).expect("names are ASCII"),
+            )),
+        }
+    }
+}
+
+/// The first byte of the keys of each family of prefixes: above every byte of a name, so that names sort first.
+const IPV4_KEY: u8 = 0x80 | Family::Ipv4 as u8;
+const IPV6_KEY: u8 = 0x80 | Family::Ipv6 as u8;
+
+/// The key of a prefix: a mark, the address, the length.
+pub(crate) struct PrefixKey {
+    bytes: [u8; 18],
+    len: usize,
+}
+
+impl PrefixKey {
+    pub(crate) fn new(prefix: Prefix) -> Self {
+        let mut key = Self { bytes: [0; 18], len: 0 };
+        match prefix.address() {
+            std::net::IpAddr::V4(ip) => key.fill(IPV4_KEY, &ip.octets(), prefix.length()),
+            std::net::IpAddr::V6(ip) => key.fill(IPV6_KEY, &ip.octets(), prefix.length()),
+        }
+        key
+    }
+
+    fn fill(&mut self, mark: u8, octets: &[u8], length: u8) {
+        self.len = octets.len() + 2;
+        self.bytes[0] = mark;
+        self.bytes[1..=octets.len()].copy_from_slice(octets);
+        self.bytes[octets.len() + 1] = length;
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// The family of a key.
+pub(crate) fn family_of_key(key: &[u8]) -> Family {
+    match key.first() {
+        Some(&IPV4_KEY) => Family::Ipv4,
+        Some(&IPV6_KEY) => Family::Ipv6,
+        Some(_) | None => Family::Name,
+    }
+}
+
+/// The prefix of a key; `None` for that of a name.
+pub(crate) fn prefix_of_key(key: &[u8]) -> Option<Prefix> {
+    let (address, length) = match *key {
+        [IPV4_KEY, ref octets @ .., length] => (Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?).into(), length),
+        [IPV6_KEY, ref octets @ .., length] => (Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).into(), length),
+        _ => return None,
+    };
+    Prefix::new(address, length).ok()
 }
 
 impl From<ServiceName> for Destination {
@@ -100,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_sort_before_prefixes() {
+    fn keys_sort_as_destinations_do_and_lead_back() {
         let texts = [
             "*",
             "*.acme",
@@ -118,6 +188,12 @@ mod tests {
         ];
         let destinations: Vec<Destination> = texts.iter().map(|text| text.parse().unwrap()).collect();
         assert!(destinations.is_sorted());
+        let keys: Vec<Vec<u8>> = destinations.iter().map(|it| it.with_key(<[u8]>::to_vec)).collect();
+        assert!(keys.is_sorted());
+        for (destination, key) in destinations.iter().zip(&keys) {
+            assert_eq!(Destination::from_key(key), *destination);
+            assert_eq!(family_of_key(key), destination.family());
+        }
     }
 
     #[test]

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use crate::attrs::{LargeCommunity, OriginNode};
 use crate::name::ServiceName;
 use crate::policy::{CommunityPattern, NamePattern, Policy, Role};
-use crate::prefix::Prefix;
-use crate::route::{Endpoint, PlaneStatus, Protocol, RouteUpdate};
+use crate::prefix::{Prefix, PrefixSet};
+use crate::route::{Destination, Endpoint, PlaneStatus, Protocol, RouteUpdate};
+use crate::wire::Families;
 
 /// The name of a configured peer: its key under `peers` in the configuration.
 pub type PeerName = Arc<str>;
@@ -54,7 +55,9 @@ pub struct PlaneConfig {
     /// Whether advertisements wait for it (make before break), and nothing is advertised while none of its instances
     /// is connected.
     pub gates: bool,
-    /// The protocols that it serves; a route of another protocol shows no status for it.
+    /// The families that it serves; a route of another family shows no status for it.
+    pub families: Families,
+    /// Of names: the protocols that it serves; a route of another protocol shows no status for it.
     pub protocols: Vec<Protocol>,
 }
 
@@ -73,6 +76,8 @@ pub struct PeerConfig {
     pub organisation: Arc<str>,
     /// Never dial, only accept.
     pub passive: bool,
+    /// The families to offer it; those that it offers too are exchanged.
+    pub families: Families,
     /// On a reflector: whether it is a client (RFC 4456). Internal peers only.
     pub client: bool,
     /// Whether routes re-advertised to it carry our own next hop. Always true towards outside.
@@ -88,7 +93,7 @@ pub struct PeerConfig {
     pub allowed_next_hops: Vec<IpAddr>,
     /// Outside peers: what it may offer of prefixes, those within an entry included; none by default. Whatever stands
     /// here, our own prefixes, loopback, link-local and multicast are refused from outside.
-    pub allowed_prefixes: Vec<Prefix>,
+    pub allowed_prefixes: PrefixSet,
     /// Import policy. `None`: everything is accepted inside the organisation, nothing from outside (RFC 8212).
     pub import: Option<Arc<Policy>>,
     /// Export policy. `None`: everything is accepted inside the organisation, nothing towards outside (RFC 8212).
@@ -116,6 +121,28 @@ pub struct LocalService {
     pub large_communities: Vec<LargeCommunity>,
     /// MULTI_EXIT_DISC to announce.
     pub med: Option<u32>,
+}
+
+/// A prefix that this node originates: routed here by means of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPrefix {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Standard communities, sorted.
+    pub communities: Vec<u32>,
+    /// Large communities, sorted.
+    pub large_communities: Vec<LargeCommunity>,
+    /// MULTI_EXIT_DISC to announce.
+    pub med: Option<u32>,
+}
+
+/// What this node offers: a service, or a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalRoute {
+    /// A service.
+    Service(LocalService),
+    /// A prefix.
+    Prefix(LocalPrefix),
 }
 
 /// Everything that can happen to a Speaker.
@@ -184,6 +211,11 @@ pub enum Event {
     ServiceAdd(LocalService),
     /// A service is offered no longer.
     ServiceRemove(ServiceName),
+    /// A prefix is originated (adding an existing one replaces it). From outside it is refused from now on, and so is
+    /// every prefix within it.
+    PrefixAdd(LocalPrefix),
+    /// A prefix is originated no longer.
+    PrefixRemove(Prefix),
     /// At least one instance of a data plane is connected.
     PlaneUp(Arc<str>),
     /// No instance of a data plane is connected.
@@ -218,9 +250,9 @@ pub struct PlaneReport {
     /// Every change up to this version is settled: programmed, save for what `statuses` has said of a name since the
     /// name last changed.
     pub version: u64,
-    /// What changed for single names, the latest word counting. It speaks of a name as it was at `version`: of one that
-    /// has changed since, it says nothing.
-    pub statuses: Vec<(ServiceName, PlaneStatus)>,
+    /// What changed for single names and prefixes, the latest word counting. It speaks of one as it was at `version`: of
+    /// one that has changed since, it says nothing.
+    pub statuses: Vec<(Destination, PlaneStatus)>,
 }
 
 /// What the driver is to do.

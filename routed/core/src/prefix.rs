@@ -1,10 +1,14 @@
 //! IP prefixes: the destinations of the families IPv4 and IPv6.
 
+mod set;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::wire::Family;
+
+pub use set::PrefixSet;
 
 /// A network address and its length in bits; every bit beyond the length is zero, so that a prefix has one spelling.
 ///

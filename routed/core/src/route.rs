@@ -1,4 +1,4 @@
-//! What data planes see: the selected route of each name, as `Reset` and `Delta` with versions.
+//! What data planes see: the selected route of each name and prefix, as `Reset` and `Delta` with versions.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub struct Endpoint {
     pub weight: u32,
 }
 
-/// A node's peer listener that traffic for a name may be sent to.
+/// A node's peer listener that traffic for a name may be sent to; for a prefix its IP alone counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NextHop {
     /// The peer listener of the next node.
@@ -48,14 +48,14 @@ pub struct NextHop {
     pub weight: u32,
 }
 
-/// Where traffic for a name goes.
+/// Where traffic for a name or prefix goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// This node is the origin.
+    /// This node is the origin. A prefix has no endpoints.
     Local(Vec<Endpoint>),
     /// The peer listeners of the next nodes, in order of address.
     Remote(Vec<NextHop>),
-    /// Nobody offers the name and no shorter wildcard may answer for it: 404 here.
+    /// Nobody offers the name and no shorter wildcard may answer for it: 404 here. A prefix: unreachable.
     Discard,
 }
 
@@ -79,13 +79,106 @@ pub struct Route {
     pub exported_to: Arc<[Arc<str>]>,
 }
 
-/// What happened to one name between two versions.
+/// The selected route of one prefix. No service runs under it, so it is a type of its own: a data plane that serves
+/// services cannot take it for one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PrefixRoute {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// The table that the route came from.
+    pub table: Table,
+    /// Where it was born; `None` for a discard.
+    pub origin: Option<OriginNode>,
+    /// Where traffic goes.
+    pub target: Target,
+    /// The outside organisations that the prefix is exported to, sorted.
+    pub exported_to: Arc<[Arc<str>]>,
+}
+
+/// The selected route of one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selected {
+    /// Of a name.
+    Name(Arc<Route>),
+    /// Of a prefix.
+    Prefix(Arc<PrefixRoute>),
+}
+
+impl Selected {
+    /// What it leads to.
+    #[must_use]
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Name(route) => route.name.clone().into(),
+            Self::Prefix(route) => route.prefix.into(),
+        }
+    }
+
+    /// Where traffic goes.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Name(route) => &route.target,
+            Self::Prefix(route) => &route.target,
+        }
+    }
+
+    /// The outside organisations that it is exported to, sorted.
+    #[must_use]
+    pub fn exported_to(&self) -> &Arc<[Arc<str>]> {
+        match self {
+            Self::Name(route) => &route.exported_to,
+            Self::Prefix(route) => &route.exported_to,
+        }
+    }
+
+    /// What the service speaks; `None` for a prefix.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self {
+            Self::Name(route) => Some(route.protocol),
+            Self::Prefix(_) => None,
+        }
+    }
+
+    /// The route of a name.
+    #[must_use]
+    pub fn name(&self) -> Option<&Arc<Route>> {
+        match self {
+            Self::Name(route) => Some(route),
+            Self::Prefix(_) => None,
+        }
+    }
+
+    /// The route of a prefix.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&Arc<PrefixRoute>> {
+        match self {
+            Self::Name(_) => None,
+            Self::Prefix(route) => Some(route),
+        }
+    }
+}
+
+impl From<Arc<Route>> for Selected {
+    fn from(route: Arc<Route>) -> Self {
+        Self::Name(route)
+    }
+}
+
+impl From<Arc<PrefixRoute>> for Selected {
+    fn from(route: Arc<PrefixRoute>) -> Self {
+        Self::Prefix(route)
+    }
+}
+
+/// What happened to one destination between two versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The name.
-    pub name: ServiceName,
+    /// The name or prefix.
+    pub destination: Destination,
     /// Its route now; `None`: it is gone.
-    pub route: Option<Arc<Route>>,
+    pub route: Option<Selected>,
 }
 
 /// A step of the selected table. A subscriber that sees a gap (`from` is not the version it holds) asks for a Reset.
@@ -95,8 +188,8 @@ pub enum RouteUpdate {
     Reset {
         /// The version that the table has now.
         version: u64,
-        /// Every route, sorted by name.
-        routes: Vec<Arc<Route>>,
+        /// Every route, sorted by destination.
+        routes: Vec<Selected>,
         /// False until every configured peer has sent END-OF-RIB or `startup_wait` is over. While false, a data plane
         /// holds each resource that it already has as it is, and adds unknown ones.
         settled: bool,
@@ -107,7 +200,7 @@ pub enum RouteUpdate {
         from: u64,
         /// The version after; always greater than `from`.
         to: u64,
-        /// One entry per name. May be empty when only `settled` changed.
+        /// One entry per destination. May be empty when only `settled` changed.
         changes: Vec<Change>,
         /// As in `Reset`.
         settled: bool,
@@ -125,7 +218,7 @@ impl RouteUpdate {
     }
 }
 
-/// How far a data plane is with a name.
+/// How far a data plane is with a name or prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaneStatus {
     /// Not confirmed yet, with what it waits for where known (may be empty).

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::attrs::OriginNode;
 use crate::event::ConnId;
 use crate::policy::Role;
-use crate::wire::{Family, Message, Notification, Open, RouteRefresh, Update, WireError, subcode};
+use crate::wire::{Families, Family, Message, Notification, Open, RouteRefresh, Update, WireError, subcode};
 
 pub use backoff::connect_backoff;
 use connection::{Connections, Phase};
@@ -77,6 +77,8 @@ pub struct SessionConfig {
     pub role: Option<Role>,
     /// Whether a peer that claims no role is refused (RFC 9234 section 4.2, strict mode).
     pub strict_role: bool,
+    /// Families to offer.
+    pub families: Families,
     /// Never dial.
     pub passive: bool,
     /// Seed for the jitter of the connect back-off (1, 2, 4 .. 60 s): a pure function of (seed, attempt).

@@ -14,6 +14,7 @@ mod order;
 mod peer;
 mod peers;
 mod planes;
+mod prefixes;
 mod preview;
 mod reconfigure;
 mod select;
@@ -32,9 +33,9 @@ use std::time::{Duration, Instant};
 use hashbrown::{HashMap, HashSet};
 
 use crate::attrs::Attrs;
+use crate::destination::Destination;
 use crate::event::{ConnId, Effect, Event, SpeakerConfig};
 use crate::intern::NameId;
-use crate::name::ServiceName;
 use crate::rib::Rib;
 use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
@@ -44,6 +45,7 @@ use order::Order;
 use peer::Conn;
 use peers::Peers;
 use planes::Planes;
+use prefixes::OwnPrefixes;
 pub use preview::Preview;
 use services::Service;
 pub use snapshot::{Surroundings, TablePage};
@@ -57,6 +59,7 @@ pub struct Speaker {
     peers: Peers,
     conns: HashMap<ConnId, Conn>,
     services: HashMap<NameId, Service>,
+    own_prefixes: OwnPrefixes,
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
     exports: Exports,
@@ -64,7 +67,7 @@ pub struct Speaker {
     phase: Phase,
     effects: Vec<Effect>,
     session_effects: Vec<SessionEffect>,
-    watched: Option<BTreeSet<ServiceName>>,
+    watched: Option<BTreeSet<Destination>>,
     order: Order,
 }
 
@@ -93,6 +96,7 @@ impl Speaker {
             peers: Peers::default(),
             conns: HashMap::new(),
             services: HashMap::new(),
+            own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
             exports: Exports::default(),
             planes,
@@ -140,6 +144,8 @@ impl Speaker {
             Event::Timeout => self.on_timeout(now),
             Event::ServiceAdd(service) => self.on_service_add(service, now),
             Event::ServiceRemove(name) => self.on_service_remove(&name),
+            Event::PrefixAdd(prefix) => self.on_prefix_add(&prefix, now),
+            Event::PrefixRemove(prefix) => self.on_prefix_remove(prefix),
             Event::PlaneUp(plane) => self.planes.up(&plane, now),
             Event::PlaneDown(plane) => self.planes.down(&plane, now),
             Event::PlaneReport(report) => self.on_plane_report(report),
@@ -194,25 +200,25 @@ impl Speaker {
         self.planes.reset(&self.rib.names, self.is_settled())
     }
 
-    /// Every path of every name from `after` (exclusive) on in order of name, until `limit` paths are passed; whole
-    /// names only.
+    /// Every path of every destination from `after` (exclusive) on in order, until `limit` paths are passed; whole
+    /// destinations only.
     #[must_use]
-    pub fn routes(&self, after: Option<&ServiceName>, limit: usize, now: Instant) -> Vec<RouteView> {
+    pub fn routes(&self, after: Option<&Destination>, limit: usize, now: Instant) -> Vec<RouteView> {
         self.show_routes(after, limit, now)
     }
 
-    /// Every path of one name, best first.
+    /// Every path of one destination, best first.
     #[must_use]
-    pub fn route(&self, name: &ServiceName, now: Instant) -> Vec<RouteView> {
+    pub fn route(&self, destination: &Destination, now: Instant) -> Vec<RouteView> {
         self.rib
             .names
-            .lookup(name.as_str())
+            .lookup_destination(destination)
             .map_or_else(Vec::new, |id| self.show_name(id, now))
     }
 
-    /// Names whose selected route, status or paths changed since the last call (for `watch routes`); only collected
+    /// Destinations whose selected route, status or paths changed since the last call (for `watch routes`); only collected
     /// while `watch(true)`.
-    pub fn take_watched(&mut self) -> Vec<ServiceName> {
+    pub fn take_watched(&mut self) -> Vec<Destination> {
         self.watched
             .as_mut()
             .map_or_else(Vec::new, |names| std::mem::take(names).into_iter().collect())
@@ -227,10 +233,10 @@ impl Speaker {
         }
     }
 
-    /// What a peer has been told: names in order, from `after` (exclusive) on, at most `limit`, each with the
+    /// What a peer has been told: destinations in order, from `after` (exclusive) on, at most `limit`, each with the
     /// attributes as they were sent. Empty while its session is down.
     #[must_use]
-    pub fn advertised(&self, peer: &str, after: Option<&ServiceName>, limit: usize) -> Vec<(ServiceName, Arc<Attrs>)> {
+    pub fn advertised(&self, peer: &str, after: Option<&Destination>, limit: usize) -> Vec<(Destination, Arc<Attrs>)> {
         self.show_advertised(peer, after, limit)
     }
 
@@ -271,7 +277,7 @@ impl Speaker {
 
     fn watch_name(&mut self, name: NameId) {
         if let Some(watched) = &mut self.watched {
-            watched.insert(ServiceName::from_checked(self.rib.names.text(name)));
+            watched.insert(self.rib.names.destination(name));
         }
     }
 

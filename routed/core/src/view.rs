@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use crate::attrs::{Attrs, OriginNode};
 use crate::event::PeerName;
-use crate::name::ServiceName;
-use crate::route::{Endpoint, PlaneStatus, Table};
+use crate::route::{Destination, Endpoint, PlaneStatus, Table};
+use crate::wire::Families;
 
 pub use session::SessionView;
 
-/// One path to a name, as `show routes` and `show route NAME` print it.
+/// One path to a name or prefix, as `show routes` and `show route NAME` print it.
 #[derive(Debug, Clone)]
 pub struct RouteView {
-    /// The name.
-    pub name: ServiceName,
+    /// What it leads to.
+    pub destination: Destination,
     /// The table of its origin's organisation.
     pub table: Table,
     /// Whether it wins within its table.
@@ -40,7 +40,7 @@ pub struct RouteView {
     pub age: Duration,
     /// Kept over a graceful restart of its peer.
     pub stale: bool,
-    /// Status per data plane that serves its protocol; empty unless `selected`.
+    /// Status per data plane that serves it; empty unless `selected`.
     pub data_planes: Vec<(Arc<str>, PlaneStatus)>,
     /// Why it is not selected or not advertised: the step of the decision process that beat it ("longer AS path"),
     /// the check that rejected it, or what it waits for; empty for a selected path with nothing to say.
@@ -91,23 +91,26 @@ pub struct PeerView {
     pub internal: bool,
     /// Whether the peer belongs to another organisation.
     pub outside: bool,
+    /// The families that the session has agreed on; those that are offered to the peer while it is down.
+    pub families: Families,
     /// Hold time in use, once negotiated.
     pub hold_time: Option<Duration>,
     /// Paths held from it (accepted by import policy).
     pub received: u64,
     /// Paths held from it that import policy or a check rejected.
     pub rejected: u64,
-    /// Names advertised to it.
+    /// Names and prefixes advertised to it.
     pub advertised: u64,
-    /// Names waiting to be sent.
+    /// Names and prefixes waiting to be sent.
     pub pending: u64,
-    /// Whether it has sent END-OF-RIB in this session.
+    /// Whether it has sent END-OF-RIB of every family in this session.
     pub end_of_rib: bool,
     /// UPDATE messages received and sent in this session.
     pub updates_in: u64,
     /// See `updates_in`.
     pub updates_out: u64,
-    /// Names treated as withdrawn for a malformed attribute, a bad next hop or a bad leftmost AS.
+    /// Names and prefixes treated as withdrawn for a malformed attribute, a bad next hop, a bad leftmost AS or a prefix
+    /// that the peer may not offer.
     pub treated_as_withdraw: u64,
     /// Why, the last time; empty if never.
     pub treated_as_withdraw_reason: String,
@@ -138,8 +141,8 @@ pub struct PlaneView {
     pub programmed: u64,
     /// Names that it is still working on.
     pub pending: u64,
-    /// Names that it refused, with its words (at most 100 are listed).
-    pub rejected: Vec<(ServiceName, Arc<str>)>,
+    /// What it refused, with its words (at most 100 are listed).
+    pub rejected: Vec<(Destination, Arc<str>)>,
 }
 
 /// What a new configuration does to a peer.

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use bytes::Bytes;
-use catalyst_core::wire::{MAX_FRAME_BYTES, Message, WireError, decode, decode_attrs, frame_length};
+use catalyst_core::wire::{MAX_FRAME_BYTES, Message, NlriBlock, WireError, decode, frame_length};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use protocol_support::vectors;
@@ -73,9 +73,13 @@ fn read_all_of(length: [u8; 4], rest: &Bytes) -> Option<Result<(), WireError>> {
 fn consume(message: Message) {
     if let Message::Update(update) = message {
         let mut bytes = 0;
-        update.withdrawn.for_each(|name| bytes += name.len());
-        update.announced.for_each(|name| bytes += name.len());
-        let _ = decode_attrs(&update.attrs);
+        for block in [&update.withdrawn, &update.announced] {
+            match block {
+                NlriBlock::Names(block) => block.for_each(|name| bytes += name.len()),
+                NlriBlock::Prefixes(block) => block.for_each(|prefix| bytes += usize::from(prefix.length())),
+            }
+        }
+        let _ = update.attributes();
     }
 }
 

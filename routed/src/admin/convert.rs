@@ -10,13 +10,14 @@ use catalyst_proto::admin::v1 as proto;
 
 pub(super) fn route(view: &RouteView) -> proto::Route {
     let attrs = &view.attrs;
+    let service = attrs.service.as_ref();
     let local = view.learned_from.is_none();
     let standard = attrs.communities.iter().copied().map(format_community);
     let large = attrs.large_communities.iter().copied().map(format_large_community);
     proto::Route {
-        name: view.name.to_string(),
-        family: "name".to_owned(),
-        protocol: attrs.service.protocol.to_string(),
+        name: view.destination.to_string(),
+        family: view.destination.family().as_str().to_owned(),
+        protocol: service.map_or_else(String::new, |service| service.protocol.to_string()),
         table: view.table.as_str().to_owned(),
         best: view.best,
         selected: view.selected,
@@ -41,13 +42,16 @@ pub(super) fn route(view: &RouteView) -> proto::Route {
             .map(|(plane, status)| (plane.to_string(), status_text(status)))
             .collect(),
         reason: view.reason.clone(),
-        path: attrs.service.path.as_deref().unwrap_or_default().to_owned(),
+        path: service
+            .and_then(|service| service.path.as_deref())
+            .unwrap_or_default()
+            .to_owned(),
         endpoints: view
             .endpoints
             .iter()
-            .map(|e| endpoint(e, attrs.service.protocol))
+            .filter_map(|e| Some(endpoint(e, service?.protocol)))
             .collect(),
-        weight: attrs.service.weight.into(),
+        weight: service.map_or(0, |service| service.weight.into()),
         draining: view.draining,
         local_address: String::new(),
         community_names: HashMap::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use catalyst_core::event::Event;
 use catalyst_core::name::ServiceName;
-use catalyst_core::route::Protocol;
+use catalyst_core::route::{Destination, DestinationError, Protocol};
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::RouteView;
 use catalyst_envoy::ports::LocalPorts;
@@ -56,10 +56,10 @@ impl AdminService {
         let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
         route.community_names = route.communities.iter().filter_map(named).collect();
         let envoy = self.config.plugins.envoy.as_ref();
-        let port = self.local_ports.port_of(view.name.as_str());
-        if let (Protocol::Tcp, true, Some(envoy), Some(port)) =
-            (view.attrs.service.protocol, view.selected, envoy, port)
-        {
+        let protocol = view.attrs.service.as_ref().map(|service| service.protocol);
+        let name = view.destination.name();
+        let port = name.and_then(|name| self.local_ports.port_of(name.as_str()));
+        if let (Some(Protocol::Tcp), true, Some(envoy), Some(port)) = (protocol, view.selected, envoy, port) {
             route.local_address = SocketAddr::new(*envoy.tcp_address, port).to_string();
         }
         route
@@ -82,6 +82,11 @@ fn parse_name(text: &str) -> Result<ServiceName, Status> {
     ServiceName::parse(text).map_err(|error| Status::invalid_argument(format!("{text:?}: {error}")))
 }
 
+fn parse_destination(text: &str) -> Result<Destination, Status> {
+    text.parse()
+        .map_err(|error: DestinationError| Status::invalid_argument(format!("{text:?}: {error}")))
+}
+
 #[tonic::async_trait]
 impl Admin for AdminService {
     type ListRoutesStream = ReceiverStream<Result<Route, Status>>;
@@ -98,7 +103,7 @@ impl Admin for AdminService {
     }
 
     async fn get_route(&self, request: Request<GetRouteRequest>) -> Result<Response<GetRouteResponse>, Status> {
-        let name = parse_name(&request.into_inner().name)?;
+        let name = parse_destination(&request.into_inner().name)?;
         let asked = name.clone();
         let views = self.query(move |speaker, now| speaker.route(&asked, now)).await?;
         if views.is_empty() {
@@ -152,7 +157,7 @@ impl Admin for AdminService {
         let kept = name.clone();
         let _held = keep(store, move |store| store.put(kept, service)).await?;
         let add = move |speaker: &mut Speaker, now| {
-            let replaced = offers(&speaker.route(&name, now));
+            let replaced = offers(&speaker.route(&name.into(), now));
             speaker.handle(Event::ServiceAdd(local), now);
             replaced
         };
@@ -166,7 +171,7 @@ impl Admin for AdminService {
     ) -> Result<Response<RemoveServiceResponse>, Status> {
         let name = parse_name(&request.into_inner().name)?;
         let store = Arc::clone(&self.store).lock_owned().await;
-        let asked = name.clone();
+        let asked = Destination::from(name.clone());
         if !self
             .query(move |speaker, now| offers(&speaker.route(&asked, now)))
             .await?
@@ -200,7 +205,7 @@ fn offers(paths: &[RouteView]) -> bool {
 
 /// Sends the table in chunks, until the reader or the daemon goes away.
 async fn list(speaker: SpeakerHandle, selected_only: bool, out: mpsc::Sender<Result<Route, Status>>) {
-    let mut after: Option<ServiceName> = None;
+    let mut after: Option<Destination> = None;
     loop {
         let from = after.take();
         let Ok(views) = speaker
@@ -211,7 +216,7 @@ async fn list(speaker: SpeakerHandle, selected_only: bool, out: mpsc::Sender<Res
             return drop(out.send(Err(gone())).await);
         };
         let Some(last) = views.last() else { return };
-        after = Some(last.name.clone());
+        after = Some(last.destination.clone());
         for view in views.iter().filter(|view| view.selected || !selected_only) {
             if out.send(Ok(convert::route(view))).await.is_err() {
                 return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use catalyst_core::name::ServiceName;
+use catalyst_core::route::Destination;
 use catalyst_core::view::RouteView;
 use catalyst_proto::admin::v1::route_event::Event;
 use catalyst_proto::admin::v1::{NamePaths, RouteEvent};
@@ -19,7 +19,7 @@ use crate::driver::SpeakerHandle;
 pub(super) struct Watch {
     speaker: SpeakerHandle,
     /// Names that it believes to have paths.
-    known: BTreeSet<ServiceName>,
+    known: BTreeSet<Destination>,
     out: mpsc::Sender<Result<RouteEvent, Status>>,
 }
 
@@ -44,7 +44,7 @@ impl Watch {
         }
     }
 
-    async fn step(&mut self, changed: &mut broadcast::Receiver<Arc<Vec<ServiceName>>>) -> Result<(), End> {
+    async fn step(&mut self, changed: &mut broadcast::Receiver<Arc<Vec<Destination>>>) -> Result<(), End> {
         let names = tokio::select! {
             names = changed.recv() => names,
             () = self.out.closed() => return Err(End),
@@ -62,7 +62,7 @@ impl Watch {
     /// Sends the whole table, and a removal for what is in it no longer.
     async fn table(&mut self) -> Result<(), End> {
         let mut gone = std::mem::take(&mut self.known);
-        let mut after: Option<ServiceName> = None;
+        let mut after: Option<Destination> = None;
         loop {
             let from = after.take();
             let answer = self
@@ -71,10 +71,10 @@ impl Watch {
                 .await;
             let Ok(views) = answer else { return self.stop().await };
             let Some(last) = views.last() else { break };
-            after = Some(last.name.clone());
-            for paths in views.chunk_by(|a, b| a.name == b.name) {
-                gone.remove(&paths[0].name);
-                self.upsert(&paths[0].name.clone(), paths).await?;
+            after = Some(last.destination.clone());
+            for paths in views.chunk_by(|a, b| a.destination == b.destination) {
+                gone.remove(&paths[0].destination);
+                self.upsert(&paths[0].destination.clone(), paths).await?;
             }
         }
         for name in gone {
@@ -83,7 +83,7 @@ impl Watch {
         self.send(Event::Synced(true)).await
     }
 
-    async fn changes(&mut self, names: Arc<Vec<ServiceName>>) -> Result<(), End> {
+    async fn changes(&mut self, names: Arc<Vec<Destination>>) -> Result<(), End> {
         let read = Arc::clone(&names);
         let look = move |speaker: &mut catalyst_core::speaker::Speaker, now| -> Vec<Vec<RouteView>> {
             read.iter().map(|name| speaker.route(name, now)).collect()
@@ -101,7 +101,7 @@ impl Watch {
         Ok(())
     }
 
-    async fn upsert(&mut self, name: &ServiceName, paths: &[RouteView]) -> Result<(), End> {
+    async fn upsert(&mut self, name: &Destination, paths: &[RouteView]) -> Result<(), End> {
         self.known.insert(name.clone());
         let paths = paths.iter().map(convert::route).collect();
         self.send(Event::Upsert(NamePaths {

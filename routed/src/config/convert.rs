@@ -9,6 +9,7 @@ use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
+use catalyst_core::wire::Families;
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
@@ -142,11 +143,13 @@ impl Config {
         let envoy = self.plugins.envoy.as_ref().map(|_| PlaneConfig {
             name: "envoy".into(),
             gates: true,
+            families: Families::NAMES,
             protocols: vec![Protocol::Tcp, Protocol::Http, Protocol::HttpGraphql, Protocol::HttpGrpc],
         });
         let graphql = self.plugins.graphql.as_ref().map(|_| PlaneConfig {
             name: "graphql".into(),
             gates: false,
+            families: Families::NAMES,
             protocols: vec![Protocol::HttpGraphql],
         });
         envoy.into_iter().chain(graphql).collect()
@@ -162,6 +165,7 @@ impl Config {
             asn: peer.asn,
             node: peer.node.as_ref().map(|n| n.0.0.as_str().into()),
             passive: peer.passive,
+            families: Families::NAMES,
             client: peer.client,
             next_hop_self: peer.next_hop_self,
             next_hop: self.next_hop_for(peer),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use catalyst_core::event::{Event, PeerName};
-use catalyst_core::name::ServiceName;
+use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -46,13 +46,13 @@ pub struct Gone;
 #[derive(Clone)]
 pub struct SpeakerHandle {
     inputs: mpsc::Sender<Input>,
-    changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+    changed: broadcast::Sender<Arc<Vec<Destination>>>,
 }
 
 /// The receiving ends that the Speaker's task owns.
 pub(super) struct SpeakerEnds {
     pub(super) inputs: mpsc::Receiver<Input>,
-    pub(super) changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+    pub(super) changed: broadcast::Sender<Arc<Vec<Destination>>>,
 }
 
 /// A handle and the ends that belong to it.
@@ -96,7 +96,7 @@ impl SpeakerHandle {
 
     /// Names whose routes change from now on. A query sent after this call sees a state that later batches build on.
     #[must_use]
-    pub fn changed_names(&self) -> broadcast::Receiver<Arc<Vec<ServiceName>>> {
+    pub fn changed_names(&self) -> broadcast::Receiver<Arc<Vec<Destination>>> {
         self.changed.subscribe()
     }
 

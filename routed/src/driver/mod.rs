@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerName, SpeakerConfig};
-use catalyst_core::name::ServiceName;
+use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -135,7 +135,7 @@ async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, li
 struct Routing {
     speaker: Speaker,
     handle: SpeakerHandle,
-    changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+    changed: broadcast::Sender<Arc<Vec<Destination>>>,
     feeds: PlaneFeeds,
     connections: HashMap<ConnId, Connection>,
     next_conn: u64,
@@ -146,7 +146,7 @@ impl Routing {
     fn new(
         config: DriverConfig,
         handle: SpeakerHandle,
-        changed: broadcast::Sender<Arc<Vec<ServiceName>>>,
+        changed: broadcast::Sender<Arc<Vec<Destination>>>,
         feeds: PlaneFeeds,
     ) -> Self {
         let targets = (config.speaker.peers.iter())

@@ -104,12 +104,12 @@ fn attributes(asn: u32, node: &str, ip: IpAddr, set: u32) -> Attrs {
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
+        service: Some(ServiceAttr {
             protocol: Protocol::Http,
             path: None,
             weight: 1,
             health: 100,
-        },
+        }),
         only_to_customer: None,
         unknown: Vec::new(),
     }

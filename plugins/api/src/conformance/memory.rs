@@ -101,6 +101,7 @@ fn addresses(target: &Target) -> Vec<String> {
 }
 
 impl DataPlane for MemoryPlane {
+    type Route = Route;
     type Key = Key;
     type Resource = Resource;
 

@@ -35,7 +35,7 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 /// A real data plane and the means to look into it.
 pub trait Harness: Send {
     /// The plugin.
-    type Plane: DataPlane;
+    type Plane: DataPlane<Route = Route>;
 
     /// A new instance of the plugin on the same data plane, as after a restart of the daemon.
     fn plane(&mut self) -> impl Future<Output = Self::Plane> + Send;

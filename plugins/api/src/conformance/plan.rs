@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Harness;
 use super::session::name;
-use crate::plane::{DataPlane, RouteTable, ServiceName, Touched, Wanted};
+use crate::plane::{DataPlane, Route, RouteTable, ServiceName, Touched, Wanted};
 
 /// Steps of the random walk.
 const STEPS: usize = 400;
@@ -40,7 +40,7 @@ pub async fn incremental_plan_equals_full_plan<H: Harness>(mut harness: H) {
 
 type Resources<P> = BTreeMap<<P as DataPlane>::Key, <P as DataPlane>::Resource>;
 
-fn full<P: DataPlane>(plane: &mut P, table: &RouteTable) -> Resources<P> {
+fn full<P: DataPlane<Route = Route>>(plane: &mut P, table: &RouteTable) -> Resources<P> {
     let mut resources = BTreeMap::new();
     take::<P>(&mut resources, plane.plan(table, Touched::All));
     resources

@@ -45,7 +45,7 @@ pub(super) struct Probe<P> {
     stalled: watch::Receiver<bool>,
 }
 
-pub(super) fn probe<P: DataPlane>(plane: P) -> (Probe<P>, Control) {
+pub(super) fn probe<P: DataPlane<Route = Route>>(plane: P) -> (Probe<P>, Control) {
     let script = Arc::new(Mutex::new(Script::default()));
     let (crash, crashed) = watch::channel(false);
     let (stall, stalled) = watch::channel(false);
@@ -94,7 +94,7 @@ impl Control {
     }
 }
 
-impl<P: DataPlane> Probe<P> {
+impl<P: DataPlane<Route = Route>> Probe<P> {
     fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,7 +137,8 @@ async fn until_crash<T>(inner: impl Future<Output = T>, script: &Mutex<Script>, 
     .await
 }
 
-impl<P: DataPlane> DataPlane for Probe<P> {
+impl<P: DataPlane<Route = Route>> DataPlane for Probe<P> {
+    type Route = Route;
     type Key = P::Key;
     type Resource = P::Resource;
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::probe::{Control, Fault, probe};
 use super::{DEADLINE, Harness};
-use crate::plane::{Change, PlaneStatus, Route, RouteUpdate, ServiceName};
+use crate::plane::{Change, PlaneStatus, Route, RouteUpdate, Selected, Served, ServiceName};
 use crate::run::{Handle, Report, spawn};
 
 /// Names and the variant that each is to be served with.
@@ -84,7 +84,7 @@ impl Run {
         self.statuses.clear();
         self.handle.feed.send(RouteUpdate::Reset {
             version: self.version,
-            routes,
+            routes: routes.into_iter().map(Selected::from).collect(),
             settled,
         });
     }
@@ -99,7 +99,10 @@ impl Run {
         changes.iter().for_each(|(name, _)| drop(self.statuses.remove(name)));
         let changes = changes
             .into_iter()
-            .map(|(name, route)| Change { name, route })
+            .map(|(name, route)| Change {
+                destination: name.into(),
+                route: route.map(Selected::from),
+            })
             .collect();
         self.handle.feed.send(RouteUpdate::Delta {
             from,
@@ -142,7 +145,8 @@ impl Run {
                 );
                 assert!(version <= self.version, "version {version} was never sent");
                 self.done = version;
-                self.statuses.extend(statuses);
+                let named = |(destination, status)| Some((Route::narrow(destination)?, status));
+                self.statuses.extend(statuses.into_iter().filter_map(named));
             }
             Report::NeedReset => self.resets_asked += 1,
             Report::Up | Report::Down | Report::NextHop { .. } => {}
@@ -257,8 +261,8 @@ pub async fn holds_until_settled<H: Harness>(mut harness: H) {
     let changed = harness.route(&new, 2);
     run.version += 1;
     let change = Change {
-        name: new.clone(),
-        route: Some(changed),
+        destination: new.clone().into(),
+        route: Some(changed.into()),
     };
     let (from, to) = (run.version - 1, run.version);
     run.handle.feed.send(RouteUpdate::Delta {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plane::{Protocol, Table, Target};
+use crate::plane::{Protocol, Route, ServiceName, Table, Target};
 
 fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
@@ -20,18 +20,18 @@ fn route(text: &str) -> Arc<Route> {
 fn reset(version: u64, names: &[&str]) -> RouteUpdate {
     RouteUpdate::Reset {
         version,
-        routes: names.iter().map(|name| route(name)).collect(),
+        routes: names.iter().map(|name| route(name).into()).collect(),
         settled: true,
     }
 }
 
 fn delta(from: u64, add: &[&str], remove: &[&str]) -> RouteUpdate {
     let added = add.iter().map(|text| Change {
-        name: name(text),
-        route: Some(route(text)),
+        destination: name(text).into(),
+        route: Some(route(text).into()),
     });
     let removed = remove.iter().map(|text| Change {
-        name: name(text),
+        destination: name(text).into(),
         route: None,
     });
     RouteUpdate::Delta {
@@ -62,7 +62,7 @@ async fn deltas_merge_into_one_with_the_last_word_per_name() {
     assert_eq!((from, to), (3, 6));
     let words: Vec<(String, bool)> = changes
         .iter()
-        .map(|change| (change.name.to_string(), change.route.is_some()))
+        .map(|change| (change.destination.to_string(), change.route.is_some()))
         .collect();
     assert_eq!(words, [("a".into(), false), ("b".into(), false), ("c".into(), true)]);
 }
@@ -117,7 +117,7 @@ async fn names_that_come_and_go_for_ever_cost_bounded_memory() {
     for version in 0..updates {
         let changes = (0..per_update)
             .map(|index| Change {
-                name: name(&format!("n{}", version * per_update + index)),
+                destination: name(&format!("n{}", version * per_update + index)).into(),
                 route: None,
             })
             .collect();

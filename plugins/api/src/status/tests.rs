@@ -1,4 +1,5 @@
 use super::*;
+use crate::plane::ServiceName;
 
 fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
@@ -16,7 +17,7 @@ fn rejected(reason: &str) -> Verdict {
     Verdict::Rejected(reason.into())
 }
 
-fn news(board: &mut Board<u32>) -> Vec<(String, PlaneStatus)> {
+fn news(board: &mut Board<u32, ServiceName>) -> Vec<(String, PlaneStatus)> {
     board
         .news(true, |_| true)
         .into_iter()

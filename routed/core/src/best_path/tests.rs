@@ -24,7 +24,7 @@ fn plain(router_id: &RouterId) -> Candidate<'_> {
         cluster_len: 1,
         router_id,
         peer_address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
-        protocol: Protocol::Http,
+        protocol: Some(Protocol::Http),
     }
 }
 
@@ -149,7 +149,7 @@ fn each_table_has_a_best_and_the_selected_one_is_better_of_both() {
 fn multipath_is_equal_up_to_router_id_and_of_one_protocol() {
     let ids = [router("a"), router("b"), router("c"), router("d")];
     let mut grpc = plain(&ids[1]);
-    grpc.protocol = Protocol::HttpGrpc;
+    grpc.protocol = Some(Protocol::HttpGrpc);
     let mut longer = plain(&ids[2]);
     longer.as_path = &[2, 8, 9];
     let candidates = [plain(&ids[0]), grpc, longer, plain(&ids[3])];

@@ -33,7 +33,8 @@ pub(crate) struct Hot {
     pub(crate) weight: u16,
     pub(crate) cluster_len: u16,
     pub(crate) origin: Origin,
-    pub(crate) protocol: Protocol,
+    /// `None`: the set is of prefixes.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) table: Table,
 }
 
@@ -48,7 +49,7 @@ impl Default for Hot {
             weight: 0,
             cluster_len: 0,
             origin: Origin::Igp,
-            protocol: Protocol::Http,
+            protocol: None,
             table: Table::External,
         }
     }
@@ -167,10 +168,11 @@ impl AttrTable {
             med: attrs.med.unwrap_or(0),
             next_hop: self.next_hops.retain(&attrs.next_hop),
             originator: attrs.originator.as_ref().map_or(0, |id| self.originators.retain(id)),
-            weight: attrs.service.weight,
+            // Prefixes say nothing of shares: equal ones.
+            weight: attrs.service.as_ref().map_or(1, |service| service.weight),
             cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
             origin: attrs.origin,
-            protocol: attrs.service.protocol,
+            protocol: attrs.service.as_ref().map(|service| service.protocol),
             table: if ours { Table::Internal } else { Table::External },
         }
     }

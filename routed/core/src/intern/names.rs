@@ -1,4 +1,5 @@
-//! The name table: every name that anything refers to, once.
+//! The name table: every name and prefix that anything refers to, once. It knows them by key: the text of a name, the few
+//! bytes of a prefix. Names and prefixes are one space of ids, so that one RIB serves all families.
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -7,12 +8,15 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::slab::Slab;
 use super::spread;
+use crate::destination::{Destination, family_of_key, prefix_of_key};
+use crate::prefix::Prefix;
+use crate::wire::Family;
 
-/// A name in the table; 0 is none.
+/// A name or prefix in the table; 0 is none.
 pub(crate) type NameId = u32;
 
-const TEXT_PAGE: usize = 1 << 16;
-/// Texts are stored in whole units, so that a freed place fits every text of as many units.
+const KEY_PAGE: usize = 1 << 16;
+/// Keys are stored in whole units, so that a freed place fits every key of as many units.
 const UNIT: usize = 4;
 /// 253 bytes are at most 64 units.
 const CLASSES: usize = 65;
@@ -34,7 +38,15 @@ impl NameFlags {
     pub(crate) const SWEEP: u8 = 8;
     /// All that happened since the last computation is one new path, the first of the list.
     pub(crate) const ONE_MORE: u8 = 16;
+    /// A prefix; its key says of which family.
+    const PREFIX: u8 = 128;
 
+    fn of(family: Family) -> Self {
+        match family {
+            Family::Name => Self(0),
+            Family::Ipv4 | Family::Ipv6 => Self(Self::PREFIX),
+        }
+    }
     pub(crate) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
     }
@@ -52,9 +64,9 @@ impl NameFlags {
 /// What is known of a name, in one cache line with its neighbour.
 #[derive(Debug, Default)]
 pub(crate) struct NameEntry {
-    /// Where the text is, in units.
-    text: u32,
-    /// The lower half of its hash: growing the index does not read the texts again.
+    /// Where the key is, in units.
+    key: u32,
+    /// The lower half of its hash: growing the index does not read the keys again.
     hash: u32,
     /// The first of its paths; they are chained by `Path::next_of_name`.
     pub(crate) first: u32,
@@ -78,30 +90,30 @@ impl NameEntry {
 }
 
 #[derive(Debug, Default)]
-struct Texts {
+struct Keys {
     pages: Vec<Box<[u8]>>,
     used_in_last: usize,
     free: Vec<Vec<u32>>,
 }
 
-impl Texts {
-    fn insert(&mut self, text: &[u8]) -> u32 {
-        let units = text.len().div_ceil(UNIT);
+impl Keys {
+    fn insert(&mut self, key: &[u8]) -> u32 {
+        let units = key.len().div_ceil(UNIT);
         let at = match self.free.get_mut(units).and_then(Vec::pop) {
             Some(at) => at,
             None => self.grow(units * UNIT),
         };
         let (page, start) = Self::place(at);
-        self.pages[page][start..start + text.len()].copy_from_slice(text);
+        self.pages[page][start..start + key.len()].copy_from_slice(key);
         at
     }
 
     fn grow(&mut self, bytes: usize) -> u32 {
-        if self.pages.is_empty() || self.used_in_last + bytes > TEXT_PAGE {
-            self.pages.push(vec![0; TEXT_PAGE].into_boxed_slice());
+        if self.pages.is_empty() || self.used_in_last + bytes > KEY_PAGE {
+            self.pages.push(vec![0; KEY_PAGE].into_boxed_slice());
             self.used_in_last = 0;
         }
-        let at = ((self.pages.len() - 1) * TEXT_PAGE + self.used_in_last) / UNIT;
+        let at = ((self.pages.len() - 1) * KEY_PAGE + self.used_in_last) / UNIT;
         self.used_in_last += bytes;
         u32::try_from(at).expect("16 GiB of names are more than path ids can refer to")
     }
@@ -120,16 +132,16 @@ impl Texts {
 
     fn place(at: u32) -> (usize, usize) {
         let byte = at as usize * UNIT;
-        (byte / TEXT_PAGE, byte % TEXT_PAGE)
+        (byte / KEY_PAGE, byte % KEY_PAGE)
     }
 }
 
-/// Names by text and by id. The hash is seeded per process, so that nobody can prepare names that collide; its order
+/// Names by key and by id. The hash is seeded per process, so that nobody can prepare names that collide; its order
 /// never shows.
 #[derive(Debug)]
 pub(crate) struct NameTable {
     entries: Slab<NameEntry>,
-    texts: Texts,
+    keys: Keys,
     index: HashTable<NameId>,
     hasher: DefaultHashBuilder,
     sweep: Vec<NameId>,
@@ -143,7 +155,7 @@ impl NameTable {
     pub(crate) fn new() -> Self {
         Self {
             entries: Slab::new(),
-            texts: Texts::default(),
+            keys: Keys::default(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             sweep: Vec::new(),
@@ -153,33 +165,34 @@ impl NameTable {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
-    fn hash(&self, text: &str) -> u32 {
-        self.hasher.hash_one(text.as_bytes()) as u32
+    fn hash(&self, key: &[u8]) -> u32 {
+        self.hasher.hash_one(key) as u32
     }
 
     /// The id of a name that is in the table.
-    pub(crate) fn lookup(&self, text: &str) -> Option<NameId> {
-        let hash = self.hash(text);
-        self.index.find(spread(hash), |&id| self.is(id, hash, text)).copied()
+    pub(crate) fn lookup(&self, key: &[u8]) -> Option<NameId> {
+        let hash = self.hash(key);
+        self.index.find(spread(hash), |&id| self.is(id, hash, key)).copied()
     }
 
-    fn is(&self, id: NameId, hash: u32, text: &str) -> bool {
+    fn is(&self, id: NameId, hash: u32, key: &[u8]) -> bool {
         let entry = &self.entries[id];
-        entry.hash == hash && self.texts.get(entry.text, entry.len) == text.as_bytes()
+        entry.hash == hash && self.keys.get(entry.key, entry.len) == key
     }
 
-    /// The id of a name, which joins the table if need be. `text` is a checked name (at most 253 bytes).
-    pub(crate) fn intern(&mut self, text: &str) -> NameId {
-        let hash = self.hash(text);
-        if let Some(&id) = self.index.find(spread(hash), |&id| self.is(id, hash, text)) {
+    /// The id of a name, which joins the table if need be. `key` is that of a checked name (at most 253 bytes) or prefix.
+    pub(crate) fn intern(&mut self, key: &[u8]) -> NameId {
+        let hash = self.hash(key);
+        if let Some(&id) = self.index.find(spread(hash), |&id| self.is(id, hash, key)) {
             return id;
         }
-        let len = u8::try_from(text.len()).expect("names are checked where they come in");
-        let at = self.texts.insert(text.as_bytes());
+        let len = u8::try_from(key.len()).expect("names are checked where they come in");
+        let at = self.keys.insert(key);
         let id = self.entries.insert(NameEntry {
-            text: at,
+            key: at,
             hash,
             len,
+            flags: NameFlags::of(family_of_key(key)),
             ..NameEntry::default()
         });
         let entries = &self.entries;
@@ -190,15 +203,39 @@ impl NameTable {
         id
     }
 
-    /// The text of a name.
-    pub(crate) fn text(&self, id: NameId) -> &str {
-        std::str::from_utf8(self.bytes(id)).expect("names are ASCII")
+    /// The id of a destination that is in the table.
+    pub(crate) fn lookup_destination(&self, destination: &Destination) -> Option<NameId> {
+        destination.with_key(|key| self.lookup(key))
     }
 
-    /// The text as bytes: cheaper to compare.
-    pub(crate) fn bytes(&self, id: NameId) -> &[u8] {
+    /// What an id stands for.
+    pub(crate) fn destination(&self, id: NameId) -> Destination {
+        Destination::from_key(self.key(id))
+    }
+
+    /// The family, mostly without a look at the key.
+    pub(crate) fn family(&self, id: NameId) -> Family {
+        if self.entries[id].flags.has(NameFlags::PREFIX) {
+            family_of_key(self.key(id))
+        } else {
+            Family::Name
+        }
+    }
+
+    /// The text of a name.
+    pub(crate) fn text(&self, id: NameId) -> &str {
+        std::str::from_utf8(self.key(id)).expect("names are ASCII")
+    }
+
+    /// The prefix that an id stands for; `None`: it is a name.
+    pub(crate) fn prefix(&self, id: NameId) -> Option<Prefix> {
+        prefix_of_key(self.key(id))
+    }
+
+    /// The key: cheaper to compare than what it stands for, and of the same order.
+    pub(crate) fn key(&self, id: NameId) -> &[u8] {
         let entry = &self.entries[id];
-        self.texts.get(entry.text, entry.len)
+        self.keys.get(entry.key, entry.len)
     }
 
     pub(crate) fn get(&self, id: NameId) -> &NameEntry {
@@ -249,7 +286,7 @@ impl NameTable {
             found.remove();
         }
         let entry = self.entries.remove(id);
-        self.texts.remove(entry.text, entry.len);
+        self.keys.remove(entry.key, entry.len);
         self.note_move(id);
     }
 
@@ -297,17 +334,20 @@ mod tests {
     #[test]
     fn a_name_has_one_id_and_leaves_when_nothing_refers_to_it() {
         let mut table = NameTable::new();
-        let a = table.intern("orders.acme");
-        let b = table.intern("reviews.acme");
+        let a = table.intern(b"orders.acme");
+        let b = table.intern(b"reviews.acme");
         assert_eq!(
-            (table.intern("orders.acme"), table.lookup("reviews.acme")),
+            (table.intern(b"orders.acme"), table.lookup(b"reviews.acme")),
             (a, Some(b))
         );
-        assert_eq!((table.text(a), table.text(b)), ("orders.acme", "reviews.acme"));
+        assert_eq!(
+            (table.key(a), table.key(b)),
+            (&b"orders.acme"[..], &b"reviews.acme"[..])
+        );
         table.retain(a);
         table.sweep();
         assert_eq!(
-            (table.lookup("orders.acme"), table.lookup("reviews.acme")),
+            (table.lookup(b"orders.acme"), table.lookup(b"reviews.acme")),
             (Some(a), None)
         );
         table.release(a);
@@ -316,16 +356,31 @@ mod tests {
     }
 
     #[test]
+    fn names_and_prefixes_share_one_space_of_ids() {
+        let mut table = NameTable::new();
+        for text in ["orders.acme", "10.0.0.0/8", "10.0.0.0/16", "2001:db8::/32", "*"] {
+            let destination: Destination = text.parse().unwrap();
+            let id = destination.with_key(|key| table.intern(key));
+            assert_eq!(table.lookup_destination(&destination), Some(id));
+            assert_eq!(
+                (table.destination(id), table.family(id)),
+                (destination.clone(), destination.family())
+            );
+        }
+        assert_eq!(table.len(), 5);
+    }
+
+    #[test]
     fn places_of_forgotten_names_are_used_again() {
         let mut table = NameTable::new();
         for round in 0..50 {
             for n in 0..1000 {
-                table.intern(&format!("service-{n}.round-{round}.example"));
+                table.intern(format!("service-{n}.round-{round}.example").as_bytes());
             }
             table.sweep();
         }
         assert_eq!(table.len(), 0);
-        assert_eq!(table.texts.pages.len(), 1, "50 rounds fit where one did");
+        assert_eq!(table.keys.pages.len(), 1, "50 rounds fit where one did");
         assert!(table.ids().end <= 1001);
     }
 }

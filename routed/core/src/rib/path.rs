@@ -30,6 +30,8 @@ pub(crate) enum Note {
     OwnOrganisation = 5,
     /// The name belongs to our own domains, and the peer is outside.
     OwnDomain = 6,
+    /// The prefix is within one that we originate, and the peer is outside.
+    OwnPrefix = 7,
 }
 
 impl Note {
@@ -43,6 +45,7 @@ impl Note {
             Self::OwnCluster => "rejected: our cluster is in CLUSTER_LIST",
             Self::OwnOrganisation => "rejected: our organisation is in ORIGIN_NODE",
             Self::OwnDomain => "rejected: the name is under our own domains",
+            Self::OwnPrefix => "rejected: the prefix is within our own prefixes",
         }
     }
 
@@ -54,6 +57,7 @@ impl Note {
             Self::OwnCluster,
             Self::OwnOrganisation,
             Self::OwnDomain,
+            Self::OwnPrefix,
         ]
         .into_iter()
         .find(|note| *note as u8 == code)

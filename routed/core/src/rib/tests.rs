@@ -20,12 +20,12 @@ fn attrs(med: u32) -> Attrs {
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
+        service: Some(ServiceAttr {
             protocol: Protocol::Http,
             path: None,
             weight: 1,
             health: 100,
-        },
+        }),
         only_to_customer: None,
         unknown: Vec::new(),
     }
@@ -33,7 +33,7 @@ fn attrs(med: u32) -> Attrs {
 
 fn learn(rib: &mut Rib, name: &str, peer: PeerId, med: u32, note: Note) -> bool {
     let attr = rib.attrs.intern(&attrs(med));
-    let name = rib.names.intern(name);
+    let name = rib.names.intern(name.as_bytes());
     rib.upsert(
         name,
         peer,
@@ -53,7 +53,7 @@ fn rib_of(peers: PeerId) -> Rib {
 }
 
 fn peers_of(rib: &Rib, name: &str) -> Vec<PeerId> {
-    let name = rib.names.lookup(name);
+    let name = rib.names.lookup(name.as_bytes());
     name.map_or_else(Vec::new, |name| rib.paths_of(name).map(|(_, path)| path.peer).collect())
 }
 
@@ -93,7 +93,7 @@ fn removal_keeps_both_lists_whole_in_any_order() {
                 }
             }
             for at in [first, second] {
-                let name = rib.names.lookup(names[at]).unwrap();
+                let name = rib.names.lookup(names[at].as_bytes()).unwrap();
                 rib.remove(name, 2);
             }
             rib.drop_peer(2);
@@ -115,7 +115,10 @@ fn a_dropped_peer_leaves_hard_losses_and_a_withdrawal_does_not() {
     learn(&mut rib, "a.acme", 1, 1, Note::Accepted);
     learn(&mut rib, "b.acme", 1, 1, Note::Accepted);
     clean_all(&mut rib);
-    let (a, b) = (rib.names.lookup("a.acme").unwrap(), rib.names.lookup("b.acme").unwrap());
+    let (a, b) = (
+        rib.names.lookup(b"a.acme").unwrap(),
+        rib.names.lookup(b"b.acme").unwrap(),
+    );
     rib.remove(a, 1);
     rib.drop_peer(1);
     assert_eq!(rib.take_dirty(), [a, b]);
@@ -126,7 +129,7 @@ fn a_dropped_peer_leaves_hard_losses_and_a_withdrawal_does_not() {
 fn one_more_path_is_told_from_everything_else() {
     let mut rib = rib_of(3);
     learn(&mut rib, "a.acme", 1, 1, Note::Accepted);
-    let a = rib.names.lookup("a.acme").unwrap();
+    let a = rib.names.lookup(b"a.acme").unwrap();
     assert!(rib.clean(a).one_more);
     learn(&mut rib, "a.acme", 2, 1, Note::Accepted);
     assert!(rib.clean(a).one_more);

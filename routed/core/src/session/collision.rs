@@ -53,6 +53,7 @@ impl Session {
             Direction::Outgoing => self.config.local.router_id > router_id(&open),
             Direction::Incoming => self.config.local.router_id < router_id(&open),
         };
+        connection.families = connection.sent.common_families(&open);
         connection.hold_time = self.config.hold_time.min(open.hold_time);
         connection.peer = Some(open);
         if preferred {

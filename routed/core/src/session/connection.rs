@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Direction, State};
 use crate::event::ConnId;
-use crate::wire::Open;
+use crate::wire::{Families, Open};
 
 /// How far along a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) sent: Open,
     /// The peer's OPEN, from `Held` on until it is handed out with `Up`.
     pub(super) peer: Option<Open>,
+    /// The families that both sides offer, from `Held` on.
+    pub(super) families: Families,
     /// Hold time in use, from `Held` on; zero means none.
     pub(super) hold_time: Duration,
     /// A KEEPALIVE came while it was held back.
@@ -56,6 +58,7 @@ impl Connection {
             phase: Phase::OpenSent,
             sent,
             peer: None,
+            families: Families::NONE,
             hold_time: Duration::ZERO,
             keepalive_seen: false,
         }

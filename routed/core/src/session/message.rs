@@ -43,6 +43,9 @@ impl Session {
     /// KeepAliveMsg, UpdateMsg and what else comes in Established.
     fn on_established(&mut self, direction: Direction, message: Message, now: Instant, out: &mut Vec<SessionEffect>) {
         self.restart_hold_timer(direction, now);
+        if let Some(error) = self.beyond_agreement(direction, &message) {
+            return self.on_wire_error(direction, &error, now, out);
+        }
         match message {
             Message::Update(update) => out.push(SessionEffect::Update(update)),
             Message::Keepalive => {}
@@ -53,6 +56,16 @@ impl Session {
                 self.on_unexpected(direction, Phase::Established, &message, now, out);
             }
         }
+    }
+
+    /// A message of a family that the session has not agreed on: the peer counts on something that is not so.
+    fn beyond_agreement(&self, direction: Direction, message: &Message) -> Option<WireError> {
+        let family = message.family()?;
+        let agreed = self.connections.get(direction)?.families;
+        (!agreed.has(family)).then(|| WireError::Family {
+            message: message.kind_name(),
+            family: family.code(),
+        })
     }
 
     /// BGPHeaderErr, BGPOpenMsgErr, UpdateMsgErr. A NOTIFICATION is never answered (RFC 4271 section 6.4).

@@ -2,12 +2,9 @@
 
 use crate::attrs::RouterId;
 use crate::policy::Role;
-use crate::wire::{Family, Notification, Open, RoleCode, VERSION, code, subcode};
+use crate::wire::{Families, Notification, Open, RoleCode, VERSION, code, subcode};
 
 use super::SessionConfig;
-
-/// The families that this version routes.
-const FAMILIES: [Family; 1] = [Family::Name];
 
 /// Our OPEN.
 pub(super) fn local_open(config: &SessionConfig) -> Open {
@@ -17,7 +14,7 @@ pub(super) fn local_open(config: &SessionConfig) -> Open {
         node: config.local.router_id.node.clone(),
         organisation: config.local.organisation.clone(),
         hold_time: config.hold_time,
-        families: FAMILIES.to_vec(),
+        families: config.families.iter().collect(),
         route_refresh: true,
         role: config.role.map(RoleCode::from),
         graceful_restart: None,
@@ -59,7 +56,8 @@ pub(super) fn check(config: &SessionConfig, open: &Open) -> Result<(), Notificat
             format!("{} is the router id of this side too", router_id(open)),
         );
     }
-    if !FAMILIES.iter().any(|family| open.families.contains(family)) {
+    let offered: Families = open.families.iter().copied().collect();
+    if config.families.common(offered).is_empty() {
         return refused(subcode::open::UNSUPPORTED_CAPABILITY, "no family in common".to_owned());
     }
     check_role(config, open.role).map_err(|text| Notification::new(code::OPEN, subcode::open::ROLE_MISMATCH, text))

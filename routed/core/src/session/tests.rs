@@ -30,6 +30,7 @@ pub(super) fn config() -> SessionConfig {
         hold_time: HOLD,
         role: None,
         strict_role: false,
+        families: Families::NAMES,
         passive: false,
         seed: 1,
     }

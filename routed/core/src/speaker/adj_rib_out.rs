@@ -9,7 +9,7 @@ use super::sessions::REFRESH_END;
 use crate::event::ConnId;
 use crate::intern::{AttrId, NameId, NameTable, Paged};
 use crate::rib::Rib;
-use crate::wire::{self, Family, Message, RouteRefresh};
+use crate::wire::{self, Families, Family, Message, RouteRefresh};
 
 /// While so many bytes are on their way to a peer, its names wait and coalesce.
 const SEND_WINDOW_BYTES: usize = 1 << 20;
@@ -85,9 +85,12 @@ impl AdjRibOut {
         *self = Self::default();
     }
 
-    /// Has everything that was advertised sent again.
-    pub(super) fn resend_all(&mut self, rib: &mut Rib) {
-        let advertised: Vec<_> = self.cells.iter().filter(|(_, cell)| cell & !QUEUED != 0).collect();
+    /// Has everything of a family that was advertised sent again.
+    pub(super) fn resend_all(&mut self, family: Family, rib: &mut Rib) {
+        let advertised = self.cells.iter().filter(|(_, cell)| cell & !QUEUED != 0);
+        let advertised: Vec<_> = advertised
+            .filter(|(name, _)| rib.names.family(*name) == family)
+            .collect();
         for (name, cell) in advertised {
             release_attr(rib, cell & !QUEUED);
             self.cells.set(name, cell & QUEUED | RESEND);
@@ -139,12 +142,10 @@ impl Speaker {
     /// Has a peer told everything that it may see.
     pub(super) fn mark_whole_table(&mut self, index: usize) {
         let peer = &mut self.peers[index];
-        if peer.up.is_none() {
-            return;
-        }
         for name in self.rib.names.ids() {
             let entry = self.rib.names.get(name);
-            if entry.loc_attr != 0 && !(peer.out.is_blank(name) && peer.never_gets(entry.loc_source)) {
+            let news = !peer.out.is_blank(name) || !peer.never_gets(entry.loc_source);
+            if entry.loc_attr != 0 && news && peer.takes(name, &self.rib.names) {
                 peer.out.mark(name, &mut self.rib.names);
             }
         }
@@ -203,14 +204,14 @@ impl Speaker {
     }
 
     fn pack_withdrawals(&mut self, index: usize, names: &mut [NameId], room: usize, frames: &mut BytesMut) {
-        sort_by_text(names, &self.rib.names);
+        sort_by_key(names, &self.rib.names);
         let out = &mut self.peers[index].out;
         for chunk in names.chunks(CHUNK) {
             if frames.len() >= room {
                 out.put_back(chunk.iter().copied());
                 continue;
             }
-            wire::pack_withdraw(chunk.iter().map(|name| self.rib.names.text(*name)), frames);
+            pack_withdraw(chunk, &self.rib.names, frames);
             for &name in chunk {
                 out.withdrawn(name, &mut self.rib);
             }
@@ -225,14 +226,13 @@ impl Speaker {
             let attr = group[0].0;
             sorted.clear();
             sorted.extend(group.iter().map(|(_, name)| *name));
-            sort_by_text(&mut sorted, &self.rib.names);
+            sort_by_key(&mut sorted, &self.rib.names);
             for chunk in sorted.chunks(CHUNK) {
                 if frames.len() >= room {
                     out.put_back(chunk.iter().copied());
                     continue;
                 }
-                let texts = chunk.iter().map(|name| self.rib.names.text(*name));
-                wire::pack_announce(self.rib.attrs.raw(attr), texts, frames);
+                pack_announce(self.rib.attrs.raw(attr), chunk, &self.rib.names, frames);
                 for &name in chunk {
                     out.announced(name, attr, &mut self.rib);
                 }
@@ -252,22 +252,44 @@ impl Speaker {
         // A peer that starts takes END-OF-RIB as "that is all": what data planes are about to confirm belongs to it.
         let ended = due.is_some_and(|due| confirmed || due <= now);
         up.sent_end_of_rib |= ended;
-        if refreshed {
+        let families = if ended { up.families } else { Families::NONE };
+        for family in refreshed.iter() {
             let end = RouteRefresh {
-                family: Family::Name,
+                family,
                 subtype: REFRESH_END,
             };
             self.send_message(conn, &Message::RouteRefresh(end));
         }
-        if ended {
-            self.send_message(conn, &Message::EndOfRib(Family::Name));
+        for family in families.iter() {
+            self.send_message(conn, &Message::EndOfRib(family));
         }
     }
 }
 
+/// Packs names or prefixes, which never share an attribute set: what the first is, all are.
+fn pack_announce(attrs: &[u8], nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
+    if nlri.first().is_some_and(|first| table.family(*first) == Family::Name) {
+        wire::pack_announce(attrs, nlri.iter().map(|name| table.text(*name)), out);
+    } else {
+        wire::pack_announce(attrs, nlri.iter().filter_map(|name| table.prefix(*name)), out);
+    }
+}
+
+/// Packs names and prefixes in order, names first.
+fn pack_withdraw(nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
+    let is_name = |name: &NameId| table.family(*name) == Family::Name;
+    let names = match nlri.last() {
+        Some(last) if is_name(last) => nlri.len(),
+        Some(_) | None => nlri.partition_point(is_name),
+    };
+    let (names, prefixes) = nlri.split_at(names);
+    wire::pack_withdraw(names.iter().map(|name| table.text(*name)), out);
+    wire::pack_withdraw(prefixes.iter().filter_map(|name| table.prefix(*name)), out);
+}
+
 /// Neighbours that share text pack best. Names of a batch mostly come in order, which this sort notices.
-fn sort_by_text(names: &mut [NameId], table: &NameTable) {
-    names.sort_by(|one, other| table.bytes(*one).cmp(table.bytes(*other)));
+fn sort_by_key(names: &mut [NameId], table: &NameTable) {
+    names.sort_by(|one, other| table.key(*one).cmp(table.key(*other)));
 }
 
 fn count_frames(mut frames: &[u8]) -> u64 {

@@ -34,7 +34,8 @@ impl Speaker {
             for name in self.live_names() {
                 let entry = self.rib.names.get(name);
                 let (attr, source) = (entry.loc_attr, entry.loc_source);
-                let seen = attr != 0 && self.planes.gate_open && self.may_export(index, attr, source);
+                let agreed = up.takes(name, &self.rib.names);
+                let seen = attr != 0 && agreed && self.planes.gate_open && self.may_export(index, attr, source);
                 let key = (attr, up.class, source);
                 let mut anew = || {
                     words
@@ -45,7 +46,7 @@ impl Speaker {
                 let wanted = if seen { anew() } else { None };
                 let held = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
                 if held.map(|attr| self.rib.attrs.raw(attr)) != wanted.as_deref() {
-                    let name = self.rib.names.text(name);
+                    let name = self.rib.names.destination(name);
                     wrong.push(format!(
                         "{name} as {} holds it is not what export says",
                         peer.config.name
@@ -99,7 +100,7 @@ impl Speaker {
             if entry.refs as usize != cells + installed + configured || !used {
                 wrong.push(format!(
                     "{} counts {} references",
-                    self.rib.names.text(name),
+                    self.rib.names.destination(name),
                     entry.refs
                 ));
             }

@@ -92,6 +92,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         node,
         organisation,
         passive,
+        families,
         client,
         next_hop_self,
         next_hop,
@@ -111,6 +112,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     let other_node = node.is_some() && node.as_deref() != established_with;
     it.reset |= it.note(old.node != *node, "node") && other_node;
     it.reset |= it.note(old.organisation != *organisation, "organisation");
+    it.reset |= it.note(old.families != *families, "families");
     it.note(old.passive != *passive, "passive");
     // The OPEN claimed the old one.
     it.reset |= it.note(old.role != *role, "role");
@@ -120,7 +122,9 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.export |= it.note(old.next_hop != *next_hop, "next_hop");
     it.import |= it.note(old.allowed_next_hops != *allowed_next_hops, "allowed_next_hops");
     it.refresh |= allowed_next_hops.iter().any(|ip| !old.allowed_next_hops.contains(ip));
-    it.import |= it.note(old.allowed_prefixes != *allowed_prefixes, "allowed_prefixes");
+    let allowance = it.note(old.allowed_prefixes != *allowed_prefixes, "allowed_prefixes");
+    it.import |= allowance;
+    it.refresh |= allowance;
     it.import |= it.note(old.import != *import, "import");
     it.export |= it.note(old.export != *export, "export");
     it.import |= it.note(old.allowed_names != *allowed_names, "allowed_names");

@@ -120,8 +120,9 @@ impl Speaker {
         if attr == 0 || !self.planes.gate_open || !self.may_export(index, attr, source) {
             return 0;
         }
-        let Some(class) = self.peers[index].up.as_ref().map(|up| up.class) else {
-            return 0;
+        let class = match &self.peers[index].up {
+            Some(up) if up.takes(name, &self.rib.names) => up.class,
+            Some(_) | None => return 0,
         };
         // The words depend on the source only where it becomes the ORIGINATOR.
         let origin = match self.peer(source) {

@@ -222,15 +222,14 @@ impl Speaker {
         let Some(route) = self.planes.route(name) else {
             return;
         };
-        if route.target == Target::Discard {
+        if *route.target() == Target::Discard {
             return;
         }
-        let protocol = route.protocol;
         if self
             .planes
             .list
             .iter()
-            .any(|plane| plane.gate.gates() && plane.serves(protocol))
+            .any(|plane| plane.gate.gates() && plane.serves(route))
         {
             let version = self.planes.next_version();
             self.planes.waiting.add(name, version, now + self.config.ack_wait);
@@ -283,8 +282,9 @@ impl Speaker {
             self.rib.attrs.retain(attr);
         }
         self.rib.attrs.release(before);
-        for peer in self.peers.iter_mut().filter(|peer| peer.up.is_some()) {
-            if !peer.out.is_blank(name) || !peer.never_gets(source) {
+        for peer in self.peers.iter_mut() {
+            let news = !peer.out.is_blank(name) || !peer.never_gets(source);
+            if news && peer.takes(name, &self.rib.names) {
                 peer.out.mark(name, &mut self.rib.names);
             }
         }

@@ -13,7 +13,7 @@ use crate::intern::{AttrId, Cached, NameId, import_class};
 use crate::name::ServiceName;
 use crate::policy::Rule;
 use crate::rib::{Learned, Note};
-use crate::wire::{self, Family, Update};
+use crate::wire::{self, NlriBlock, Update};
 
 /// What import makes of an attribute set.
 #[derive(Debug, Clone)]
@@ -40,18 +40,15 @@ impl Speaker {
             return;
         };
         up.updates_in += 1;
-        if update.family != Family::Name {
-            return;
-        }
         let id = self.peers[index].id;
         let rib = &mut self.rib;
-        update.withdrawn.for_each(|name| {
-            if let Some(name) = rib.names.lookup(name) {
+        update.withdrawn.for_each_key(|key| {
+            if let Some(name) = rib.names.lookup(key) {
                 rib.remove(name, id);
             }
         });
         if !update.announced.is_empty() {
-            match self.verdict(index, &update.attrs) {
+            match self.verdict_on(index, update) {
                 Verdict::Learned(learned) => self.learn(index, update, learned, now),
                 Verdict::Withdraw(reason) => self.treat_as_withdraw(index, update, reason),
             }
@@ -63,8 +60,12 @@ impl Speaker {
         let Peer { id, outside, .. } = self.peers[index];
         let own_domains = if outside { &self.config.domains[..] } else { &[] };
         let rib = &mut self.rib;
-        update.announced.for_each(|text| {
-            let name = rib.names.intern(text);
+        let names = match &update.announced {
+            NlriBlock::Names(names) => names,
+            NlriBlock::Prefixes(prefixes) => return self.learn_prefixes(index, prefixes, learned, since),
+        };
+        names.for_each(|text| {
+            let name = rib.names.intern(text.as_bytes());
             rib.upsert(name, id, with_own_domains(learned, text, own_domains), since);
         });
     }
@@ -77,29 +78,43 @@ impl Speaker {
         self.rib.attrs.forget_imports(id);
         let held: Vec<(NameId, AttrId)> = self.rib.paths_from(id).map(|path| (path.name, path.attr_in)).collect();
         for (name, attr_in) in held {
-            match self.judge_set(index, attr_in, None) {
-                Verdict::Learned(learned) => self.keep(index, name, learned, since),
-                Verdict::Withdraw(reason) => {
-                    self.rib.remove(name, id);
-                    self.peers[index].treated_as_withdraw += 1;
-                    self.peers[index].treated_reason = reason;
-                }
-            }
+            self.reimport_path(index, name, attr_in, since);
+        }
+    }
+
+    /// Has one path that is held from a peer go through import again.
+    pub(super) fn reimport_path(&mut self, index: usize, name: NameId, attr_in: AttrId, since: u32) {
+        let verdict = match self.judge_set(index, attr_in, None) {
+            Verdict::Learned(learned) => self.keep(index, name, learned, since),
+            Verdict::Withdraw(reason) => Err(reason),
+        };
+        if let Err(reason) = verdict {
+            let peer = &mut self.peers[index];
+            peer.treated_as_withdraw += 1;
+            peer.treated_reason = reason;
+            self.rib.remove(name, peer.id);
         }
     }
 
     /// Takes one name in as if it had come with these attributes, without a word on what is refused.
     pub(super) fn hear(&mut self, index: usize, name: NameId, raw: &Bytes) {
         if let Verdict::Learned(learned) = self.judge_bytes(index, raw) {
-            self.keep(index, name, learned, 0);
+            drop(self.keep(index, name, learned, 0));
         }
     }
 
-    fn keep(&mut self, index: usize, name: NameId, learned: Learned, since: u32) {
+    /// Keeps a path as import leaves it, or says why the peer may not offer it at all.
+    fn keep(&mut self, index: usize, name: NameId, learned: Learned, since: u32) -> Result<(), Arc<str>> {
         let Peer { id, outside, .. } = self.peers[index];
-        let own_domains = if outside { &self.config.domains[..] } else { &[] };
-        let learned = with_own_domains(learned, self.rib.names.text(name), own_domains);
+        let learned = match self.rib.names.prefix(name) {
+            Some(prefix) => self.judge_prefix(index, prefix, learned)?,
+            None => {
+                let own_domains = if outside { &self.config.domains[..] } else { &[] };
+                with_own_domains(learned, self.rib.names.text(name), own_domains)
+            }
+        };
         self.rib.upsert(name, id, learned, since);
+        Ok(())
     }
 
     fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {
@@ -107,11 +122,23 @@ impl Speaker {
         peer.treated_as_withdraw += update.announced.len() as u64;
         peer.treated_reason = reason;
         let (rib, id) = (&mut self.rib, peer.id);
-        update.announced.for_each(|text| {
-            if let Some(name) = rib.names.lookup(text) {
+        update.announced.for_each_key(|key| {
+            if let Some(name) = rib.names.lookup(key) {
                 rib.remove(name, id);
             }
         });
+    }
+
+    /// What import makes of the attributes of an UPDATE, which may be of the wrong family for what it announces.
+    fn verdict_on(&mut self, index: usize, update: &Update) -> Verdict {
+        let verdict = self.verdict(index, &update.attrs);
+        if let Verdict::Learned(learned) = &verdict {
+            let has_service = self.rib.attrs.hot(learned.attr_in).protocol.is_some();
+            if let Err(error) = wire::check_family(update.family, has_service) {
+                return Verdict::Withdraw(error.0.into());
+            }
+        }
+        verdict
     }
 
     fn verdict(&mut self, index: usize, raw: &Bytes) -> Verdict {

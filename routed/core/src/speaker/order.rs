@@ -38,7 +38,7 @@ impl Order {
 
 fn sorted_anew(ids: impl Iterator<Item = NameId>, table: &NameTable) -> Vec<NameId> {
     let mut names: Vec<NameId> = ids.filter(|id| table.is_live(*id)).collect();
-    names.sort_unstable_by(|one, other| table.bytes(*one).cmp(table.bytes(*other)));
+    names.sort_unstable_by(|one, other| table.key(*one).cmp(table.key(*other)));
     names
 }
 
@@ -47,7 +47,7 @@ fn merged(before: &[NameId], moved: &HashSet<NameId>, table: &NameTable) -> Vec<
     let mut joined = sorted_anew(moved.iter().copied(), table).into_iter().peekable();
     let mut names = Vec::with_capacity(before.len() + joined.len());
     for &name in before.iter().filter(|name| !moved.contains(*name)) {
-        while let Some(next) = joined.next_if(|next| table.bytes(*next) < table.bytes(name)) {
+        while let Some(next) = joined.next_if(|next| table.key(*next) < table.key(name)) {
             names.push(next);
         }
         names.push(name);
@@ -61,7 +61,11 @@ mod tests {
     use super::*;
 
     fn texts(order: &Order, table: &NameTable) -> Vec<String> {
-        order.of(table).iter().map(|id| table.text(*id).to_owned()).collect()
+        order
+            .of(table)
+            .iter()
+            .map(|id| table.destination(*id).to_string())
+            .collect()
     }
 
     #[test]
@@ -71,7 +75,7 @@ mod tests {
         let mut held: Vec<NameId> = Vec::new();
         for round in 0..200u32 {
             for n in 0..7 {
-                let id = table.intern(&format!("svc-{}.example", round.wrapping_mul(7919) % 1000 + n));
+                let id = table.intern(format!("svc-{}.example", round.wrapping_mul(7919) % 1000 + n).as_bytes());
                 if table.get(id).refs == 0 {
                     table.retain(id);
                     held.push(id);
@@ -82,7 +86,7 @@ mod tests {
                 table.release(gone);
                 table.sweep();
             }
-            let mut expected: Vec<String> = held.iter().map(|id| table.text(*id).to_owned()).collect();
+            let mut expected: Vec<String> = held.iter().map(|id| table.destination(*id).to_string()).collect();
             expected.sort();
             assert_eq!(texts(&order, &table), expected, "round {round}");
         }
@@ -94,7 +98,7 @@ mod tests {
         let order = Order::default();
         assert!(texts(&order, &table).is_empty());
         for n in 0..20_000 {
-            let id = table.intern(&format!("svc-{n}.example"));
+            let id = table.intern(format!("svc-{n}.example").as_bytes());
             table.retain(id);
         }
         let names = texts(&order, &table);

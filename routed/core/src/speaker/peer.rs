@@ -10,10 +10,11 @@ use super::adj_rib_out::AdjRibOut;
 use super::import::Verdict;
 use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, SpeakerConfig};
+use crate::intern::{NameId, NameTable};
 use crate::policy::Rule;
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
-use crate::wire::Open;
+use crate::wire::{Families, Open};
 
 /// A connection of a configured peer.
 #[derive(Debug)]
@@ -32,12 +33,15 @@ pub(super) struct Up {
     pub(super) since: Instant,
     /// How routes are written for it.
     pub(super) class: u16,
+    /// The families agreed on.
+    pub(super) families: Families,
     /// Our OPEN and its own; `None`: it is only pretended to be up (`preview`).
     pub(super) opens: Option<Box<Opens>>,
     pub(super) sent_end_of_rib: bool,
-    pub(super) got_end_of_rib: bool,
-    /// A ROUTE-REFRESH is being answered; its end marker is owed.
-    pub(super) refreshing: bool,
+    /// The families whose END-OF-RIB is awaited.
+    pub(super) awaits_end_of_rib: Families,
+    /// A ROUTE-REFRESH of these is being answered; its end marker is owed.
+    pub(super) refreshing: Families,
     pub(super) updates_in: u64,
     pub(super) updates_out: u64,
 }
@@ -50,15 +54,16 @@ pub(super) struct Opens {
 }
 
 impl Up {
-    pub(super) fn new(conn: ConnId, class: u16, opens: Option<Box<Opens>>, now: Instant) -> Self {
+    pub(super) fn new(conn: ConnId, class: u16, families: Families, opens: Option<Box<Opens>>, now: Instant) -> Self {
         Self {
             conn,
             since: now,
             class,
+            families,
             opens,
             sent_end_of_rib: false,
-            got_end_of_rib: false,
-            refreshing: false,
+            awaits_end_of_rib: families,
+            refreshing: Families::NONE,
             updates_in: 0,
             updates_out: 0,
         }
@@ -67,6 +72,11 @@ impl Up {
     /// Whether the peer answers ROUTE-REFRESH.
     pub(super) fn takes_refresh(&self) -> bool {
         self.opens.as_ref().is_some_and(|opens| opens.received.route_refresh)
+    }
+
+    /// Whether the session has agreed on the family of a name or prefix.
+    pub(super) fn takes(&self, name: NameId, names: &NameTable) -> bool {
+        self.families == Families::ALL || self.families.has(names.family(name))
     }
 }
 
@@ -152,6 +162,11 @@ impl Peer {
         self.id == source || self.export == Rule::Nothing
     }
 
+    /// Whether the session has agreed on the family of a name or prefix.
+    pub(super) fn takes(&self, name: NameId, names: &NameTable) -> bool {
+        self.up.as_ref().is_some_and(|up| up.takes(name, names))
+    }
+
     /// When END-OF-RIB is sent even though data planes have not confirmed everything. `None` while names wait for the
     /// send window: credit is an event of its own.
     pub(super) fn end_of_rib_due(&self, ack_wait: Duration) -> Option<Instant> {
@@ -170,6 +185,7 @@ pub(super) fn session_config(peer: &PeerConfig, speaker: &SpeakerConfig) -> Sess
         hold_time: speaker.hold_time,
         role: peer.role,
         strict_role: peer.strict_role,
+        families: peer.families,
         passive: peer.passive,
         seed: seed(&[&local.router_id.node, &peer.name]),
         local,

@@ -11,9 +11,11 @@ use super::select::discard_route;
 use super::withdraw::Drains;
 use crate::event::{PlaneConfig, PlaneReport, SpeakerConfig};
 use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable};
+use crate::name::ServiceName;
 use crate::rib::{LOCAL, PeerId, Rib};
-use crate::route::{Change, PlaneStatus, Protocol, Route, RouteUpdate};
+use crate::route::{Change, PlaneStatus, RouteUpdate, Selected};
 use crate::view::PlaneView;
+use crate::wire::Family;
 
 /// `show plugins` lists at most so many rejected names.
 const LISTED: usize = 100;
@@ -23,7 +25,7 @@ const LOG_SLACK: usize = 1024;
 /// A route in the selected table.
 #[derive(Debug)]
 pub(super) struct Installed {
-    pub(super) route: Arc<Route>,
+    pub(super) route: Selected,
     /// The version in which it last changed.
     pub(super) version: u64,
     /// The path behind it, for the time after the path is gone.
@@ -46,8 +48,13 @@ pub(super) struct Plane {
 }
 
 impl Plane {
-    pub(super) fn serves(&self, protocol: Protocol) -> bool {
-        self.config.protocols.contains(&protocol)
+    /// Whether a route is for it: of a family, and of a protocol, that it serves.
+    pub(super) fn serves(&self, route: &Selected) -> bool {
+        let of_family = |family| self.config.families.has(family);
+        match route {
+            Selected::Name(route) => of_family(Family::Name) && self.config.protocols.contains(&route.protocol),
+            Selected::Prefix(route) => of_family(route.prefix.family()),
+        }
     }
 }
 
@@ -89,16 +96,16 @@ impl Planes {
     }
 
     fn install_discard(&mut self, name: &str, names: &mut NameTable) {
-        if crate::name::check(name).is_err() {
+        let Ok(name) = ServiceName::parse(name) else {
             return;
-        }
-        let id = names.intern(name);
+        };
+        let id = names.intern(name.as_str().as_bytes());
         // Held for good: by the configuration.
         names.retain(id);
         names.get_mut(id).flags.set(NameFlags::DISCARD);
         names.retain(id);
-        let route = Arc::new(discard_route(name));
-        self.count(route.protocol, 1);
+        let route = discard_route(name);
+        self.count(&route, 1);
         self.installed.insert(
             id,
             Installed {
@@ -115,7 +122,7 @@ impl Planes {
         !self.list.is_empty()
     }
 
-    pub(super) fn route(&self, name: NameId) -> Option<&Arc<Route>> {
+    pub(super) fn route(&self, name: NameId) -> Option<&Selected> {
         self.installed.get(&name).map(|installed| &installed.route)
     }
 
@@ -124,8 +131,8 @@ impl Planes {
         self.version + 1
     }
 
-    fn count(&mut self, protocol: Protocol, by: i64) {
-        for plane in self.list.iter_mut().filter(|plane| plane.serves(protocol)) {
+    fn count(&mut self, route: &Selected, by: i64) {
+        for plane in self.list.iter_mut().filter(|plane| plane.serves(route)) {
             plane.served = plane.served.saturating_add_signed(by);
         }
     }
@@ -149,7 +156,7 @@ impl Planes {
     pub(super) fn change(
         &mut self,
         name: NameId,
-        route: Option<Arc<Route>>,
+        route: Option<Selected>,
         (attr, source): (AttrId, PeerId),
         rib: &mut Rib,
     ) {
@@ -158,7 +165,7 @@ impl Planes {
             plane.said.remove(&name);
         }
         if let Some(route) = &route {
-            self.count(route.protocol, 1);
+            self.count(route, 1);
             rib.names.retain(name);
             if attr != 0 {
                 rib.attrs.retain(attr);
@@ -175,18 +182,18 @@ impl Planes {
             None => self.installed.remove(&name),
         };
         if let Some(old) = &old {
-            self.count(old.route.protocol, -1);
+            self.count(&old.route, -1);
             rib.names.release(name);
             rib.attrs.release(old.attr);
         }
-        let Some(text) = route
+        let Some(destination) = route
             .as_ref()
             .or(old.as_ref().map(|old| &old.route))
-            .map(|route| route.name.clone())
+            .map(Selected::destination)
         else {
             return;
         };
-        self.changes.push(Change { name: text, route });
+        self.changes.push(Change { destination, route });
         self.log_change(version, name);
     }
 
@@ -223,7 +230,7 @@ impl Planes {
     /// The whole table.
     pub(super) fn reset(&self, names: &NameTable, settled: bool) -> RouteUpdate {
         let mut ids: Vec<NameId> = self.installed.keys().copied().collect();
-        ids.sort_unstable_by(|one, other| names.bytes(*one).cmp(names.bytes(*other)));
+        ids.sort_unstable_by(|one, other| names.key(*one).cmp(names.key(*other)));
         let routes = ids.iter().map(|id| self.installed[id].route.clone()).collect();
         RouteUpdate::Reset {
             version: self.version,
@@ -241,8 +248,8 @@ impl Planes {
         plane.version = report.version.min(self.version).max(plane.version);
         plane.gate.settled(plane.version);
         let mut touched = Vec::new();
-        for (name, status) in report.statuses {
-            let Some(id) = names.lookup(name.as_str()) else {
+        for (destination, status) in report.statuses {
+            let Some(id) = names.lookup_destination(&destination) else {
                 continue;
             };
             let Some(route) = self.installed.get(&id) else {
@@ -270,12 +277,12 @@ impl Planes {
         }
     }
 
-    /// How far each plane is with a name, of those that serve its protocol.
+    /// How far each plane is with a name, of those that serve it.
     pub(super) fn statuses(&self, name: NameId) -> Vec<(Arc<str>, PlaneStatus)> {
         let Some(installed) = self.installed.get(&name) else {
             return Vec::new();
         };
-        let serving = self.list.iter().filter(|plane| plane.serves(installed.route.protocol));
+        let serving = self.list.iter().filter(|plane| plane.serves(&installed.route));
         serving
             .map(|plane| (plane.config.name.clone(), status(plane, name, installed.version)))
             .collect()
@@ -292,7 +299,7 @@ impl Planes {
             .iter()
             .filter_map(|(id, status)| rejection(*id, status))
             .collect();
-        rejected.sort_unstable_by(|one, other| names.bytes(one.0).cmp(names.bytes(other.0)));
+        rejected.sort_unstable_by(|one, other| names.key(one.0).cmp(names.key(other.0)));
         let stalled = plane
             .said
             .values()
@@ -309,15 +316,8 @@ impl Planes {
             rejected: rejected
                 .into_iter()
                 .take(LISTED)
-                .map(|(id, why)| (self.name_of(id, names), why))
+                .map(|(id, why)| (names.destination(id), why))
                 .collect(),
-        }
-    }
-
-    fn name_of(&self, id: NameId, names: &NameTable) -> crate::name::ServiceName {
-        match self.installed.get(&id) {
-            Some(installed) => installed.route.name.clone(),
-            None => crate::name::ServiceName::from_checked(names.text(id)),
         }
     }
 
@@ -330,7 +330,7 @@ impl Planes {
             .take_while(|(version, _)| *version > plane.version);
         let counts = |&&(version, name): &&(u64, NameId)| {
             let current = self.installed.get(&name);
-            let stands = current.is_some_and(|it| it.version == version && plane.serves(it.route.protocol));
+            let stands = current.is_some_and(|it| it.version == version && plane.serves(&it.route));
             stands && !plane.said.contains_key(&name)
         };
         newer.filter(counts).count()

@@ -10,11 +10,14 @@ use std::time::{Duration, Instant};
 use super::peer::Up;
 use super::snapshot::{Neighbour, Offered, Surroundings, TablePage};
 use super::{Phase, Speaker};
-use crate::event::{ConnId, Event, LocalService, PeerName, SpeakerConfig};
+use crate::destination::Destination;
+use crate::event::{ConnId, Event, LocalPrefix, LocalRoute, LocalService, PeerName, SpeakerConfig};
 use crate::intern::NameId;
 use crate::name::ServiceName;
+use crate::prefix::Prefix;
 use crate::rib::Note;
 use crate::view::{NameChanges, RouteChanges};
+use crate::wire::Families;
 
 /// What is made of one name: attributes by peer, as canonical bytes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -32,8 +35,8 @@ struct Outcome {
 pub struct Preview {
     before: Speaker,
     after: Speaker,
-    /// Services that come, change or go with the new configuration, save for those already seen in a page.
-    services: BTreeMap<ServiceName, Option<LocalService>>,
+    /// Services and prefixes that come, change or go with the new configuration, save for those already seen in a page.
+    local: BTreeMap<Destination, Option<LocalRoute>>,
     changes: RouteChanges,
 }
 
@@ -50,8 +53,22 @@ impl Preview {
         Self {
             before: Speaker::beside(old, around, now),
             after: Speaker::beside(new, around, now),
-            services,
+            local: services
+                .into_iter()
+                .map(|(name, service)| (name.into(), service.map(LocalRoute::Service)))
+                .collect(),
             changes: RouteChanges::default(),
+        }
+    }
+
+    /// Takes in the prefixes that differ, before the first page: `None` for one that goes.
+    pub fn prefixes(&mut self, prefixes: BTreeMap<Prefix, Option<LocalPrefix>>) {
+        for (prefix, local) in prefixes {
+            match local {
+                Some(_) => self.after.own_prefixes.add(prefix),
+                None => self.after.own_prefixes.remove(prefix),
+            };
+            self.local.insert(prefix.into(), local.map(LocalRoute::Prefix));
         }
     }
 
@@ -59,10 +76,8 @@ impl Preview {
     pub fn page(&mut self, page: &TablePage, now: Instant) {
         let mut new = page.names.clone();
         for offered in &mut new {
-            if let Ok(name) = ServiceName::parse(&offered.name)
-                && let Some(service) = self.services.remove(&name)
-            {
-                offered.local = service;
+            if let Some(local) = self.local.remove(&offered.destination) {
+                offered.local = local;
             }
         }
         self.compare(&page.names, &new, now);
@@ -71,12 +86,12 @@ impl Preview {
     /// What differs, after the last page.
     #[must_use]
     pub fn finish(mut self, now: Instant) -> RouteChanges {
-        let offered = |(name, local): (ServiceName, Option<LocalService>)| Offered {
-            name: name.as_str().into(),
+        let offered = |(destination, local): (Destination, Option<LocalRoute>)| Offered {
+            destination,
             paths: Vec::new(),
             local,
         };
-        let new: Vec<Offered> = std::mem::take(&mut self.services).into_iter().map(offered).collect();
+        let new: Vec<Offered> = std::mem::take(&mut self.local).into_iter().map(offered).collect();
         self.compare(&[], &new, now);
         self.changes
     }
@@ -84,10 +99,14 @@ impl Preview {
     fn compare(&mut self, old: &[Offered], new: &[Offered], now: Instant) {
         let mut before = self.before.work_out(old, now);
         let mut after = self.after.work_out(new, now);
-        let names: BTreeSet<&str> = old.iter().chain(new).map(|offered| &*offered.name).collect();
-        for name in names {
-            let (before, after) = (before.remove(name), after.remove(name));
-            self.note(name, &before.unwrap_or_default(), &after.unwrap_or_default());
+        let all: BTreeSet<&Destination> = old.iter().chain(new).map(|offered| &offered.destination).collect();
+        for destination in all {
+            let (before, after) = (before.remove(destination), after.remove(destination));
+            self.note(
+                &destination.to_string(),
+                &before.unwrap_or_default(),
+                &after.unwrap_or_default(),
+            );
         }
     }
 
@@ -136,6 +155,9 @@ impl Speaker {
         let mut it = Self::new(config, now);
         it.phase = Phase::Settled;
         it.unusable.clone_from(&around.unusable);
+        for prefix in &around.prefixes {
+            it.own_prefixes.add(*prefix);
+        }
         for (conn, index) in (0..).zip(it.peers.places()) {
             let name = &it.peers[index].config.name;
             let known = around.neighbours.iter().find(|known| known.config.name == *name);
@@ -152,20 +174,23 @@ impl Speaker {
         let class = self
             .exports
             .join(peer, known.and_then(|known| known.local), &mut self.rib.attrs);
+        let families = known.map_or(peer.config.families, |known| {
+            known.families.common(peer.config.families)
+        });
         peer.up = Some(Up {
             sent_end_of_rib: true,
-            got_end_of_rib: true,
-            ..Up::new(conn, class, None, now)
+            awaits_end_of_rib: Families::NONE,
+            ..Up::new(conn, class, families, None, now)
         });
     }
 
-    /// What this Speaker makes of a table of these names alone. It is empty again afterwards.
-    fn work_out(&mut self, offered: &[Offered], now: Instant) -> BTreeMap<Box<str>, Outcome> {
+    /// What this Speaker makes of a table of these names and prefixes alone. It is empty again afterwards.
+    fn work_out(&mut self, offered: &[Offered], now: Instant) -> BTreeMap<Destination, Outcome> {
         let names: Vec<NameId> = offered.iter().map(|offered| self.take_offered(offered, now)).collect();
         self.select_dirty(now);
         let outcome = names
             .iter()
-            .map(|name| (self.rib.names.text(*name).into(), self.outcome(*name)));
+            .map(|name| (self.rib.names.destination(*name), self.outcome(*name)));
         let outcomes = outcome.collect();
         for name in names {
             self.services.remove(&name);
@@ -185,10 +210,14 @@ impl Speaker {
     }
 
     fn take_offered(&mut self, offered: &Offered, now: Instant) -> NameId {
-        if let Some(local) = &offered.local {
-            self.handle(Event::ServiceAdd(local.clone()), now);
+        match &offered.local {
+            Some(LocalRoute::Service(service)) => self.handle(Event::ServiceAdd(service.clone()), now),
+            // What is our own is known already, of prefixes in other pages too.
+            Some(LocalRoute::Prefix(prefix)) => self.originate(prefix, now),
+            None => {}
         }
-        let name = self.rib.names.intern(&offered.name);
+        let names = &mut self.rib.names;
+        let name = offered.destination.with_key(|key| names.intern(key));
         for (peer, raw) in &offered.paths {
             if let Some(index) = self.peers.find(peer) {
                 self.hear(index, name, raw);

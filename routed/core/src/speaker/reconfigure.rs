@@ -14,7 +14,7 @@ use crate::name::{self, ServiceName};
 use crate::rib::PeerId;
 use crate::session::SessionEvent;
 use crate::wire::subcode::cease;
-use crate::wire::{Family, Message, Notification, RouteRefresh};
+use crate::wire::{Message, Notification, RouteRefresh};
 
 use super::difference::{Difference, difference};
 use super::sessions::REFRESH_REQUEST;
@@ -256,14 +256,14 @@ impl Speaker {
     }
 
     fn add_discard(&mut self, text: &str) {
-        let name = self.rib.names.intern(text);
+        let name = self.rib.names.intern(text.as_bytes());
         self.rib.names.retain(name);
         self.rib.names.get_mut(name).flags.set(NameFlags::DISCARD);
         self.rib.mark_dirty(name);
     }
 
     fn remove_discard(&mut self, text: &str) {
-        if let Some(name) = self.rib.names.lookup(text)
+        if let Some(name) = self.rib.names.lookup(text.as_bytes())
             && self.rib.names.get_mut(name).flags.take(NameFlags::DISCARD)
         {
             self.rib.names.release(name);
@@ -293,10 +293,13 @@ impl Speaker {
         let Some(up) = self.peers[index].up.as_ref().filter(|up| up.takes_refresh()) else {
             return;
         };
-        let request = RouteRefresh {
-            family: Family::Name,
-            subtype: REFRESH_REQUEST,
-        };
-        self.send_message(up.conn, &Message::RouteRefresh(request));
+        let (conn, families) = (up.conn, up.families);
+        for family in families.iter() {
+            let request = RouteRefresh {
+                family,
+                subtype: REFRESH_REQUEST,
+            };
+            self.send_message(conn, &Message::RouteRefresh(request));
+        }
     }
 }

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::Speaker;
 use crate::best_path::{Candidate, Decision, OneMore, decide, one_more};
+use crate::destination::Destination;
 use crate::intern::{AttrId, NameFlags, NameId};
 use crate::name::ServiceName;
 use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
-use crate::route::{NextHop, Protocol, Route, Table, Target};
+use crate::route::{NextHop, PrefixRoute, Protocol, Route, Selected, Table, Target};
 
 /// What came of a decision.
 #[derive(Debug, Default)]
@@ -170,7 +171,6 @@ impl Speaker {
             0 => self.discard(name),
             _ => Some(self.route_of(name, choice, attr, source)),
         };
-        let route = route.map(Arc::new);
         let changed = self.planes.route(name) != route.as_ref();
         self.planes.note_source(name, attr, source, &mut self.rib.attrs);
         if changed {
@@ -189,30 +189,46 @@ impl Speaker {
 
     /// DESIGN.md: each `domains` entry installs a discard, so that a name of ours that nobody offers is not found,
     /// instead of being sent to a shorter wildcard.
-    pub(super) fn discard(&self, name: NameId) -> Option<Route> {
+    pub(super) fn discard(&self, name: NameId) -> Option<Selected> {
         let names = &self.rib.names;
         names
             .get(name)
             .flags
             .has(NameFlags::DISCARD)
-            .then(|| discard_route(names.text(name)))
+            .then(|| discard_route(ServiceName::from_checked(names.text(name))))
     }
 
-    fn route_of(&mut self, name: NameId, choice: &Choice, attr: AttrId, source: PeerId) -> Route {
+    fn route_of(&mut self, name: NameId, choice: &Choice, attr: AttrId, source: PeerId) -> Selected {
         let attrs = self.rib.attrs.decode_and_keep(attr);
         let target = if source == LOCAL {
             Target::Local(self.endpoints(name))
         } else {
             Target::Remote(self.next_hops(choice))
         };
-        Route {
-            name: ServiceName::from_checked(self.rib.names.text(name)),
-            protocol: attrs.service.protocol,
-            path: attrs.service.path.clone(),
-            table: self.rib.attrs.hot(attr).table,
-            origin: Some(attrs.origin_node.clone()),
-            target,
-            exported_to: self.exported_to(attr, source),
+        let table = self.rib.attrs.hot(attr).table;
+        let origin = Some(attrs.origin_node.clone());
+        let exported_to = self.exported_to(attr, source);
+        match self.rib.names.destination(name) {
+            Destination::Name(name) => Selected::Name(Arc::new(Route {
+                name,
+                // The decoder takes no name without SERVICE.
+                protocol: attrs
+                    .service
+                    .as_ref()
+                    .map_or(Protocol::Http, |service| service.protocol),
+                path: attrs.service.as_ref().and_then(|service| service.path.clone()),
+                table,
+                origin,
+                target,
+                exported_to,
+            })),
+            Destination::Prefix(prefix) => Selected::Prefix(Arc::new(PrefixRoute {
+                prefix,
+                table,
+                origin,
+                target,
+                exported_to,
+            })),
         }
     }
 
@@ -234,14 +250,14 @@ impl Speaker {
     }
 }
 
-pub(super) fn discard_route(name: &str) -> Route {
-    Route {
-        name: ServiceName::from_checked(name),
+pub(super) fn discard_route(name: ServiceName) -> Selected {
+    Selected::Name(Arc::new(Route {
+        name,
         protocol: Protocol::Http,
         path: None,
         table: Table::Internal,
         origin: None,
         target: Target::Discard,
         exported_to: Arc::from([]),
-    }
+    }))
 }

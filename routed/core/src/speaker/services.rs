@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
-use crate::attrs::{Attrs, Origin, OriginNode, Protocol, ServiceAttr};
+use crate::attrs::{Attrs, LargeCommunity, Origin, OriginNode, Protocol, ServiceAttr};
 use crate::event::LocalService;
 use crate::intern::NameId;
 use crate::name::ServiceName;
@@ -43,6 +43,24 @@ fn canonical_path(service: &LocalService) -> Option<Arc<str>> {
 }
 
 fn attrs_of(service: &LocalService, identity: &OriginNode) -> Attrs {
+    let attr = ServiceAttr {
+        protocol: service.protocol,
+        path: canonical_path(service),
+        weight: service.weight,
+        health: HEALTHY,
+    };
+    let (standard, large) = (&service.communities, &service.large_communities);
+    local_attrs(identity, Some(attr), service.med, standard, large)
+}
+
+/// The attributes of a route that is born here.
+pub(super) fn local_attrs(
+    identity: &OriginNode,
+    service: Option<ServiceAttr>,
+    med: Option<u32>,
+    communities: &[u32],
+    large_communities: &[LargeCommunity],
+) -> Attrs {
     Attrs {
         origin: Origin::Igp,
         as_path: Vec::new(),
@@ -50,17 +68,12 @@ fn attrs_of(service: &LocalService, identity: &OriginNode) -> Attrs {
         next_hop: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         origin_node: identity.clone(),
         local_pref: None,
-        med: service.med,
-        communities: canonical(&service.communities),
-        large_communities: canonical(&service.large_communities),
+        med,
+        communities: canonical(communities),
+        large_communities: canonical(large_communities),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
-            protocol: service.protocol,
-            path: canonical_path(service),
-            weight: service.weight,
-            health: HEALTHY,
-        },
+        service,
         only_to_customer: None,
         unknown: Vec::new(),
     }
@@ -70,7 +83,7 @@ impl Speaker {
     pub(super) fn on_service_add(&mut self, service: LocalService, now: Instant) {
         let attrs = attrs_of(&service, &self.config.identity);
         let attr = self.rib.attrs.intern(&attrs);
-        let name = self.rib.names.intern(service.name.as_str());
+        let name = self.rib.names.intern(service.name.as_str().as_bytes());
         let learned = Learned {
             attr_in: attr,
             attr,
@@ -88,7 +101,7 @@ impl Speaker {
     }
 
     pub(super) fn on_service_remove(&mut self, name: &ServiceName) {
-        if let Some(name) = self.rib.names.lookup(name.as_str()) {
+        if let Some(name) = self.rib.names.lookup(name.as_str().as_bytes()) {
             self.rib.remove(name, LOCAL);
             self.services.remove(&name);
         }

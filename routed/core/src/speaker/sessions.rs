@@ -196,8 +196,9 @@ impl Speaker {
         peer.router_id = router_id;
         peer.established_count += 1;
         let class = self.exports.join(peer, local, &mut self.rib.attrs);
+        let families = sent.common_families(&received);
         let opens = Box::new(Opens { sent, received });
-        peer.up = Some(Up::new(conn, class, Some(opens), now));
+        peer.up = Some(Up::new(conn, class, families, Some(opens), now));
         let peer = peer.config.name.clone();
         self.effects.push(Effect::SessionUp { peer });
         self.mark_whole_table(index);
@@ -220,28 +221,28 @@ impl Speaker {
 
     fn on_end_of_rib(&mut self, index: usize, family: Family) {
         let peer = &mut self.peers[index];
-        if let (Family::Name, Some(up)) = (family, &mut peer.up) {
-            up.got_end_of_rib = true;
-            peer.ever_ended_rib = true;
+        if let Some(up) = &mut peer.up {
+            up.awaits_end_of_rib.remove(family);
+            peer.ever_ended_rib |= up.awaits_end_of_rib.is_empty();
         }
     }
 
-    /// A request is answered with the whole adj_rib_out between markers. Where we ask, more is acceptable than
-    /// before, nothing less: markers of the peer mean nothing to us.
+    /// A request is answered with the whole adj_rib_out of the family between markers. Where we ask, more is acceptable
+    /// than before, nothing less: markers of the peer mean nothing to us.
     fn on_route_refresh(&mut self, index: usize, refresh: RouteRefresh) {
         let peer = &mut self.peers[index];
         let Some(up) = &mut peer.up else {
             return;
         };
-        if refresh.family != Family::Name || refresh.subtype != REFRESH_REQUEST {
+        if refresh.subtype != REFRESH_REQUEST {
             return;
         }
-        up.refreshing = true;
+        up.refreshing.add(refresh.family);
         let conn = up.conn;
-        peer.out.resend_all(&mut self.rib);
+        peer.out.resend_all(refresh.family, &mut self.rib);
         let begin = RouteRefresh {
-            family: Family::Name,
             subtype: REFRESH_BEGIN,
+            ..refresh
         };
         self.send_message(conn, &Message::RouteRefresh(begin));
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::Speaker;
 use crate::attrs::Attrs;
 use crate::best_path::{Candidate, Decision, Step};
+use crate::destination::Destination;
 use crate::intern::{AttrId, NameId};
-use crate::name::ServiceName;
 use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
 use crate::view::RouteView;
 
@@ -28,11 +28,11 @@ struct Standing {
 }
 
 impl Speaker {
-    pub(super) fn show_routes(&self, after: Option<&ServiceName>, limit: usize, now: Instant) -> Vec<RouteView> {
+    pub(super) fn show_routes(&self, after: Option<&Destination>, limit: usize, now: Instant) -> Vec<RouteView> {
         let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
-            order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
+            after.with_key(|after| order.partition_point(|name| names.key(*name) <= after))
         });
         let mut views = Vec::new();
         for name in &order[from..] {
@@ -47,9 +47,9 @@ impl Speaker {
     pub(super) fn show_advertised(
         &self,
         peer: &str,
-        after: Option<&ServiceName>,
+        after: Option<&Destination>,
         limit: usize,
-    ) -> Vec<(ServiceName, Arc<Attrs>)> {
+    ) -> Vec<(Destination, Arc<Attrs>)> {
         let Some(index) = self.peers.find(peer) else {
             return Vec::new();
         };
@@ -57,12 +57,12 @@ impl Speaker {
         let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
-            order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
+            after.with_key(|after| order.partition_point(|name| names.key(*name) <= after))
         });
         let told = order[from..]
             .iter()
             .map(|name| (*name, peer.out.advertised_attr(*name)));
-        let show = |(name, attr)| (ServiceName::from_checked(names.text(name)), self.rib.attrs.decode(attr));
+        let show = |(name, attr)| (names.destination(name), self.rib.attrs.decode(attr));
         told.filter(|(_, attr)| *attr != 0).take(limit).map(show).collect()
     }
 
@@ -123,7 +123,7 @@ impl Speaker {
         let attrs = self.rib.attrs.decode(attr);
         let hot = self.rib.attrs.hot(attr);
         RouteView {
-            name: ServiceName::from_checked(self.rib.names.text(name)),
+            destination: self.rib.names.destination(name),
             table: hot.table,
             best: false,
             selected: false,

@@ -7,10 +7,12 @@ use hashbrown::{HashMap, HashSet};
 
 use super::Speaker;
 use crate::attrs::RouterId;
-use crate::event::{LocalService, PeerConfig, PeerName};
+use crate::destination::Destination;
+use crate::event::{LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName};
 use crate::intern::{AttrId, NameId};
-use crate::name::ServiceName;
+use crate::prefix::Prefix;
 use crate::rib::LOCAL;
+use crate::wire::Families;
 
 /// One peer and what its last session said.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub(super) struct Neighbour {
     pub(super) router_id: RouterId,
     /// Our address on its connection.
     pub(super) local: Option<SocketAddr>,
+    /// The families that the session has agreed on, or would offer.
+    pub(super) families: Families,
 }
 
 /// The peers of a Speaker and what data planes said of next hops.
@@ -26,15 +30,17 @@ pub(super) struct Neighbour {
 pub struct Surroundings {
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) unusable: HashSet<SocketAddr>,
+    /// The prefixes that this node originates.
+    pub(super) prefixes: Vec<Prefix>,
 }
 
-/// A name as its peers and this node offer it.
+/// A name or prefix as its peers and this node offer it.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
-    pub(super) name: Box<str>,
+    pub(super) destination: Destination,
     /// Attribute sets as they were received.
     pub(super) paths: Vec<(PeerName, Bytes)>,
-    pub(super) local: Option<LocalService>,
+    pub(super) local: Option<LocalRoute>,
 }
 
 /// Some names of a table, in order.
@@ -46,10 +52,8 @@ pub struct TablePage {
 impl TablePage {
     /// Where the next page begins; `None`: this one is past the end.
     #[must_use]
-    pub fn last(&self) -> Option<ServiceName> {
-        self.names
-            .last()
-            .map(|offered| ServiceName::from_checked(&offered.name))
+    pub fn last(&self) -> Option<Destination> {
+        self.names.last().map(|offered| offered.destination.clone())
     }
 }
 
@@ -60,6 +64,7 @@ impl Speaker {
         let neighbours = self.peers.iter().map(|peer| Neighbour {
             config: peer.config.clone(),
             router_id: peer.router_id.clone(),
+            families: peer.up.as_ref().map_or(peer.config.families, |up| up.families),
             local: peer
                 .up
                 .as_ref()
@@ -69,16 +74,17 @@ impl Speaker {
         Surroundings {
             neighbours: neighbours.collect(),
             unusable: self.unusable.clone(),
+            prefixes: self.own_prefixes.iter().collect(),
         }
     }
 
     /// What is offered of the names from `after` (exclusive) on, until `limit` paths are passed; whole names only.
     #[must_use]
-    pub fn table_page(&self, after: Option<&ServiceName>, limit: usize) -> TablePage {
+    pub fn table_page(&self, after: Option<&Destination>, limit: usize) -> TablePage {
         let order = self.order.of(&self.rib.names);
         let names = &self.rib.names;
         let from = after.map_or(0, |after| {
-            order.partition_point(|name| names.bytes(*name) <= after.as_str().as_bytes())
+            after.with_key(|after| order.partition_point(|name| names.key(*name) <= after))
         });
         let mut sets = HashMap::new();
         let mut page = TablePage { names: Vec::new() };
@@ -102,9 +108,9 @@ impl Speaker {
             Some((peer.config.name.clone(), raw.clone()))
         });
         Offered {
-            name: self.rib.names.text(name).into(),
+            destination: self.rib.names.destination(name),
             paths: paths.collect(),
-            local: self.local_service(name),
+            local: self.local_route(name),
         }
     }
 
@@ -114,25 +120,53 @@ impl Speaker {
         let mut services: Vec<LocalService> = self
             .services
             .keys()
-            .filter_map(|name| self.local_service(*name))
+            .filter_map(|name| match self.local_route(*name)? {
+                LocalRoute::Service(service) => Some(service),
+                LocalRoute::Prefix(_) => None,
+            })
             .collect();
         services.sort_by(|one, other| one.name.cmp(&other.name));
         services
     }
 
-    fn local_service(&self, name: NameId) -> Option<LocalService> {
-        let service = self.services.get(&name)?;
+    /// The prefixes that this node originates, in order.
+    #[must_use]
+    pub fn local_prefixes(&self) -> Vec<LocalPrefix> {
+        let ids = self
+            .own_prefixes
+            .iter()
+            .filter_map(|prefix| self.rib.names.lookup_destination(&prefix.into()));
+        ids.filter_map(|name| match self.local_route(name)? {
+            LocalRoute::Prefix(prefix) => Some(prefix),
+            LocalRoute::Service(_) => None,
+        })
+        .collect()
+    }
+
+    fn local_route(&self, name: NameId) -> Option<LocalRoute> {
         let path = self.rib.path(self.rib.find(name, LOCAL)?);
         let attrs = self.rib.attrs.decode(path.attr_in);
-        Some(LocalService {
-            name: ServiceName::from_checked(self.rib.names.text(name)),
-            protocol: attrs.service.protocol,
-            path: attrs.service.path.clone(),
-            weight: attrs.service.weight,
-            endpoints: service.endpoints.clone(),
-            communities: attrs.communities.clone(),
-            large_communities: attrs.large_communities.clone(),
-            med: attrs.med,
-        })
+        let (communities, large_communities) = (attrs.communities.clone(), attrs.large_communities.clone());
+        match self.rib.names.destination(name) {
+            Destination::Name(name_text) => {
+                let service = attrs.service.as_ref()?;
+                Some(LocalRoute::Service(LocalService {
+                    name: name_text,
+                    protocol: service.protocol,
+                    path: service.path.clone(),
+                    weight: service.weight,
+                    endpoints: self.endpoints(name),
+                    communities,
+                    large_communities,
+                    med: attrs.med,
+                }))
+            }
+            Destination::Prefix(prefix) => Some(LocalRoute::Prefix(LocalPrefix {
+                prefix,
+                communities,
+                large_communities,
+                med: attrs.med,
+            })),
+        }
     }
 }

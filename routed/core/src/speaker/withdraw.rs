@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -12,7 +11,7 @@ use super::Speaker;
 use super::planes::Planes;
 use crate::intern::NameId;
 use crate::rib::LOCAL;
-use crate::route::Target;
+use crate::route::{Selected, Target};
 
 /// The names that drain.
 #[derive(Debug, Default)]
@@ -67,7 +66,7 @@ impl Planes {
 
     /// DESIGN.md: a dead next hop removes at once, what drains too.
     pub(super) fn cut_drains_via(&mut self, address: SocketAddr) {
-        let via = |name: &NameId| match self.route(*name).map(|route| &route.target) {
+        let via = |name: &NameId| match self.route(*name).map(Selected::target) {
             Some(Target::Remote(hops)) => hops.iter().any(|hop| hop.address == address),
             Some(Target::Local(_) | Target::Discard) | None => false,
         };
@@ -85,7 +84,7 @@ impl Speaker {
         let serves = self
             .planes
             .route(name)
-            .is_some_and(|route| route.target != Target::Discard);
+            .is_some_and(|route| *route.target() != Target::Discard);
         if !serves || self.config.drain.is_zero() {
             return false;
         }
@@ -98,7 +97,7 @@ impl Speaker {
 
     pub(super) fn end_drains(&mut self, now: Instant) {
         for name in self.planes.drains.take_over(now) {
-            let route = self.discard(name).map(Arc::new);
+            let route = self.discard(name);
             self.planes.change(name, route, (0, LOCAL), &mut self.rib);
             self.watch_name(name);
         }

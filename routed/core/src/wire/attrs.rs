@@ -6,7 +6,7 @@ mod encode;
 mod tests;
 mod value;
 
-pub use decode::decode_attrs;
+pub use decode::{check_family, decode_attrs};
 pub use encode::encode_attrs;
 
 /// The longest attribute set in bytes. Half a frame, so that what is added on the way (hops, a cluster, an originator)

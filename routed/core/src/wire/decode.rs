@@ -12,7 +12,8 @@ use nom::multi::length_data;
 use nom::number::complete::{be_u8, be_u16, be_u32};
 
 use super::error::{Block, WireError};
-use super::names::{NameBlock, is_label};
+use super::names::is_label;
+use super::nlri::NlriBlock;
 use super::notification::clean;
 use super::{
     Family, MAGIC, MAX_FRAME_BYTES, MIN_HOLD_TIME, Message, Notification, Open, RouteRefresh, Update, VERSION,
@@ -31,7 +32,7 @@ pub fn frame_length(field: &[u8; LENGTH_BYTES]) -> Result<usize, WireError> {
     }
 }
 
-/// Decodes the body of a frame of type `kind`. Names and attributes of an UPDATE stay slices of `body`.
+/// Decodes the body of a frame of type `kind`. NLRI and attributes of an UPDATE stay slices of `body`.
 pub fn decode(kind: u8, body: &Bytes) -> Result<Message, WireError> {
     match kind {
         kind::OPEN => open(body).map(Message::Open),
@@ -105,31 +106,20 @@ fn update(body: &Bytes) -> Result<Update, WireError> {
         message: MESSAGE,
         length: 0,
     })?;
-    // Blocks of prefixes look different: until they can be read, nobody was offered them.
     let family = family(MESSAGE, code)?;
-    if family != Family::Name {
-        return Err(WireError::Family {
-            message: MESSAGE,
-            family: code,
-        });
-    }
     let (rest, withdrawn) = block(blocks).map_err(|_| WireError::Blocks(Block::Withdrawn))?;
     let (announced, attrs) = block(rest).map_err(|_| WireError::Blocks(Block::Attributes))?;
     Ok(Update {
         family,
-        withdrawn: names(Block::Withdrawn, body.slice_ref(withdrawn))?,
+        withdrawn: NlriBlock::decode(family, Block::Withdrawn, body.slice_ref(withdrawn))?,
         attrs: body.slice_ref(attrs),
-        announced: names(Block::Announced, body.slice_ref(announced))?,
+        announced: NlriBlock::decode(family, Block::Announced, body.slice_ref(announced))?,
     })
 }
 
 fn block(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let (input, length) = be_u16(input)?;
     take(length).parse(input)
-}
-
-fn names(block: Block, bytes: Bytes) -> Result<NameBlock, WireError> {
-    NameBlock::decode(bytes).map_err(|(index, problem)| WireError::Name { block, index, problem })
 }
 
 fn family(message: &'static str, code: u8) -> Result<Family, WireError> {

@@ -5,15 +5,11 @@ use std::iter::Peekable;
 use bytes::{BufMut, BytesMut};
 
 use super::attrs::MAX_ATTRS_BYTES;
-use super::names::append;
+use super::nlri::Nlri;
 use super::notification::{MAX_DATA_BYTES, clean};
 use super::{Family, MAGIC, MAX_FRAME_BYTES, Message, Notification, Open, Update, capability, kind};
-use crate::name::MAX_NAME_BYTES;
 
-/// What a name may cost: prefix, suffix and length bytes before all of it.
-const MAX_ENTRY_BYTES: usize = 3 + MAX_NAME_BYTES;
-
-/// Appends a whole frame (length, type, body) of any message. For names to announce or withdraw, see
+/// Appends a whole frame (length, type, body) of any message. For what to announce or withdraw, see
 /// [`pack_announce`] and [`pack_withdraw`].
 pub fn encode(message: &Message, out: &mut BytesMut) {
     match message {
@@ -28,48 +24,49 @@ pub fn encode(message: &Message, out: &mut BytesMut) {
     }
 }
 
-/// Packs names into as few UPDATE frames as fit [`MAX_FRAME_BYTES`]; all share `attrs` (from
-/// [`encode_attrs`](super::encode_attrs)). Give names sorted (any order works; neighbours that share text pack best).
+/// Packs names or prefixes into as few UPDATE frames as fit [`MAX_FRAME_BYTES`]; all share `attrs` (from
+/// [`encode_attrs`](super::encode_attrs)). Give names sorted (any order works; neighbours that share text pack best), and
+/// prefixes of one family together.
 ///
-/// A set longer than [`MAX_ATTRS_BYTES`] would be treated as withdrawn by every receiver: the names are withdrawn
-/// instead.
-pub fn pack_announce<'a>(attrs: &[u8], names: impl Iterator<Item = &'a str>, out: &mut BytesMut) {
+/// A set longer than [`MAX_ATTRS_BYTES`] would be treated as withdrawn by every receiver: they are withdrawn instead.
+pub fn pack_announce<N: Nlri>(attrs: &[u8], nlri: impl Iterator<Item = N>, out: &mut BytesMut) {
     if attrs.len() > MAX_ATTRS_BYTES {
-        return pack_withdraw(names, out);
+        return pack_withdraw(nlri, out);
     }
-    let mut names = names.peekable();
-    while names.peek().is_some() {
+    let mut nlri = nlri.peekable();
+    while let Some(family) = nlri.peek().map(|next| next.family()) {
         frame(kind::UPDATE, out, |out| {
-            out.put_u8(Family::Name.code());
+            out.put_u8(family.code());
             out.put_u16(0);
             sized(out, |out| out.put_slice(attrs));
             let used = 10 + attrs.len();
-            fill(&mut names, MAX_FRAME_BYTES - used, out);
+            fill(family, &mut nlri, MAX_FRAME_BYTES - used, out);
         });
     }
 }
 
 /// Packs withdrawals into as few UPDATE frames as fit.
-pub fn pack_withdraw<'a>(names: impl Iterator<Item = &'a str>, out: &mut BytesMut) {
-    let mut names = names.peekable();
-    while names.peek().is_some() {
+pub fn pack_withdraw<N: Nlri>(nlri: impl Iterator<Item = N>, out: &mut BytesMut) {
+    let mut nlri = nlri.peekable();
+    while let Some(family) = nlri.peek().map(|next| next.family()) {
         frame(kind::UPDATE, out, |out| {
-            out.put_u8(Family::Name.code());
-            sized(out, |out| fill(&mut names, MAX_FRAME_BYTES - 10, out));
+            out.put_u8(family.code());
+            sized(out, |out| fill(family, &mut nlri, MAX_FRAME_BYTES - 10, out));
             out.put_u16(0);
         });
     }
 }
 
-/// Takes names while another one is sure to fit in `room` bytes.
-fn fill<'a>(names: &mut Peekable<impl Iterator<Item = &'a str>>, room: usize, out: &mut BytesMut) {
+/// Takes what is of the family while another one is sure to fit in `room` bytes.
+fn fill<N: Nlri>(family: Family, nlri: &mut Peekable<impl Iterator<Item = N>>, room: usize, out: &mut BytesMut) {
     let start = out.len();
-    let mut previous = "";
-    while out.len() - start + MAX_ENTRY_BYTES <= room {
-        let Some(name) = names.next() else { return };
-        debug_assert_eq!(crate::name::check(name), Ok(()));
-        append(previous, name, out);
-        previous = name;
+    let mut previous = None;
+    while out.len() - start + N::MAX_BYTES <= room {
+        let Some(next) = nlri.next_if(|next| next.family() == family) else {
+            return;
+        };
+        next.append(previous, out);
+        previous = Some(next);
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::names::NameProblem;
 use super::notification::{Notification, code, subcode};
+use super::prefixes::PrefixProblem;
 use super::{MAX_FRAME_BYTES, MIN_HOLD_TIME, VERSION};
 
 /// Why a frame cannot be read: every variant maps to the NOTIFICATION to send.
@@ -63,8 +64,18 @@ pub enum WireError {
         /// What is wrong with it.
         problem: NameProblem,
     },
-    /// A family that no session can have agreed on, or whose routes this version cannot read.
-    #[error("family {family} in {message} was not offered")]
+    /// A prefix in an UPDATE cannot be read.
+    #[error("prefix {index} of the {block} block: {problem}")]
+    Prefix {
+        /// The block that it is in.
+        block: Block,
+        /// Its place in the block, counted from 0.
+        index: u32,
+        /// What is wrong with it.
+        problem: PrefixProblem,
+    },
+    /// A family that the session has not agreed on, or that nobody knows.
+    #[error("family {family} in {message} was not agreed on")]
     Family {
         /// The message.
         message: &'static str,
@@ -106,7 +117,7 @@ impl WireError {
             Self::Open(_) => (code::OPEN, open::UNSPECIFIC, none),
             Self::TwoRoles(_, _) => (code::OPEN, open::ROLE_MISMATCH, none),
             Self::Blocks(_) => (code::UPDATE, update::MALFORMED_BLOCKS, none),
-            Self::Name { .. } => (code::UPDATE, update::INVALID_NAME, none),
+            Self::Name { .. } | Self::Prefix { .. } => (code::UPDATE, update::INVALID_NLRI, none),
             Self::Family { family, .. } => (code::UPDATE, update::UNKNOWN_FAMILY, copy(&[*family])),
         }
     }
@@ -119,11 +130,11 @@ fn copy(bytes: &[u8]) -> Bytes {
 /// A part of an UPDATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
-    /// The names withdrawn.
+    /// What is withdrawn.
     Withdrawn,
     /// The attribute set.
     Attributes,
-    /// The names announced.
+    /// What is announced.
     Announced,
 }
 

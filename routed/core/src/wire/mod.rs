@@ -1,7 +1,7 @@
 //! The wire format of docs/protocol.md, which is normative: the section names there are the words used here.
 //!
 //! A frame is a u32 length, a u8 type and a body. [`frame_length`] bounds a frame before anything is allocated for it,
-//! [`decode`] validates the body once and leaves names and attributes as slices of it, [`decode_attrs`] reads an
+//! [`decode`] validates the body once and leaves NLRI and attributes as slices of it, [`decode_attrs`] reads an
 //! attribute set. What a frame gets wrong splits in two: [`WireError`] ends the session with its NOTIFICATION,
 //! [`AttrError`] only withdraws the names that it came with (RFC 7606).
 
@@ -10,22 +10,30 @@ pub mod capability;
 mod decode;
 mod encode;
 mod error;
+mod families;
 mod names;
+mod nlri;
 mod notification;
+mod prefixes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::attrs::Attrs;
+
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
-pub use attrs::{decode_attrs, encode_attrs};
+pub use attrs::{check_family, decode_attrs, encode_attrs};
 pub use capability::{GracefulRestart, RoleCode};
 pub use decode::{decode, frame_length};
 pub use encode::{encode, pack_announce, pack_withdraw};
 pub use error::{AttrError, Block, WireError};
+pub use families::Families;
 pub use names::{NameBlock, NameProblem};
+pub use nlri::{Nlri, NlriBlock};
 pub use notification::{Notification, code, subcode};
+pub use prefixes::{PrefixBlock, PrefixProblem};
 
 /// The longest frame in bytes, its length field included.
 pub const MAX_FRAME_BYTES: usize = 65_536;
@@ -70,6 +78,17 @@ pub enum Message {
 }
 
 impl Message {
+    /// The family that it speaks of; `None`: of none.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        match self {
+            Self::Update(update) => Some(update.family),
+            Self::RouteRefresh(refresh) => Some(refresh.family),
+            Self::EndOfRib(family) => Some(*family),
+            Self::Open(_) | Self::Keepalive | Self::Notification(_) => None,
+        }
+    }
+
     /// The name of its type, as docs/protocol.md spells it.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
@@ -96,12 +115,19 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every family, in order of code.
+    pub const ALL: [Self; 3] = [Self::Name, Self::Ipv4, Self::Ipv6];
+
     /// The family of a code on the wire.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Name, Self::Ipv4, Self::Ipv6]
-            .into_iter()
-            .find(|family| family.code() == code)
+        Self::ALL.into_iter().find(|family| family.code() == code)
+    }
+
+    /// The reverse of [`Family::as_str`].
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.as_str() == text)
     }
 
     /// Its code on the wire.
@@ -144,19 +170,40 @@ pub struct Open {
     pub graceful_restart: Option<GracefulRestart>,
 }
 
-/// UPDATE. All names in it share one attribute set; validated whole by `decode`, attributes excepted.
+impl Open {
+    /// The families that both offer: those of the session.
+    #[must_use]
+    pub fn common_families(&self, other: &Self) -> Families {
+        let offered = |open: &Self| open.families.iter().copied().collect::<Families>();
+        offered(self).common(offered(other))
+    }
+}
+
+/// UPDATE. All names or prefixes in it share one attribute set; validated whole by `decode`, attributes excepted.
 ///
-/// `withdrawn` takes effect before `announced`: a name in both ends up announced. A name twice in one block counts once.
+/// `withdrawn` takes effect before `announced`: what is in both ends up announced. What is twice in one block counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
     /// The family.
     pub family: Family,
-    /// Names withdrawn.
-    pub withdrawn: NameBlock,
-    /// The attribute set of `announced`, undecoded (see [`decode_attrs`]); empty if nothing is announced.
+    /// What is withdrawn, of this family.
+    pub withdrawn: NlriBlock,
+    /// The attribute set of `announced`, undecoded; empty if nothing is announced.
     pub attrs: Bytes,
-    /// Names announced.
-    pub announced: NameBlock,
+    /// What is announced, of this family.
+    pub announced: NlriBlock,
+}
+
+impl Update {
+    /// The attribute set, decoded and checked for the family.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it: what is announced then counts as withdrawn (RFC 7606).
+    pub fn attributes(&self) -> Result<Attrs, AttrError> {
+        let attrs = decode_attrs(&self.attrs)?;
+        check_family(self.family, attrs.service.is_some())?;
+        Ok(attrs)
+    }
 }
 
 /// ROUTE-REFRESH.

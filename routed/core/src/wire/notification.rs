@@ -72,9 +72,9 @@ pub mod subcode {
     pub mod update {
         /// The blocks do not fit in the UPDATE (Malformed Attribute List).
         pub const MALFORMED_BLOCKS: u8 = 1;
-        /// A name cannot be read (Invalid Network Field).
-        pub const INVALID_NAME: u8 = 10;
-        /// A family that was not offered; data: its code.
+        /// A name or prefix cannot be read (Invalid Network Field).
+        pub const INVALID_NLRI: u8 = 10;
+        /// A family that the session has not agreed on; data: its code.
         pub const UNKNOWN_FAMILY: u8 = 128;
     }
     /// Of [`super::code::FSM`] (RFC 6608).
@@ -186,10 +186,10 @@ fn open_name(value: u8) -> Option<&'static str> {
 }
 
 fn update_name(value: u8) -> Option<&'static str> {
-    use subcode::update::{INVALID_NAME, MALFORMED_BLOCKS, UNKNOWN_FAMILY};
+    use subcode::update::{INVALID_NLRI, MALFORMED_BLOCKS, UNKNOWN_FAMILY};
     Some(match value {
         MALFORMED_BLOCKS => "Malformed Blocks",
-        INVALID_NAME => "Invalid Name",
+        INVALID_NLRI => "Invalid Name or Prefix",
         UNKNOWN_FAMILY => "Unknown Family",
         _ => return None,
     })

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use catalyst_core::attrs::{Attrs, Origin, ServiceAttr, format_community, format_large_community};
-use catalyst_core::wire::{AttrError, Family, Message, Notification, Open, Update, WireError, decode_attrs};
+use catalyst_core::wire::{AttrError, Family, Message, Notification, Open, Update, WireError};
 
 use super::names;
 
@@ -66,9 +66,10 @@ fn open(open: &Open) -> String {
 
 fn update(update: &Update) -> String {
     if update.announced.is_empty() {
-        return format!("UPDATE name{}", lines("withdraw", &names(&update.withdrawn)));
+        let family = update.family.as_str();
+        return format!("UPDATE {family}{}", lines("withdraw", &names(&update.withdrawn)));
     }
-    match decode_attrs(&update.attrs) {
+    match update.attributes() {
         Ok(attrs) => good_update(update, &attrs),
         Err(error) => treated_as_withdraw(update, &error),
     }
@@ -76,7 +77,8 @@ fn update(update: &Update) -> String {
 
 fn good_update(update: &Update, attrs: &Attrs) -> String {
     let mut text = format!(
-        "UPDATE name{}\nattributes",
+        "UPDATE {}{}\nattributes",
+        update.family.as_str(),
         lines("withdraw", &names(&update.withdrawn))
     );
     let mut rows = attributes(attrs);
@@ -106,8 +108,8 @@ fn attributes(attrs: &Attrs) -> Vec<(u8, String)> {
         (2, format!("AS_PATH{}", list(&attrs.as_path, u32::to_string))),
         (3, format!("NEXT_HOP {}", attrs.next_hop)),
         (224, format!("ORIGIN_NODE {} of {}", born.router_id, born.organisation)),
-        (225, service(&attrs.service)),
     ];
+    rows.extend(attrs.service.iter().map(|it| (225, service(it))));
     rows.extend(attrs.med.map(|value| (4, format!("MULTI_EXIT_DISC {value}"))));
     rows.extend(attrs.local_pref.map(|value| (5, format!("LOCAL_PREF {value}"))));
     rows.extend(attrs.originator.iter().map(|id| (9, format!("ORIGINATOR {id}"))));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr, UnknownAttr};
+use catalyst_core::prefix::Prefix;
 use catalyst_core::wire::{Family, GracefulRestart, Notification, Open, RoleCode, RouteRefresh, VERSION};
 use proptest::collection::{btree_set, vec};
 use proptest::option;
@@ -23,6 +24,13 @@ pub fn name() -> impl Strategy<Value = String> {
     let exact = vec(label(), 1..4).prop_map(|labels| labels.join("."));
     let suffix = vec(label(), 1..3).prop_map(|labels| format!("*.{}", labels.join(".")));
     prop_oneof![6 => exact, 2 => suffix, 1 => Just("*".to_owned())]
+}
+
+/// A prefix of either family: few addresses, so that they nest, and any length.
+pub fn prefix() -> impl Strategy<Value = Prefix> {
+    let v4 = (any::<u32>(), 0..=32u8).prop_map(|(bits, length)| Prefix::of(IpAddr::V4(bits.into()), length));
+    let v6 = (any::<u128>(), 0..=128u8).prop_map(|(bits, length)| Prefix::of(IpAddr::V6(bits.into()), length));
+    prop_oneof![v4, v6].prop_map(|prefix| prefix.expect("a length within bounds"))
 }
 
 pub fn open() -> impl Strategy<Value = Open> {
@@ -80,7 +88,13 @@ pub fn family() -> impl Strategy<Value = Family> {
 
 pub fn attrs() -> impl Strategy<Value = Attrs> {
     let origin = select(vec![Origin::Igp, Origin::Egp, Origin::Incomplete]);
-    let path = (origin, vec(1..=u32::MAX, 0..=255), next_hop(), origin_node(), service());
+    let path = (
+        origin,
+        vec(1..=u32::MAX, 0..=255),
+        next_hop(),
+        origin_node(),
+        option::of(service()),
+    );
     let numbers = (
         option::of(any::<u32>()),
         option::of(any::<u32>()),

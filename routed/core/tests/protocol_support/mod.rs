@@ -7,7 +7,7 @@ pub mod describe;
 pub mod generate;
 
 use bytes::{Bytes, BytesMut};
-use catalyst_core::wire::{Message, NameBlock, Update, WireError, decode, encode, frame_length};
+use catalyst_core::wire::{Message, NlriBlock, Update, WireError, decode, encode, frame_length};
 
 /// The page itself, not a copy: it is normative.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
@@ -92,9 +92,13 @@ pub fn to_frame(message: &Message) -> BytesMut {
     out
 }
 
-pub fn names(block: &NameBlock) -> Vec<String> {
+/// The names or prefixes of a block, as text.
+pub fn names(block: &NlriBlock) -> Vec<String> {
     let mut names = Vec::with_capacity(block.len());
-    block.for_each(|name| names.push(name.to_owned()));
+    match block {
+        NlriBlock::Names(block) => block.for_each(|name| names.push(name.to_owned())),
+        NlriBlock::Prefixes(block) => block.for_each(|prefix| names.push(prefix.to_string())),
+    }
     assert_eq!(names.len(), block.len());
     names
 }

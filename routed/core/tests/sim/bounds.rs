@@ -61,7 +61,16 @@ fn towards_a_peer_that_does_not_read_names_wait_and_coalesce() {
         (net.peer_view(1, 2).pending, net.peer_view(2, 1).received),
         (0, MANY as u64)
     );
-    assert_eq!(net.selected(2, "svc-0.dc1.example").unwrap().attrs.service.weight, 10);
+    assert_eq!(
+        net.selected(2, "svc-0.dc1.example")
+            .unwrap()
+            .attrs
+            .service
+            .as_ref()
+            .unwrap()
+            .weight,
+        10
+    );
     assert!(net.frames[&(1, kind::UPDATE)] < sent + 60);
     model::check(&net);
 }
@@ -107,15 +116,15 @@ fn views_go_through_the_table_in_order_and_in_pages() {
         let page = net.nodes[1].speaker.routes(after.as_ref(), 7, net.now);
         let Some(last) = page.last() else { break };
         assert!(page.len() <= 8);
-        after = Some(last.name.clone());
-        seen.extend(page.into_iter().map(|path| path.name.to_string()));
+        after = Some(last.destination.clone());
+        seen.extend(page.into_iter().map(|path| path.destination.to_string()));
     }
     assert!(seen.is_sorted());
     seen.dedup();
     let mut names = names;
     names.sort();
     assert_eq!(seen, names);
-    let missing = super::config::name("nobody.example");
+    let missing = super::config::destination("nobody.example");
     assert!(net.nodes[1].speaker.route(&missing, net.now).is_empty());
 }
 
@@ -130,9 +139,6 @@ fn watched_names_are_those_that_changed() {
     net.offer(2, "a.example");
     net.run_ms(10);
     let watched = net.nodes[1].speaker.take_watched();
-    assert_eq!(
-        watched,
-        [super::config::name("a.example"), super::config::name("b.example")]
-    );
+    assert_eq!(watched, ["a.example", "b.example"].map(super::config::destination));
     assert!(net.nodes[1].speaker.take_watched().is_empty());
 }

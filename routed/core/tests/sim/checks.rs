@@ -7,7 +7,7 @@ use catalyst_core::event::Event;
 use catalyst_core::policy::Policy;
 use catalyst_core::wire;
 
-use super::config::{Who, address, each_its_own, name, network, one_as, plane};
+use super::config::{Who, address, destination, each_its_own, name, network, one_as, plane};
 use super::net::Net;
 
 /// What node 0 (AS 65001, organisation org-0) would say of a service of its own.
@@ -30,12 +30,12 @@ fn attrs_of_0() -> Attrs {
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
+        service: Some(ServiceAttr {
             protocol: Protocol::Http,
             path: None,
             weight: 1,
             health: 100,
-        },
+        }),
         only_to_customer: None,
         unknown: Vec::new(),
     }
@@ -332,8 +332,8 @@ fn exported_to_names_the_organisations_that_would_be_told_session_up_or_not() {
     net.offer(4, "inside.example");
     net.rest();
     let exported = |text: &str| {
-        net.nodes[1].routes[&name(text)]
-            .exported_to
+        net.nodes[1].routes[&destination(text)]
+            .exported_to()
             .iter()
             .map(|it| &**it)
             .collect::<Vec<_>>()

@@ -8,7 +8,9 @@ use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
 use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::Policy;
-use catalyst_core::route::Endpoint;
+use catalyst_core::prefix::PrefixSet;
+use catalyst_core::route::{Destination, Endpoint};
+use catalyst_core::wire::Families;
 
 /// The port of every peer listener.
 pub(crate) const PEER_PORT: u16 = 10000;
@@ -25,6 +27,11 @@ pub(crate) fn node_name(index: usize) -> String {
 
 pub(crate) fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
+}
+
+/// A name or a prefix.
+pub(crate) fn destination(text: &str) -> Destination {
+    text.parse().unwrap()
 }
 
 /// Who a node is.
@@ -76,13 +83,14 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         node: None,
         organisation: who.organisation.clone(),
         passive: false,
+        families: Families::ALL,
         client: true,
         next_hop_self: true,
         next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
         role: None,
         strict_role: false,
         allowed_next_hops: Vec::new(),
-        allowed_prefixes: Vec::new(),
+        allowed_prefixes: PrefixSet::default(),
         import: Some(Arc::new(Policy::accept())),
         export: Some(Arc::new(Policy::accept())),
         allowed_names: None,
@@ -94,6 +102,7 @@ pub(crate) fn plane(name: &str, gates: bool) -> PlaneConfig {
     PlaneConfig {
         name: name.into(),
         gates,
+        families: Families::ALL,
         protocols,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalyst_core::event::{Event, SpeakerConfig};
 use catalyst_core::route::Target;
 
-use super::config::{each_its_own, name, network, one_as, plane, service};
+use super::config::{destination, each_its_own, name, network, one_as, plane, service};
 use super::net::Net;
 
 /// 0 - 1 - 2 in a line; 1 has a data plane that does not gate.
@@ -16,7 +16,7 @@ fn line() -> Vec<SpeakerConfig> {
 }
 
 fn installed(net: &Net, node: usize, text: &str) -> bool {
-    net.nodes[node].routes.contains_key(&name(text))
+    net.nodes[node].routes.contains_key(&destination(text))
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_new_route_ends_the_drain_and_a_second_drain_counts_anew() {
     net.run_ms(1500);
     net.offer(2, "x.example");
     net.run_ms(10);
-    let Target::Remote(hops) = &net.nodes[1].routes[&name("x.example")].target else {
+    let Target::Remote(hops) = net.nodes[1].routes[&destination("x.example")].target() else {
         panic!("not remote")
     };
     assert_eq!(hops[0].address.ip(), super::config::address(2));
@@ -135,7 +135,7 @@ fn a_name_with_an_alternative_changes_over_without_a_gap() {
     let before = net.nodes[1].version;
     net.withdraw(0, "x.example");
     net.rest();
-    let Target::Remote(hops) = &net.nodes[1].routes[&name("x.example")].target else {
+    let Target::Remote(hops) = net.nodes[1].routes[&destination("x.example")].target() else {
         panic!("not remote")
     };
     assert_eq!(hops[0].address.ip(), super::config::address(2));
@@ -148,7 +148,7 @@ fn own_domains_install_discards_that_give_way_to_real_routes() {
     configs[0].domains = vec![name("acme.example")];
     configs[0].planes = vec![plane("envoy", false)];
     let mut net = Net::up(configs, 1);
-    let target = |net: &Net| net.nodes[0].routes[&name("*.acme.example")].target.clone();
+    let target = |net: &Net| net.nodes[0].routes[&destination("*.acme.example")].target().clone();
     assert_eq!(target(&net), Target::Discard);
     net.offer(1, "*.acme.example");
     net.rest();

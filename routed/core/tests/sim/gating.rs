@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalyst_core::event::{Event, LocalService, PlaneReport, SpeakerConfig};
 use catalyst_core::route::{Endpoint, PlaneStatus};
 
-use super::config::{each_its_own, name, network, plane, service};
+use super::config::{destination, each_its_own, network, plane, service};
 use super::net::Net;
 
 /// 0 - 1 - 2 in a line; 1 has an Envoy that gates, connected and settled unless told.
@@ -27,7 +27,7 @@ fn up() -> Net {
 fn report(net: &mut Net, version: u64, statuses: &[(&str, PlaneStatus)]) {
     let statuses = statuses
         .iter()
-        .map(|(text, status)| (name(text), status.clone()))
+        .map(|(text, status)| (destination(text), status.clone()))
         .collect();
     net.event(
         1,
@@ -56,7 +56,8 @@ fn heard(net: &mut Net, text: &str) -> bool {
 
 fn weight_heard(net: &mut Net, text: &str) -> Option<u16> {
     net.run_ms(5);
-    net.selected(2, text).map(|path| path.attrs.service.weight)
+    net.selected(2, text)
+        .map(|path| path.attrs.service.as_ref().unwrap().weight)
 }
 
 fn weighing(text: &str, weight: u16, port: u16) -> LocalService {

@@ -10,6 +10,7 @@ use catalyst_core::attrs::{Attrs, RouterId};
 use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::{Policy, Verdict};
+use catalyst_core::route::Destination;
 use catalyst_core::view::RouteView;
 
 use super::config::{PEER_PORT, address};
@@ -26,12 +27,13 @@ struct Path {
     communities: Vec<u32>,
     originator: Option<RouterId>,
     clusters: Vec<Arc<str>>,
-    weight: u16,
+    /// `None` for a prefix.
+    weight: Option<u16>,
     /// The neighbour that told it; `None`: local.
     from: Option<usize>,
 }
 
-type Table = BTreeMap<ServiceName, Path>;
+type Table = BTreeMap<Destination, Path>;
 
 struct Model<'a> {
     net: &'a Net,
@@ -77,7 +79,7 @@ impl<'a> Model<'a> {
 
     /// What a node selects if its neighbours have selected `tables`.
     fn round(&self, node: usize, tables: &[Table]) -> Table {
-        let mut offers: BTreeMap<ServiceName, Vec<Path>> = BTreeMap::new();
+        let mut offers: BTreeMap<Destination, Vec<Path>> = BTreeMap::new();
         for (name, path) in &self.local[node] {
             offers.entry(name.clone()).or_default().push(path.clone());
         }
@@ -145,10 +147,10 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn import(&self, node: usize, from: usize, config: &PeerConfig, name: &ServiceName, told: Path) -> Option<Path> {
+    fn import(&self, node: usize, from: usize, config: &PeerConfig, name: &Destination, told: Path) -> Option<Path> {
         let ours = self.config(node);
         let outside = config.organisation != ours.identity.organisation;
-        let text = name.as_str();
+        let text = name.to_string();
         let own = |domain: &ServiceName| text == domain.as_str() || text.ends_with(&format!(".{domain}"));
         let looped = told.as_path.contains(&ours.identity.router_id.asn)
             || told.originator.as_ref() == Some(&ours.identity.router_id)
@@ -203,16 +205,21 @@ impl<'a> Model<'a> {
 
     fn check_selected(&self, node: usize, table: &Table) {
         let views = self.net.nodes[node].speaker.routes(None, usize::MAX, self.net.now);
-        let mut seen: BTreeSet<ServiceName> = BTreeSet::new();
+        let mut seen: BTreeSet<Destination> = BTreeSet::new();
         for view in views.iter().filter(|view| view.selected) {
             // The best one comes first; multipath siblings follow.
-            if !seen.insert(view.name.clone()) {
+            if !seen.insert(view.destination.clone()) {
                 continue;
             }
-            let expected = table.get(&view.name);
-            assert_eq!(Some(&self.of_view(view)), expected, "{} at node {node}", view.name);
+            let expected = table.get(&view.destination);
+            assert_eq!(
+                Some(&self.of_view(view)),
+                expected,
+                "{} at node {node}",
+                view.destination
+            );
         }
-        let expected: BTreeSet<ServiceName> = table.keys().cloned().collect();
+        let expected: BTreeSet<Destination> = table.keys().cloned().collect();
         assert_eq!(seen, expected, "names selected at node {node}");
     }
 
@@ -255,7 +262,7 @@ fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
         communities: attrs.communities.clone(),
         originator: attrs.originator.clone(),
         clusters: attrs.cluster_list.clone(),
-        weight: attrs.service.weight,
+        weight: attrs.service.as_ref().map(|service| service.weight),
         from,
     }
 }
@@ -285,6 +292,6 @@ fn local(net: &Net, node: usize) -> Table {
     let own = views
         .iter()
         .filter(|view| view.learned_from.is_none() && !view.draining);
-    own.map(|view| (view.name.clone(), of_attrs(&view.attrs, None)))
+    own.map(|view| (view.destination.clone(), of_attrs(&view.attrs, None)))
         .collect()
 }

@@ -43,7 +43,7 @@ fn accepted(net: &Net, node: usize) -> Held {
         if let Some(peer) = &view.learned_from {
             held.entry(peer.clone())
                 .or_default()
-                .insert(view.name.to_string(), view.attrs.clone());
+                .insert(view.destination.to_string(), view.attrs.clone());
         }
     }
     held

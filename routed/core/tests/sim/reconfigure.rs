@@ -8,7 +8,7 @@ use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::{Policy, Role};
 use catalyst_core::wire::kind;
 
-use super::config::{address, each_its_own, name, network, node_name, one_as, peer, plane};
+use super::config::{address, destination, each_its_own, name, network, node_name, one_as, peer, plane};
 use super::model;
 use super::net::Net;
 
@@ -47,7 +47,7 @@ fn as_seen(net: &Net, node: usize) -> BTreeSet<String> {
         .iter()
         .map(|it| {
             let marks = (it.best, it.selected, it.draining, &it.reason);
-            format!("{} from {:?} {marks:?} {:?}", it.name, it.learned_from, it.attrs)
+            format!("{} from {:?} {marks:?} {:?}", it.destination, it.learned_from, it.attrs)
         })
         .collect();
     for peer in &net.nodes[node].config.peers {
@@ -67,7 +67,7 @@ fn offers(net: &Net, node: usize) -> Vec<(String, Attrs)> {
     let own = views
         .iter()
         .filter(|view| view.learned_from.is_none() && !view.draining);
-    own.map(|view| (view.name.to_string(), Attrs::clone(&view.attrs)))
+    own.map(|view| (view.destination.to_string(), Attrs::clone(&view.attrs)))
         .collect()
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn equals_a_fresh_one(net: &Net) {
     for node in 0..net.nodes.len() {
         for (text, attrs) in offers(net, node) {
             let mut service = super::config::service(&text);
-            service.weight = attrs.service.weight;
+            service.weight = attrs.service.unwrap().weight;
             service.communities = attrs.communities;
             fresh.event(node, Event::ServiceAdd(service));
         }
@@ -106,11 +106,14 @@ fn an_export_policy_takes_names_away_and_gives_them_without_a_reset() {
     change(&mut net, 1, 2, |peer| peer.export = Some(Policy::reject().into()));
     net.run_ms(10);
     assert!(net.paths(2, "x.example").is_empty() && net.selected(1, "x.example").is_some());
-    assert_eq!(&*net.nodes[1].routes[&name("x.example")].exported_to, &[]);
+    assert_eq!(&**net.nodes[1].routes[&destination("x.example")].exported_to(), &[]);
     change(&mut net, 1, 2, |peer| peer.export = Some(Policy::accept().into()));
     net.run_ms(10);
     assert_eq!(net.as_path(2, "x.example"), Some(vec![65002, 65001]));
-    assert_eq!(&*net.nodes[1].routes[&name("x.example")].exported_to, &["org-2".into()]);
+    assert_eq!(
+        &**net.nodes[1].routes[&destination("x.example")].exported_to(),
+        &["org-2".into()]
+    );
     assert_eq!(established(&net, 1, 2), ("Established", 1));
     net.rest();
     equals_a_fresh_one(&net);
@@ -223,7 +226,10 @@ fn what_a_session_does_not_speak_of_changes_under_it() {
     assert_eq!(established(&net, 1, 0), ("Established", 1));
     net.withdraw(0, "x.example");
     net.run_ms(10);
-    assert!(!net.nodes[1].routes.contains_key(&name("x.example")), "drain is off");
+    assert!(
+        !net.nodes[1].routes.contains_key(&destination("x.example")),
+        "drain is off"
+    );
 }
 
 #[test]
@@ -251,13 +257,13 @@ fn a_newly_allowed_next_hop_is_asked_for_again() {
     });
     net.run_ms(10);
     assert!(net.selected(1, "x.example").is_some());
-    assert_eq!(net.frames[&(1, kind::ROUTE_REFRESH)], 1);
+    assert_eq!(net.frames[&(1, kind::ROUTE_REFRESH)], 3, "one per family");
     change(&mut net, 1, 0, |peer| peer.allowed_next_hops = Vec::new());
     net.run_ms(10);
     assert!(net.paths(1, "x.example").is_empty());
     assert_eq!(
         (net.frames[&(1, kind::ROUTE_REFRESH)], established(&net, 1, 0).1),
-        (1, 1)
+        (3, 1)
     );
 }
 
@@ -281,13 +287,13 @@ fn domains_come_and_go_with_their_discards() {
         "rejected: the name is under our own domains"
     );
     assert!(net.paths(2, "x.example").is_empty());
-    assert!(net.nodes[1].routes.contains_key(&name("*.example")));
+    assert!(net.nodes[1].routes.contains_key(&destination("*.example")));
     net.rest();
     equals_a_fresh_one(&net);
     net.reconfigure(1, |config| config.domains = Vec::new());
     net.rest();
     assert!(net.selected(2, "x.example").is_some());
-    assert!(!net.nodes[1].routes.contains_key(&name("*.example")));
+    assert!(!net.nodes[1].routes.contains_key(&destination("*.example")));
     equals_a_fresh_one(&net);
 }
 
@@ -383,7 +389,7 @@ fn another_role_is_claimed_in_an_open_of_its_own() {
     let claimed = net.peer_view(0, 1).session.peer_role.unwrap();
     assert_eq!(claimed.role(), Some(Role::Customer));
     let offered = net.peer_view(1, 0).session.received;
-    assert_eq!(offered, ["families name", "route refresh", "role provider"]);
+    assert_eq!(offered, ["families name ipv4 ipv6", "route refresh", "role provider"]);
     change(&mut net, 1, 0, |peer| peer.role = Some(Role::Peer));
     net.rest();
     let told = net.peer_view(1, 0).last_error;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalyst_core::event::{Event, SpeakerConfig};
 use catalyst_core::wire::kind;
 
-use super::config::{each_its_own, name, network, plane};
+use super::config::{destination, each_its_own, network, plane};
 use super::model;
 use super::net::Net;
 
@@ -23,12 +23,12 @@ fn the_table_is_settled_once_every_peer_has_sent_end_of_rib() {
     net.offer(0, "x.example");
     net.start_node(1);
     net.run_ms(100);
-    assert!(net.nodes[1].routes.contains_key(&name("x.example")) && !net.nodes[1].settled);
+    assert!(net.nodes[1].routes.contains_key(&destination("x.example")) && !net.nodes[1].settled);
     net.start_node(2);
     net.run_ms(5000);
     assert!(net.nodes[1].settled);
     assert!(net.peer_view(1, 0).end_of_rib && net.peer_view(1, 2).end_of_rib);
-    assert_eq!(net.frames[&(0, kind::END_OF_RIB)], 1);
+    assert_eq!(net.frames[&(0, kind::END_OF_RIB)], 3, "one per family");
 }
 
 #[test]

@@ -239,10 +239,8 @@ fn attribute_changes_of_a_name_reach_everybody() {
     net.rest();
     for node in 1..4 {
         let attrs = net.selected(node, "x.example").unwrap().attrs;
-        assert_eq!(
-            (attrs.service.weight, attrs.service.path.as_deref()),
-            (7, Some("/graphql"))
-        );
+        let service = attrs.service.as_ref().unwrap();
+        assert_eq!((service.weight, service.path.as_deref()), (7, Some("/graphql")));
         assert_eq!(attrs.communities, [65001 << 16 | 5]);
     }
 }

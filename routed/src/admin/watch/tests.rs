@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use catalyst_core::event::Event as SpeakerEvent;
+use catalyst_core::name::ServiceName;
 use tokio::time::timeout;
 
 use super::*;

@@ -12,9 +12,10 @@ use nom::number::complete::{be_u8, be_u16};
 use super::value::{self, Problem};
 use super::{Known, MAX_ATTRS_BYTES, MAX_UNKNOWN, OPTIONAL, PARTIAL, TRANSITIVE};
 use crate::attrs::{Attrs, LargeCommunity, Origin, OriginNode, RouterId, ServiceAttr, UnknownAttr};
+use crate::wire::Family;
 use crate::wire::error::AttrError;
 
-/// Decodes the attribute set of an UPDATE. Unknown non-transitive attributes are dropped; unknown transitive ones kept.
+/// Decodes an attribute set; see [`check_family`] for what depends on the family. Unknown non-transitive attributes are dropped; unknown transitive ones kept.
 pub fn decode_attrs(raw: &Bytes) -> Result<Attrs, AttrError> {
     if raw.len() > MAX_ATTRS_BYTES {
         let problem = format!(
@@ -32,6 +33,19 @@ pub fn decode_attrs(raw: &Bytes) -> Result<Attrs, AttrError> {
         input = after;
     }
     set.finish()
+}
+
+/// Whether a set may come with what is announced: names have a SERVICE, prefixes have none.
+///
+/// # Errors
+/// The text that says which it is.
+pub fn check_family(family: Family, has_service: bool) -> Result<(), AttrError> {
+    let service = || format!("{} ({})", Known::Service.name(), Known::Service.code());
+    match (family, has_service) {
+        (Family::Name, true) | (Family::Ipv4 | Family::Ipv6, false) => Ok(()),
+        (Family::Name, false) => Err(AttrError(format!("{} is missing", service()))),
+        (Family::Ipv4 | Family::Ipv6, true) => Err(AttrError(format!("{} is of names, not of prefixes", service()))),
+    }
 }
 
 /// One attribute as it stands on the wire.
@@ -162,7 +176,7 @@ impl Set {
             large_communities: self.large_communities,
             originator: self.originator,
             cluster_list: self.cluster_list,
-            service: mandatory(Known::Service, self.service)?,
+            service: self.service,
             only_to_customer: self.only_to_customer,
             unknown: self.unknown,
         })

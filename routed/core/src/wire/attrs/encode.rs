@@ -40,7 +40,8 @@ fn put_known(known: Known, attrs: &Attrs, out: &mut BytesMut) {
 
 fn is_present(known: Known, attrs: &Attrs) -> bool {
     match known {
-        Known::Origin | Known::AsPath | Known::NextHop | Known::OriginNode | Known::Service => true,
+        Known::Origin | Known::AsPath | Known::NextHop | Known::OriginNode => true,
+        Known::Service => attrs.service.is_some(),
         Known::Med => attrs.med.is_some(),
         Known::LocalPref => attrs.local_pref.is_some(),
         Known::Communities => !attrs.communities.is_empty(),
@@ -67,7 +68,7 @@ fn put_value(known: Known, attrs: &Attrs, out: &mut BytesMut) {
         Known::LargeCommunities => large_communities(attrs, out),
         Known::OnlyToCustomer => attrs.only_to_customer.iter().for_each(|value| out.put_u32(*value)),
         Known::OriginNode => origin_node(&attrs.origin_node, out),
-        Known::Service => service(&attrs.service, out),
+        Known::Service => attrs.service.iter().for_each(|it| service(it, out)),
     }
 }
 

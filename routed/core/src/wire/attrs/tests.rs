@@ -2,6 +2,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::*;
 use crate::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr, UnknownAttr};
+use crate::wire::Family;
 
 fn minimal() -> Attrs {
     Attrs {
@@ -21,12 +22,12 @@ fn minimal() -> Attrs {
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
-        service: ServiceAttr {
+        service: Some(ServiceAttr {
             protocol: Protocol::Http,
             path: None,
             weight: 1,
             health: 100,
-        },
+        }),
         only_to_customer: None,
         unknown: Vec::new(),
     }
@@ -113,11 +114,24 @@ fn what_is_missing_is_named() {
         (Known::AsPath, "AS_PATH (2) is missing"),
         (Known::NextHop, "NEXT_HOP (3) is missing"),
         (Known::OriginNode, "ORIGIN_NODE (224) is missing"),
-        (Known::Service, "SERVICE (225) is missing"),
     ] {
         assert_eq!(error(&without(known)), text);
     }
     assert_eq!(error(&Bytes::new()), "ORIGIN (1) is missing");
+}
+
+#[test]
+fn service_goes_with_names_and_with_nothing_else() {
+    let has_service = |raw: &Bytes| decode_attrs(raw).unwrap().service.is_some();
+    assert!(has_service(&encode_attrs(&minimal())) && !has_service(&without(Known::Service)));
+    let problem = |family, has| check_family(family, has).map_err(|error| error.0);
+    assert_eq!(
+        (problem(Family::Name, true), problem(Family::Ipv6, false)),
+        (Ok(()), Ok(()))
+    );
+    assert_eq!(problem(Family::Name, false), Err("SERVICE (225) is missing".to_owned()));
+    let text = "SERVICE (225) is of names, not of prefixes".to_owned();
+    assert_eq!(problem(Family::Ipv4, true), Err(text));
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use catalyst_core::view::{PeerView, RouteView};
 
-use super::super::config::{name, node_name};
+use super::super::config::{destination, node_name};
 use super::Net;
 
 impl Net {
     pub(crate) fn paths(&self, node: usize, text: &str) -> Vec<RouteView> {
-        self.nodes[node].speaker.route(&name(text), self.now)
+        self.nodes[node].speaker.route(&destination(text), self.now)
     }
 
     /// The selected path of a name.

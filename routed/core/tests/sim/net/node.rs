@@ -1,12 +1,10 @@
 //! A node: its Speaker, and what its data planes would hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use catalyst_core::event::SpeakerConfig;
-use catalyst_core::name::ServiceName;
-use catalyst_core::route::{Route, RouteUpdate};
+use catalyst_core::route::{Destination, RouteUpdate, Selected};
 use catalyst_core::speaker::Speaker;
 
 /// One Speaker and what its data planes would hold.
@@ -14,7 +12,7 @@ use catalyst_core::speaker::Speaker;
 pub(crate) struct Node {
     pub(crate) speaker: Speaker,
     pub(crate) config: SpeakerConfig,
-    pub(crate) routes: BTreeMap<ServiceName, Arc<Route>>,
+    pub(crate) routes: BTreeMap<Destination, Selected>,
     pub(crate) version: u64,
     pub(crate) settled: bool,
     /// What happened, one line each, with the time in ms.
@@ -44,10 +42,10 @@ impl Node {
                 settled,
             } => {
                 assert!(
-                    routes.is_sorted_by(|one, other| one.name < other.name),
-                    "a Reset is in order of name"
+                    routes.is_sorted_by(|one, other| one.destination() < other.destination()),
+                    "a Reset is in order"
                 );
-                self.routes = routes.into_iter().map(|route| (route.name.clone(), route)).collect();
+                self.routes = routes.into_iter().map(|route| (route.destination(), route)).collect();
                 (self.version, self.settled) = (version, settled);
             }
             RouteUpdate::Delta {
@@ -61,17 +59,17 @@ impl Node {
                     (self.version, self.version + 1),
                     "a Delta follows what came before"
                 );
-                let names: BTreeSet<&ServiceName> = changes.iter().map(|change| &change.name).collect();
+                let names: BTreeSet<&Destination> = changes.iter().map(|change| &change.destination).collect();
                 assert_eq!(names.len(), changes.len(), "one entry per name");
                 for change in changes {
-                    self.apply_change(change.name, change.route);
+                    self.apply_change(change.destination, change.route);
                 }
                 (self.version, self.settled) = (to, settled);
             }
         }
     }
 
-    fn apply_change(&mut self, name: ServiceName, route: Option<Arc<Route>>) {
+    fn apply_change(&mut self, name: Destination, route: Option<Selected>) {
         let before = self.routes.get(&name).cloned();
         assert_ne!(before, route, "{name}: a change changes something");
         match route {
