@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::admin;
+use crate::admin::{self, Store};
 use crate::config::Config;
 use crate::driver::{Driver, DriverChannel, DriverConfig, start_planes};
 
@@ -33,8 +33,10 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let handle = channel.handle();
     say_who_we_are(&config);
     let mut planes = start_planes(&config, &handle).await?;
-    let admin = admin::serve(&config, handle, planes.local_ports).await?;
-    let mut driver = Driver::start(driver_config(&config)?, channel, planes.feeds)?;
+    let store = Store::open(&config.node.state_dir);
+    let driver = driver_config(&config, &store);
+    let admin = admin::serve(&config, store, handle, planes.local_ports).await?;
+    let mut driver = Driver::start(driver, channel, planes.feeds)?;
     let signal = tokio::select! {
         name = end.wait() => name,
         result = admin => return result.context("the admin API ended"),
@@ -46,14 +48,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn driver_config(config: &Config) -> anyhow::Result<DriverConfig> {
+fn driver_config(config: &Config, store: &Store) -> DriverConfig {
     let source = |(name, peer): (&String, &crate::config::Peer)| Some((Arc::from(name.as_str()), peer.source?.0));
-    Ok(DriverConfig {
+    DriverConfig {
         speaker: config.speaker(),
-        services: admin::initial_services(config)?,
+        services: admin::initial_services(config, store),
         listen: Some(*config.peering.listen),
         sources: config.peers.iter().filter_map(source).collect::<BTreeMap<_, _>>(),
-    })
+    }
 }
 
 fn say_who_we_are(config: &Config) {

@@ -3,7 +3,8 @@
 //! A plugin implements [`DataPlane`]; [`spawn`] starts its reconcile loop. The daemon sends the selected table into a
 //! [`RouteFeed`], which never blocks and holds at most one word per name, and takes [`Report`]s from the loop. Reads
 //! from top to bottom: [`plane`] (the trait), [`mod@feed`] (coalescing), [`mod@run`] (the loop), and below it the pure parts,
-//! `ledger` (desired against held) and `status` (verdicts of resources to statuses of routes).
+//! `ledger` (desired against held) and `status` (verdicts of resources to statuses of routes). [`state_file`] is how a
+//! plane keeps what has to survive a restart.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -11,6 +12,7 @@ pub mod feed;
 mod ledger;
 pub mod plane;
 pub mod run;
+pub mod state_file;
 mod status;
 
 pub use feed::{RouteFeed, RouteSource, feed};

@@ -2,17 +2,19 @@
 //! it in their configuration.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use catalyst_plugin::state_file;
 use serde::{Deserialize, Serialize};
 
 const FILE: &str = "tcp-ports.json";
 /// Far more than 65,536 names of 253 bytes need.
 const MAX_FILE_BYTES: u64 = 32 << 20;
+/// What the file's form is called; another form is not understood.
+const VERSION: u32 = 1;
 
 /// The assignments could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +33,26 @@ pub struct Exhausted {
 }
 
 /// The content of the file: every name that has had a port, the one unused for longest first.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
+    /// Absent in files of before it was introduced.
+    #[serde(default = "first_version")]
+    version: u32,
     ports: Vec<StoredPort>,
+}
+
+fn first_version() -> u32 {
+    VERSION
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            ports: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -82,7 +100,7 @@ impl Ports {
         self.shown.clone()
     }
 
-    /// Loads the assignments from `state_dir`. A file that cannot be read is set aside; the warning says so.
+    /// Loads the assignments from `state_dir`. A file that cannot be used is set aside; the warning says so.
     #[must_use]
     pub fn load(state_dir: Option<&Path>, range: RangeInclusive<u16>) -> (Self, Option<String>) {
         let path = state_dir.map(|dir| dir.join(FILE));
@@ -203,47 +221,50 @@ impl Ports {
                 port: *self.by_name.get(name)?,
             })
         });
-        Stored { ports: ports.collect() }
+        Stored {
+            version: VERSION,
+            ports: ports.collect(),
+        }
     }
 }
 
 fn read(path: &Path) -> io::Result<Stored> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::default()),
-        Err(error) => return Err(error),
+    let Some(text) = state_file::read(path, MAX_FILE_BYTES)? else {
+        return Ok(Stored::default());
     };
-    let mut text = Vec::new();
-    if file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)? as u64 > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("larger than {MAX_FILE_BYTES} bytes")));
+    let Version { version } = serde_json::from_slice(&text)?;
+    if version != VERSION {
+        let message = format!("version {version}, expected {VERSION}: another catalyst-routed has written it");
+        return Err(io::Error::other(message));
     }
     Ok(serde_json::from_slice(&text)?)
 }
 
+/// Read first: the rest of another version may look like anything.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default = "first_version")]
+    version: u32,
+}
+
 fn set_aside(path: &Path, error: &io::Error) -> String {
-    let aside = path.with_extension("json.corrupt");
-    let kept = match fs::rename(path, &aside) {
-        Ok(()) => format!("it is kept as {}", aside.display()),
+    let kept = match state_file::set_aside(path) {
+        Ok(aside) => format!("it is kept as {}", aside.display()),
         Err(rename) => format!("and it cannot be renamed: {rename}"),
     };
     format!("{}: {error}; {kept}; tcp services get new ports", path.display())
 }
 
-/// Writes beside the file and renames, so that a crash leaves the old content or the new.
 fn write(path: &Path, stored: &Stored) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
-    if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
-    }
-    let mut file = File::create(&beside)?;
-    serde_json::to_writer_pretty(&mut file, stored)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+    let mut text = serde_json::to_vec_pretty(stored)?;
+    text.push(b'\n');
+    state_file::replace(path, &text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -277,20 +298,41 @@ mod tests {
         assert!(ports.assign("b").is_err());
     }
 
+    /// Whatever stands in the place of the file, the start goes on without it, and it is kept.
     #[test]
-    fn a_corrupt_file_is_set_aside_with_a_message() {
+    fn a_damaged_file_is_set_aside_with_a_message() {
+        type Damage = fn(&Path) -> io::Result<()>;
+        let damages: [(&str, Damage); 5] = [
+            ("line 1", |path| fs::write(path, "{\"ports\": [")),
+            ("line 1", |path| fs::write(path, b"\xff\x00 no JSON")),
+            ("line 1", |path| fs::write(path, "")),
+            ("version 2, expected 1", |path| fs::write(path, r#"{"version": 2, "taken": {}}"#)),
+            ("directory", |path| fs::create_dir(path)),
+        ];
+        for (says, damage) in damages {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(FILE);
+            damage(&file).unwrap();
+            let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
+            let warning = warning.unwrap();
+            let aside = dir.path().join("tcp-ports.json.corrupt");
+            for part in [says, &*file.display().to_string(), &*aside.display().to_string()] {
+                assert!(warning.contains(part), "{part}: {warning}");
+            }
+            assert!(aside.exists());
+            ports.assign("a").unwrap();
+            ports.persist().unwrap();
+            let (again, warning) = Ports::load(Some(dir.path()), 100..=109);
+            assert_eq!((again.port_of("a"), warning), (Some(100), None));
+        }
+    }
+
+    #[test]
+    fn a_file_of_before_versions_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "{\"ports\": [").unwrap();
-        let (mut ports, warning) = Ports::load(Some(dir.path()), 100..=109);
-        let warning = warning.unwrap();
-        assert!(
-            warning.contains("tcp-ports.json") && warning.contains("line 1"),
-            "{warning}"
-        );
-        assert!(dir.path().join("tcp-ports.json.corrupt").exists());
-        ports.assign("a").unwrap();
-        ports.persist().unwrap();
-        assert_eq!(Ports::load(Some(dir.path()), 100..=109).1, None);
+        fs::write(dir.path().join(FILE), r#"{"ports": [{"name": "a", "port": 107}]}"#).unwrap();
+        let (ports, warning) = Ports::load(Some(dir.path()), 100..=109);
+        assert_eq!((ports.port_of("a"), warning), (Some(107), None));
     }
 
     #[test]

@@ -286,7 +286,9 @@ pub enum Effect {
     SessionDown {
         /// The peer.
         peer: PeerName,
-        /// Why, in one line.
+        /// Whether it had been Established; otherwise an attempt was refused.
+        was_up: bool,
+        /// Why, in one line, beginning with who said so: "peer said: ..", "told the peer: ..".
         reason: Arc<str>,
     },
     /// A connection from an address that is no configured peer was refused.

@@ -157,6 +157,8 @@ pub struct Session {
     /// The state as last seen from outside, and when it was entered.
     entered: (State, Instant),
     last_error: Arc<str>,
+    /// When `last_error` came.
+    last_error_at: Instant,
 }
 
 impl Session {
@@ -171,11 +173,13 @@ impl Session {
             timers: Timers::default(),
             entered: (State::Idle, now),
             last_error: Arc::from(""),
+            last_error_at: now,
         }
     }
 
     /// Handles one event. Events of connections that the session has left are ignored.
     pub fn handle(&mut self, event: SessionEvent, now: Instant, out: &mut Vec<SessionEffect>) {
+        let last_error = Arc::clone(&self.last_error);
         match event {
             SessionEvent::Start => self.on_start(now, out),
             SessionEvent::Stop(notification) => self.on_stop(&notification, out),
@@ -190,6 +194,10 @@ impl Session {
         let state = self.state();
         if state != self.entered.0 {
             self.entered = (state, now);
+        }
+        // Another one, though it may read the same.
+        if !Arc::ptr_eq(&last_error, &self.last_error) {
+            self.last_error_at = now;
         }
     }
 
@@ -231,6 +239,12 @@ impl Session {
     #[must_use]
     pub fn last_error(&self) -> &str {
         &self.last_error
+    }
+
+    /// When the last error came; of no meaning while there is none.
+    #[must_use]
+    pub fn last_error_at(&self) -> Instant {
+        self.last_error_at
     }
 
     fn on_start(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {

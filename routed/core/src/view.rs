@@ -124,6 +124,8 @@ pub struct PeerView {
     pub session: SessionView,
     /// The last error in one line, with the NOTIFICATION's text where one was received or sent; empty if none.
     pub last_error: String,
+    /// How long ago that was; `None` if there was none.
+    pub last_error_age: Option<Duration>,
 }
 
 /// One data plane, as `show plugins` prints it.

@@ -205,7 +205,7 @@ fn json_has_every_promised_field() {
         "name": "a.acme", "family": "name", "protocol": "http", "table": "internal", "best": true, "selected": true,
         "origin_org": "acme", "origin_as": 65001, "origin_node": "a", "as_path": [], "next_hop": null,
         "local_pref": 100, "med": null, "communities": [], "learned_from": null, "age_s": routes[0]["age_s"],
-        "stale": false, "data_planes": {}, "reason": "", "path": null, "weight": 100, "draining": false,
+        "stale": false, "data_planes": {}, "reason": "no data plane", "path": null, "weight": 100, "draining": false,
         "endpoints": [{ "url": "http://127.0.0.1:1", "weight": 1 }],
     });
     assert_eq!(routes[0], expected);

@@ -24,31 +24,29 @@ use crate::driver::SpeakerHandle;
 use explain::ExplainService;
 use service::AdminService;
 use socket::UnixSocket;
-use store::Store;
+pub use store::Store;
 
 /// The services that this node offers from the start: those of the configuration, and over them those that were added
-/// at run time (`node.state_dir`).
-///
-/// # Errors
-/// What was kept cannot be read, or is not what this daemon has written.
-pub fn initial_services(config: &Config) -> anyhow::Result<Vec<LocalService>> {
-    let added = Store::open(&config.node.state_dir)?.local_services();
+/// at run time.
+#[must_use]
+pub fn initial_services(config: &Config, store: &Store) -> Vec<LocalService> {
+    let added = store.local_services();
     let mut services = config.local_services();
     services.retain(|service| added.iter().all(|a| a.name != service.name));
     services.extend(added);
-    Ok(services)
+    services
 }
 
 /// Binds the socket of `admin.listen`; the future serves until it is dropped.
 ///
 /// # Errors
-/// The address is in use or cannot be bound, or the services added at run time cannot be read.
+/// The address is in use or cannot be bound.
 pub async fn serve(
     config: &Config,
+    store: Store,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
-    let store = Store::open(&config.node.state_dir)?;
     let shared = Arc::new(config.clone());
     let explain = ExplainServer::new(ExplainService::new(Arc::clone(&shared)));
     let service = AdminServer::new(AdminService::new(shared, store, speaker, local_ports));

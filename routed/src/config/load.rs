@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use catalyst_core::name::ServiceName;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::check::{Problem, Problems, check, check_fit, check_names, check_service};
@@ -12,12 +13,12 @@ use super::error::{ConfigError, ConfigErrors, Sources};
 use super::flags::Flag;
 use super::path::KeyPath;
 use super::set::apply;
-use super::tree::{Node, Origin};
+use super::tree::{Node, Origin, Value};
 use super::types::{Config, Service};
 use super::{de, parse, schema};
 
 /// The largest configuration file in bytes.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The largest service in an administrative request, in bytes.
 const MAX_SERVICE_BYTES: usize = 1 << 20;
 /// How many problems are listed.
@@ -136,7 +137,19 @@ fn checked_service(sources: &Sources, root: &Node) -> Result<Service, ConfigErro
     Ok(service)
 }
 
-/// Reads a file of services by name, as they are spelled under `services`.
+/// The version of the file of services that [`load_services`] reads.
+pub const SERVICES_VERSION: u32 = 1;
+
+/// What is in a file of services.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServicesFile {
+    #[serde(rename = "version")]
+    _version: u32,
+    services: BTreeMap<String, Service>,
+}
+
+/// Reads a file of services: `version` ([`SERVICES_VERSION`]) and `services`, by name, as the configuration spells them.
 ///
 /// # Errors
 /// Everything that is wrong, with its place.
@@ -147,11 +160,12 @@ pub fn load_services(file: &Path) -> Result<BTreeMap<ServiceName, Service>, Conf
     };
     let text = read(file).map_err(|message| sources.refuse(Origin::Nowhere, KeyPath::default(), message))?;
     let root = parse_text(&sources, &text)?;
-    let services: BTreeMap<String, Service> = typed(&sources, &root)?;
+    check_version(&sources, &root)?;
+    let ServicesFile { services, .. } = typed(&sources, &root)?;
     let mut problems = Problems::default();
     let mut by_name = BTreeMap::new();
     for (key, service) in services {
-        let path = KeyPath::default().key(&key);
+        let path = KeyPath::default().field("services").key(&key);
         check_service(&service, &path, &mut problems);
         match ServiceName::parse(&key) {
             Ok(name) => drop(by_name.insert(name, service)),
@@ -160,6 +174,26 @@ pub fn load_services(file: &Path) -> Result<BTreeMap<ServiceName, Service>, Conf
     }
     refuse(&sources, &root, problems.errors)?;
     Ok(by_name)
+}
+
+/// Before anything else is read: another version may look like anything.
+fn check_version(sources: &Sources, root: &Node) -> Result<(), ConfigErrors> {
+    let Some(member) = root.member("version") else {
+        return Ok(());
+    };
+    match &member.node.value {
+        Value::Number(found) if found.as_u64() != Some(SERVICES_VERSION.into()) => {
+            let message = format!("expected {SERVICES_VERSION}, found {found}: another catalyst-routed has written it");
+            let path = KeyPath::default().field("version");
+            Err(sources.refuse(member.node.origin, path, message))
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => Ok(()),
+    }
 }
 
 fn read(file: &Path) -> Result<String, String> {

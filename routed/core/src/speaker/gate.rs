@@ -154,7 +154,7 @@ impl Waiting {
 }
 
 impl Planes {
-    pub(super) fn up(&mut self, name: &str, now: Instant) {
+    fn up(&mut self, name: &str, now: Instant) {
         let version = self.next_version() - 1;
         if let Some(plane) = self.find(name) {
             plane.connected = true;
@@ -162,7 +162,7 @@ impl Planes {
         }
     }
 
-    pub(super) fn down(&mut self, name: &str, now: Instant) {
+    fn down(&mut self, name: &str, now: Instant) {
         if let Some(plane) = self.find(name) {
             plane.connected = false;
             plane.gate.down(now);
@@ -206,6 +206,24 @@ impl Planes {
 }
 
 impl Speaker {
+    pub(super) fn on_plane_up(&mut self, plane: &str, now: Instant) {
+        self.planes.up(plane, now);
+        self.watch_installed();
+    }
+
+    pub(super) fn on_plane_down(&mut self, plane: &str, now: Instant) {
+        self.planes.down(plane, now);
+        self.watch_installed();
+    }
+
+    /// The status of every installed route has changed.
+    fn watch_installed(&mut self) {
+        if self.watched.is_some() {
+            let names: Vec<NameId> = self.planes.installed.keys().copied().collect();
+            names.into_iter().for_each(|name| self.watch_name(name));
+        }
+    }
+
     pub(super) fn on_plane_report(&mut self, report: PlaneReport) {
         let touched = self.planes.report(report, &self.rib.names);
         self.planes.waiting.look = true;

@@ -305,13 +305,18 @@ impl Planes {
             .values()
             .filter(|status| matches!(status, PlaneStatus::Pending(_)))
             .count();
-        let pending = (stalled + self.unsettled(plane)) as u64;
+        let refused = rejected.len() as u64;
+        let pending = if plane.connected {
+            (stalled + self.unsettled(plane)) as u64
+        } else {
+            plane.served.saturating_sub(refused)
+        };
         PlaneView {
             name: plane.config.name.clone(),
             connected: plane.connected,
             version: plane.version,
             latest: self.version,
-            programmed: plane.served.saturating_sub(pending + rejected.len() as u64),
+            programmed: plane.served.saturating_sub(pending + refused),
             pending,
             rejected: rejected
                 .into_iter()
@@ -359,11 +364,14 @@ fn new_plane(config: PlaneConfig) -> Plane {
     }
 }
 
+/// What is called programmed answers: with no instance to answer, nothing is. Peers learn of the loss after the hold
+/// time, by the gate.
 fn status(plane: &Plane, name: NameId, version: u64) -> PlaneStatus {
     match plane.said.get(&name) {
+        Some(refused @ PlaneStatus::Rejected(_)) => refused.clone(),
+        _ if !plane.connected => PlaneStatus::Pending(Arc::from("not connected")),
         Some(status) => status.clone(),
         None if version <= plane.version => PlaneStatus::Programmed,
-        None if !plane.connected => PlaneStatus::Pending(Arc::from("not connected")),
         None => PlaneStatus::Pending(Arc::from("")),
     }
 }

@@ -216,7 +216,7 @@ impl Speaker {
             self.rib.drop_peer(id);
         }
         let peer = self.peers[index].config.name.clone();
-        self.effects.push(Effect::SessionDown { peer, reason });
+        self.effects.push(Effect::SessionDown { peer, was_up, reason });
     }
 
     fn on_end_of_rib(&mut self, index: usize, family: Family) {

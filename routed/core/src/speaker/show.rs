@@ -145,6 +145,7 @@ impl Speaker {
             (Rank::Rejected, _) => path.note.text().to_owned(),
             (Rank::Multipath, _) => String::from("multipath"),
             (_, Some(step)) => step.text().to_owned(),
+            (_, None) if !self.planes.any() => String::from("no data plane"),
             (_, None) => self.gate_reason(path.name),
         }
     }

@@ -43,6 +43,8 @@ impl Speaker {
             session: show_session(peer),
             established_count: peer.established_count,
             last_error: peer.session.last_error().to_owned(),
+            last_error_age: Some(now.saturating_duration_since(peer.session.last_error_at()))
+                .filter(|_| !peer.session.last_error().is_empty()),
         }
     }
 }

@@ -282,6 +282,45 @@ fn a_data_plane_lost_for_longer_than_the_hold_time_withdraws_everything_until_it
     assert!(heard(&mut net, "x.example") && heard(&mut net, "y.example"));
 }
 
+/// Peers keep the route for the hold time (the Envoy may be restarting); nobody here is told that it answers.
+#[test]
+fn nothing_is_called_programmed_while_no_instance_is_connected() {
+    let mut net = up();
+    net.offer(1, "x.example");
+    net.offer(1, "refused.example");
+    let version = net.nodes[1].version;
+    report(&mut net, version, &[("refused.example", rejected())]);
+    assert!(heard(&mut net, "x.example"));
+    let status = |net: &Net, text: &str| net.selected(1, text).unwrap().data_planes[0].1.clone();
+    let counts = |net: &Net| {
+        let view = &net.nodes[1].speaker.planes()[0];
+        (view.programmed, view.pending, view.rejected.len())
+    };
+    assert_eq!((status(&net, "x.example"), counts(&net)), (PlaneStatus::Programmed, (1, 0, 1)));
+    net.nodes[1].speaker.watch(true);
+    net.event(1, Event::PlaneDown("envoy".into()));
+    assert_eq!(status(&net, "x.example"), PlaneStatus::Pending("not connected".into()));
+    assert_eq!((status(&net, "refused.example"), counts(&net)), (rejected(), (0, 1, 1)));
+    assert!(heard(&mut net, "x.example"), "not withdrawn before the hold time is over");
+    let told = net.nodes[1].speaker.take_watched();
+    assert_eq!(told, [name("refused.example"), name("x.example")], "watchers look again");
+    net.event(1, Event::PlaneUp("envoy".into()));
+    assert_eq!((status(&net, "x.example"), counts(&net)), (PlaneStatus::Programmed, (1, 0, 1)));
+    assert_eq!(net.nodes[1].speaker.take_watched().len(), 2);
+}
+
+#[test]
+fn a_route_in_use_without_any_data_plane_says_so() {
+    let mut net = Net::up(network(&each_its_own(2), &[(0, 1)]), 1);
+    net.offer(0, "x.example");
+    net.run_ms(10);
+    for node in [0, 1] {
+        let path = net.selected(node, "x.example").unwrap();
+        assert_eq!((&*path.reason, path.data_planes.len()), ("no data plane", 0));
+    }
+    assert!(net.selected(1, "x.example").is_some_and(|path| path.selected));
+}
+
 #[test]
 fn a_session_that_comes_up_while_a_change_is_pending_gets_the_previous_advertisement() {
     let mut net = up();

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use catalyst_routed::admin;
+use catalyst_routed::admin::{self, Store};
 use catalyst_routed::config::{Config, Flag, load};
 use catalyst_routed::driver::{Driver, DriverChannel, DriverConfig, start_planes};
 use tempfile::TempDir;
@@ -104,9 +104,11 @@ impl Running {
         let handle = channel.handle();
         let (driver, admin) = runtime.block_on(async {
             let planes = start_planes(config, &handle).await?;
-            let admin = admin::serve(config, handle, planes.local_ports).await?;
+            let store = Store::open(&config.node.state_dir);
+            let driver = driver_config(config, &store);
+            let admin = admin::serve(config, store, handle, planes.local_ports).await?;
             anyhow::Ok((
-                Driver::start(driver_config(config)?, channel, planes.feeds)?,
+                Driver::start(driver, channel, planes.feeds)?,
                 tokio::spawn(admin),
             ))
         })?;
@@ -120,17 +122,17 @@ impl Running {
     }
 }
 
-fn driver_config(config: &Config) -> anyhow::Result<DriverConfig> {
+fn driver_config(config: &Config, store: &Store) -> DriverConfig {
     let sources = config
         .peers
         .iter()
         .filter_map(|(name, peer)| Some((name.as_str().into(), peer.source?.0)));
-    Ok(DriverConfig {
+    DriverConfig {
         speaker: config.speaker(),
-        services: admin::initial_services(config)?,
+        services: admin::initial_services(config, store),
         listen: Some(*config.peering.listen),
         sources: sources.collect(),
-    })
+    }
 }
 
 /// Runs catalystctl.

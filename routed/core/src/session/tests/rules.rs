@@ -145,6 +145,19 @@ fn the_refused_side_shows_the_text() {
 }
 
 #[test]
+fn the_last_error_has_an_age_and_the_same_error_again_is_a_new_one() {
+    let mut bench = Bench::in_state(State::Connect, config());
+    bench.now += HOLD;
+    let first = bench.now;
+    bench.give(SessionEvent::ConnectFailed("refused".into()));
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.session.last_error_at(), first, "nothing has gone wrong since");
+    bench.expire();
+    bench.give(SessionEvent::ConnectFailed("refused".into()));
+    assert!(bench.session.last_error_at() > first && bench.session.last_error_at() == bench.now);
+}
+
+#[test]
 fn hold_time_is_the_lower_one_and_keepalives_go_at_a_third() {
     let mut bench = Bench::in_state(State::OpenSent, config());
     assert_eq!(bench.session.hold_time(), None);
