@@ -68,6 +68,11 @@ fn say_who_we_are(config: &Config) {
         services = config.services.len(),
         "starting"
     );
+    if config.plugins.envoy.is_none() {
+        tracing::warn!(
+            "no data plane: routes are exchanged, but this node serves no traffic (plugins.envoy is not configured)"
+        );
+    }
     for (name, peer) in config.peers.iter().filter(|(_, peer)| !peer.address.ip().is_loopback()) {
         tracing::warn!(peer = %name, address = %*peer.address, "this session is neither encrypted nor authenticated");
     }

@@ -5,11 +5,19 @@ use std::process::ExitCode;
 use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
 use catalyst_routed::config::{Config, ConfigError};
 use catalyst_routed::{daemon, telemetry};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let invocation = match Invocation::from_args(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => error.exit(),
+    };
+    let log = match telemetry::filter(&invocation.log) {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(EXIT_BAD_CONFIG);
+        }
     };
     let (config, warnings) = match invocation.load() {
         Ok(loaded) => loaded,
@@ -18,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_BAD_CONFIG);
         }
     };
-    match act(&invocation, config, &warnings) {
+    match act(&invocation, log, config, &warnings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("catalyst-routed: {error:#}");
@@ -27,7 +35,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(invocation: &Invocation, config: Config, warnings: &[ConfigError]) -> anyhow::Result<()> {
+fn act(
+    invocation: &Invocation,
+    log: EnvFilter,
+    config: Config,
+    warnings: &[ConfigError],
+) -> anyhow::Result<()> {
     // The daemon says them in its log.
     if invocation.action != Action::Run {
         warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
@@ -42,7 +55,7 @@ fn act(invocation: &Invocation, config: Config, warnings: &[ConfigError]) -> any
             print(&catalyst_envoy::bootstrap::bootstrap_json(&envoy))
         }
         Action::Run => {
-            telemetry::init(invocation.log_format, &invocation.log)?;
+            telemetry::init(invocation.log_format, log)?;
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             daemon::run(config)
         }

@@ -40,6 +40,22 @@ fn check_says_yes_by_0_and_no_by_64() {
 }
 
 #[test]
+fn a_log_level_that_is_none_is_refused() {
+    let good = example("one-node/routed.json");
+    for action in [&["--check"][..], &["--print-config"], &[]] {
+        let (code, out, error) = run(&[action, &["--log", "wran", "-c", &good]].concat());
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{action:?}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(error.starts_with("--log: expected error, warn, info"), "{error}");
+        assert!(error.ends_with("found \"wran\"\n"), "{error}");
+    }
+    assert_eq!(
+        run(&["--check", "--log", "info,catalyst_core=debug", "-c", &good]).0,
+        Some(0)
+    );
+}
+
+#[test]
 fn usage_errors_are_2() {
     let (code, out, error) = run(&["--no-such-flag"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));

@@ -12,6 +12,7 @@ pub mod feed;
 mod ledger;
 pub mod plane;
 pub mod run;
+pub mod socket_dir;
 pub mod state_file;
 mod status;
 

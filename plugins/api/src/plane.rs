@@ -131,7 +131,7 @@ pub enum PlaneEvent<K> {
 }
 
 /// The data plane cannot be reached or failed as a whole; the loop tries again with back-off and a fresh observe.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PlaneError(pub String);
 

@@ -131,6 +131,8 @@ struct Reconciler<P: DataPlane> {
     done: Option<u64>,
     told_version: Option<u64>,
     failures: u32,
+    /// The failure that the log has heard of, since it last worked.
+    failure_told: Option<PlaneError>,
     retry_at: Option<Instant>,
 }
 
@@ -152,6 +154,7 @@ impl<P: DataPlane> Reconciler<P> {
             done: None,
             told_version: None,
             failures: 0,
+            failure_told: None,
             retry_at: None,
         }
     }
@@ -278,6 +281,9 @@ impl<P: DataPlane> Reconciler<P> {
             Ok(()) => {
                 self.due = false;
                 self.failures = 0;
+                if self.failure_told.take().is_some() {
+                    tracing::info!(plane = self.plane.name(), "the data plane works again");
+                }
                 self.done = self.version;
                 self.report().await
             }
@@ -343,7 +349,12 @@ impl<P: DataPlane> Reconciler<P> {
         self.observed = false;
         self.told_settled = None;
         self.retry_at = Some(Instant::now() + pause);
-        tracing::warn!(plane = self.plane.name(), %error, ?pause, "the data plane failed, trying again");
+        if self.failure_told.as_ref() == Some(error) {
+            tracing::debug!(plane = self.plane.name(), %error, ?pause, "the data plane failed again");
+        } else {
+            tracing::warn!(plane = self.plane.name(), %error, "the data plane failed; trying again until it works");
+            self.failure_told = Some(error.clone());
+        }
     }
 
     /// Reports the version that is done and the news of names, if there is any.

@@ -237,6 +237,54 @@ async fn backs_off_up_to_ten_seconds_and_starts_over_after_success() {
     assert_eq!(world.calls().into_iter().map(whole).collect::<Vec<_>>(), expected);
 }
 
+/// Lines that were logged from INFO up, on this thread.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Logged {
+    fn start(&self) -> tracing::subscriber::DefaultGuard {
+        let to = self.clone();
+        let logging = tracing_subscriber::fmt().with_writer(move || to.clone());
+        let plain = logging.with_ansi(false).without_time().with_target(false);
+        tracing::subscriber::set_default(plain.finish())
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+}
+
+impl std::io::Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plane_that_is_away_is_told_of_once_and_so_is_its_return() {
+    let logged = Logged::default();
+    let _logging = logged.start();
+    let outcomes = [Err(PlaneError("it broke".into())), Ok(Vec::new())];
+    let mut world = world(12, outcomes.into());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(world.report().await, done(1));
+    assert_eq!(world.calls().len(), 12 + 2 + 2, "it was tried all the time");
+    let lines = logged.lines();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    for (line, level, says) in [
+        (&lines[0], "WARN", "error=nobody answers"),
+        (&lines[1], "WARN", "error=it broke"),
+        (&lines[2], "INFO", "works again"),
+    ] {
+        assert!(line.starts_with(level) && line.contains(says), "{line}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_apply_is_followed_by_a_fresh_look() {
     let failure = Err(PlaneError("the connection broke".into()));

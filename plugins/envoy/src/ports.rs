@@ -306,7 +306,9 @@ mod tests {
             ("line 1", |path| fs::write(path, "{\"ports\": [")),
             ("line 1", |path| fs::write(path, b"\xff\x00 no JSON")),
             ("line 1", |path| fs::write(path, "")),
-            ("version 2, expected 1", |path| fs::write(path, r#"{"version": 2, "taken": {}}"#)),
+            ("version 2, expected 1", |path| {
+                fs::write(path, r#"{"version": 2, "taken": {}}"#)
+            }),
             ("directory", |path| fs::create_dir(path)),
         ];
         for (says, damage) in damages {

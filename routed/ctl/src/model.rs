@@ -121,6 +121,8 @@ pub(crate) struct Peer {
     export: Option<String>,
     established_count: u64,
     last_error: String,
+    /// `null` if there was none.
+    last_error_age_s: Option<u64>,
     insecure: bool,
     session: Session,
 }
@@ -151,6 +153,7 @@ impl From<proto::Peer> for Peer {
             export: given(peer.export),
             established_count: peer.established_count,
             last_error: peer.last_error,
+            last_error_age_s: peer.last_error_age_s,
             insecure: peer.insecure,
             session: Session::from(peer.session.unwrap_or_default()),
         }

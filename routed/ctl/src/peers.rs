@@ -91,7 +91,7 @@ fn missing_policies(peer: &Peer) -> Option<&'static str> {
 fn describe(peer: &Peer) -> Vec<String> {
     let mut answer = Answer::default();
     answer.heading(&format!("{}: {} for {}", peer.name, peer.state, duration(peer.since_s)));
-    answer.property("last error", &peer.last_error);
+    answer.property("last error", &last_error(peer));
     answer.property("address", &peer.address);
     answer.property("node", &format!("{}/{}", peer.asn, or(&peer.node, "(unknown)")));
     answer.property("organisation", &organisation(peer));
@@ -131,6 +131,12 @@ fn roles(session: &PeerSession) -> String {
         ("", theirs) => format!("none, the peer claims {theirs}"),
         (ours, "") => ours.to_owned(),
         (ours, theirs) => format!("{ours}, the peer is {theirs}"),
+
+/// With its age: an error of long ago explains nothing of now.
+fn last_error(peer: &Peer) -> String {
+    match peer.last_error_age_s {
+        Some(age) => format!("{}, {} ago", peer.last_error, duration(age)),
+        None => peer.last_error.clone(),
     }
 }
 
@@ -221,7 +227,8 @@ mod tests {
             name: "c".to_owned(),
             state: "Active".to_owned(),
             end_of_rib: false,
-            last_error: "NOTIFICATION received: OPEN error, bad peer AS: expected AS 65001".to_owned(),
+            last_error: "peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009".to_owned(),
+            last_error_age_s: Some(75),
             ..up()
         }
     }
@@ -232,7 +239,7 @@ mod tests {
         let expected = "\
 NAME  ADDRESS         AS     ORG   STATE        SINCE  RCVD  SENT  NOTE
 b     127.0.0.2:1790  65002  acme  Established  1m01s  12    3
-c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION received: OPEN erro…";
+c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OPEN Message Error, B…";
         assert_eq!(table, expected, "\n{table}");
     }
 
@@ -307,7 +314,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     NOTIFICATION 
         })
         .join("\n");
         for part in [
-            "c: Active for 1m01s\n  last error      NOTIFICATION received: OPEN error, bad peer AS: expected AS 65001\n",
+            "c: Active for 1m01s\n  last error      peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009, 1m15s\n                  ago\n",
             "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s\n",
             "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
             "  role            customer, the peer is provider\n  we offer        families name; role customer\n",

@@ -106,6 +106,7 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         export: policy(&view.export),
         established_count: view.established_count,
         last_error: view.last_error.clone(),
+        last_error_age_s: view.last_error_age.map(|age| age.as_secs()),
         // No session is encrypted yet.
         insecure: !view.address.ip().is_loopback(),
         session: Some(session(&view.session)),

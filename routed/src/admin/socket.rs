@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use catalyst_plugin::socket_dir;
 use tokio::net::UnixListener;
 
 /// A bound Unix socket and its file.
@@ -31,7 +32,7 @@ impl UnixSocket {
             .parent()
             .filter(|p| !p.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).with_context(|| format!("cannot make the directory {}", directory.display()))?;
+        socket_dir::ensure(path)?;
         // Bound under another name, so that the socket is not reachable before its mode is set.
         let private = directory.join(format!(".{}", std::process::id()));
         remove(&private)?;

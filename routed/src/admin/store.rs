@@ -160,10 +160,16 @@ mod tests {
     #[test]
     fn a_damaged_file_is_set_aside() {
         type Damage = fn(&Path) -> io::Result<()>;
-        let good = r#"{"version": 1, "services": {"a.acme": {"protocol": "tcp", "endpoints": [{"url": "tcp://h:1"}]}}}"#;
+        let good =
+            r#"{"version": 1, "services": {"a.acme": {"protocol": "tcp", "endpoints": [{"url": "tcp://h:1"}]}}}"#;
         let damages: [Damage; 7] = [
             |file| fs::write(file, ""),
-            |file| fs::write(file, r#"{"version": 1, "services": {"a.acme": {"protocol": "tcp", "endp"#),
+            |file| {
+                fs::write(
+                    file,
+                    r#"{"version": 1, "services": {"a.acme": {"protocol": "tcp", "endp"#,
+                )
+            },
             |file| fs::write(file, b"\xff\x00garbage"),
             |file| fs::write(file, r#"{"version": 2, "offers": []}"#),
             |file| fs::write(file, r#"{"version": 1, "services": {"a": {}}}"#),
@@ -174,7 +180,11 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join(FILE);
             fs::write(&file, good).unwrap();
-            assert_eq!(Store::open(dir.path()).local_services().len(), 1, "the good one is read");
+            assert_eq!(
+                Store::open(dir.path()).local_services().len(),
+                1,
+                "the good one is read"
+            );
             fs::remove_file(&file).unwrap();
             damage(&file).unwrap();
             let mut store = Store::open(dir.path());

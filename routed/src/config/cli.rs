@@ -32,7 +32,7 @@ Examples:
   Start an Envoy beside it:
     catalyst-routed envoy-bootstrap -c routed.json > envoy.json && envoy -c envoy.json
 
-Exit codes: 0 done, 2 usage, 64 the configuration is refused.
+Exit codes: 0 done, 1 failed, 2 usage, 64 the configuration or --log is refused.
 Every key and its meaning: docs/config.md.";
 
 /// What the command line asks for.

@@ -187,12 +187,9 @@ fn check_version(sources: &Sources, root: &Node) -> Result<(), ConfigErrors> {
             let path = KeyPath::default().field("version");
             Err(sources.refuse(member.node.origin, path, message))
         }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Object(_) => Ok(()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            Ok(())
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod handle;
 mod peer_io;
 mod planes;
+mod say;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ pub use handle::{Gone, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, Planes, start_planes};
+use say::Sayings;
 
 /// Inputs taken in before the Speaker selects and sends: batching only under backlog.
 const BATCH: usize = 256;
@@ -140,6 +142,7 @@ struct Routing {
     connections: HashMap<ConnId, Connection>,
     next_conn: u64,
     targets: BTreeMap<PeerName, (SocketAddr, Option<IpAddr>)>,
+    sayings: Sayings,
 }
 
 impl Routing {
@@ -171,6 +174,7 @@ impl Routing {
             connections: HashMap::new(),
             next_conn: 0,
             targets,
+            sayings: Sayings::default(),
         }
     }
 
@@ -217,6 +221,9 @@ impl Routing {
             && let Some(connection) = self.connections.remove(conn)
         {
             connection.close();
+        }
+        if let Event::ConnectFailed { peer, error } = &event {
+            self.sayings.connect_failed(peer.clone(), error);
         }
         self.speaker.handle(event, now);
     }
@@ -290,8 +297,8 @@ impl Routing {
                 }
             }
             Effect::Routes(update) => self.feeds.send(&update),
-            Effect::SessionUp { peer } => tracing::info!(%peer, "session established"),
-            Effect::SessionDown { peer, reason } => tracing::info!(%peer, %reason, "session down"),
+            Effect::SessionUp { peer } => self.sayings.session_up(peer),
+            Effect::SessionDown { peer, was_up, reason } => self.sayings.session_down(peer, was_up, &reason),
             Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use catalyst_plugin::socket_dir;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::XdsAddress;
@@ -54,6 +55,7 @@ async fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 /// a socket that an earlier process left behind.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     refuse_if_in_use(path)?;
+    socket_dir::ensure(path)?;
     // Short: the path of a socket has at most 107 bytes (unix(7)).
     let fresh = path.with_file_name(format!(".{:x}", std::process::id()));
     remove_stale(&fresh)?;
@@ -89,5 +91,27 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_folder_of_the_socket_is_made_or_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/run/xds.sock");
+        let _listener = bind(&XdsAddress::Unix(path.clone())).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let blocked = path.join("x.sock");
+        let error = bind(&XdsAddress::Unix(blocked.clone())).await.unwrap_err().to_string();
+        let (socket, folder) = (blocked.display(), path.display());
+        assert!(
+            error.starts_with(&format!(
+                "cannot listen for Envoy on {socket}: cannot make the directory {folder}: "
+            )),
+            "{error}"
+        );
     }
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -56,12 +56,25 @@ fn tcp(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
 
 fn unix(path: &Path) -> anyhow::Result<(UnixListener, SocketFile)> {
     remove_stale(path)?;
+    make_directory(path)?;
     let listener = UnixListener::bind(path).with_context(|| format!("listening on {} (--control)", path.display()))?;
     let file = SocketFile(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .with_context(|| format!("making {} private", path.display()))?;
     listener.set_nonblocking(true).context("preparing the control socket")?;
     Ok((listener, file))
+}
+
+/// Makes the folder of the socket where it is missing, so that it does not matter who is started first.
+fn make_directory(socket: &Path) -> anyhow::Result<()> {
+    let Some(folder) = socket.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(folder)
+        .with_context(|| format!("making the directory {} (--control)", folder.display()))
 }
 
 /// Removes a socket that nobody listens on; a live one, or another kind of file, is left alone.
@@ -98,6 +111,16 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         drop(control);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn folder_of_the_socket_is_made_or_named() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("run/catalyst/g.sock");
+        let _control = unix(&path).expect("the folder is made");
+        let error = format!("{:#}", unix(&path.join("g.sock")).unwrap_err());
+        let says = format!("making the directory {} (--control): ", path.display());
+        assert!(error.starts_with(&says), "{error}");
     }
 
     #[test]

@@ -296,16 +296,29 @@ fn nothing_is_called_programmed_while_no_instance_is_connected() {
         let view = &net.nodes[1].speaker.planes()[0];
         (view.programmed, view.pending, view.rejected.len())
     };
-    assert_eq!((status(&net, "x.example"), counts(&net)), (PlaneStatus::Programmed, (1, 0, 1)));
+    assert_eq!(
+        (status(&net, "x.example"), counts(&net)),
+        (PlaneStatus::Programmed, (1, 0, 1))
+    );
     net.nodes[1].speaker.watch(true);
     net.event(1, Event::PlaneDown("envoy".into()));
     assert_eq!(status(&net, "x.example"), PlaneStatus::Pending("not connected".into()));
     assert_eq!((status(&net, "refused.example"), counts(&net)), (rejected(), (0, 1, 1)));
-    assert!(heard(&mut net, "x.example"), "not withdrawn before the hold time is over");
+    assert!(
+        heard(&mut net, "x.example"),
+        "not withdrawn before the hold time is over"
+    );
     let told = net.nodes[1].speaker.take_watched();
-    assert_eq!(told, [name("refused.example"), name("x.example")], "watchers look again");
+    assert_eq!(
+        told,
+        [name("refused.example"), name("x.example")],
+        "watchers look again"
+    );
     net.event(1, Event::PlaneUp("envoy".into()));
-    assert_eq!((status(&net, "x.example"), counts(&net)), (PlaneStatus::Programmed, (1, 0, 1)));
+    assert_eq!(
+        (status(&net, "x.example"), counts(&net)),
+        (PlaneStatus::Programmed, (1, 0, 1))
+    );
     assert_eq!(net.nodes[1].speaker.take_watched().len(), 2);
 }
 

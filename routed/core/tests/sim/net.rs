@@ -168,7 +168,9 @@ impl Net {
             Effect::Close { conn } => self.break_conn(conn, "closed by the peer"),
             Effect::Routes(update) => self.routes(node, update),
             Effect::SessionUp { peer } => self.nodes[node].log.push((at, format!("up {peer}"))),
-            Effect::SessionDown { peer, reason, .. } => self.nodes[node].log.push((at, format!("down {peer}: {reason}"))),
+            Effect::SessionDown { peer, reason, .. } => {
+                self.nodes[node].log.push((at, format!("down {peer}: {reason}")))
+            }
             Effect::Refused { remote, reason } => {
                 self.nodes[node].log.push((at, format!("refused {remote}: {reason}")));
             }

@@ -107,10 +107,7 @@ impl Running {
             let store = Store::open(&config.node.state_dir);
             let driver = driver_config(config, &store);
             let admin = admin::serve(config, store, handle, planes.local_ports).await?;
-            anyhow::Ok((
-                Driver::start(driver, channel, planes.feeds)?,
-                tokio::spawn(admin),
-            ))
+            anyhow::Ok((Driver::start(driver, channel, planes.feeds)?, tokio::spawn(admin)))
         })?;
         Ok(Self { runtime, driver, admin })
     }
