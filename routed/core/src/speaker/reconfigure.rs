@@ -122,6 +122,7 @@ impl Speaker {
             let reason = "there is no room for more peers".into();
             return self.effects.push(Effect::SessionDown {
                 peer: config.name,
+                was_up: false,
                 reason,
             });
         };
