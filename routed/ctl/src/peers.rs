@@ -131,6 +131,8 @@ fn roles(session: &PeerSession) -> String {
         ("", theirs) => format!("none, the peer claims {theirs}"),
         (ours, "") => ours.to_owned(),
         (ours, theirs) => format!("{ours}, the peer is {theirs}"),
+    }
+}
 
 /// With its age: an error of long ago explains nothing of now.
 fn last_error(peer: &Peer) -> String {

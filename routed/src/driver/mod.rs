@@ -223,7 +223,7 @@ impl Routing {
             connection.close();
         }
         if let Event::ConnectFailed { peer, error } = &event {
-            self.sayings.connect_failed(peer.clone(), error);
+            self.sayings.connect_failed(peer, error);
         }
         self.speaker.handle(event, now);
     }
@@ -297,8 +297,8 @@ impl Routing {
                 }
             }
             Effect::Routes(update) => self.feeds.send(&update),
-            Effect::SessionUp { peer } => self.sayings.session_up(peer),
-            Effect::SessionDown { peer, was_up, reason } => self.sayings.session_down(peer, was_up, &reason),
+            Effect::SessionUp { peer } => self.sayings.session_up(&peer),
+            Effect::SessionDown { peer, was_up, reason } => self.sayings.session_down(&peer, was_up, &reason),
             Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
         }
     }

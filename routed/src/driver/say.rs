@@ -10,24 +10,24 @@ use catalyst_core::event::PeerName;
 pub(super) struct Sayings(HashMap<PeerName, Arc<str>>);
 
 impl Sayings {
-    pub(super) fn session_up(&mut self, peer: PeerName) {
+    pub(super) fn session_up(&mut self, peer: &PeerName) {
         tracing::info!(%peer, "session established");
-        self.0.remove(&peer);
+        self.0.remove(peer);
     }
 
-    pub(super) fn session_down(&mut self, peer: PeerName, was_up: bool, reason: &Arc<str>) {
+    pub(super) fn session_down(&mut self, peer: &PeerName, was_up: bool, reason: &Arc<str>) {
         if was_up {
             tracing::info!(%peer, %reason, "session down");
-            self.0.remove(&peer);
-        } else if self.is_news(peer.clone(), reason) {
+            self.0.remove(peer);
+        } else if self.is_news(peer, reason) {
             tracing::warn!(%peer, %reason, "session refused; trying again, `catalystctl show peer` has the latest");
         } else {
             tracing::debug!(%peer, %reason, "session refused again");
         }
     }
 
-    pub(super) fn connect_failed(&mut self, peer: PeerName, error: &Arc<str>) {
-        if self.is_news(peer.clone(), error) {
+    pub(super) fn connect_failed(&mut self, peer: &PeerName, error: &Arc<str>) {
+        if self.is_news(peer, error) {
             tracing::info!(%peer, %error, "cannot connect; trying again");
         } else {
             tracing::debug!(%peer, %error, "cannot connect");
@@ -35,8 +35,8 @@ impl Sayings {
     }
 
     /// Whether the peer's trouble is another one than the last time.
-    fn is_news(&mut self, peer: PeerName, trouble: &Arc<str>) -> bool {
-        self.0.insert(peer, Arc::clone(trouble)).as_ref() != Some(trouble)
+    fn is_news(&mut self, peer: &PeerName, trouble: &Arc<str>) -> bool {
+        self.0.insert(peer.clone(), Arc::clone(trouble)).as_ref() != Some(trouble)
     }
 }
 
@@ -81,12 +81,12 @@ mod tests {
         let lines = logged(|| {
             let mut sayings = Sayings::default();
             for _ in 0..3 {
-                sayings.session_down("b".into(), false, &refused);
+                sayings.session_down(&"b".into(), false, &refused);
             }
-            sayings.session_down("c".into(), false, &refused);
-            sayings.session_up("b".into());
-            sayings.session_down("b".into(), true, &"stopped".into());
-            sayings.session_down("b".into(), false, &refused);
+            sayings.session_down(&"c".into(), false, &refused);
+            sayings.session_up(&"b".into());
+            sayings.session_down(&"b".into(), true, &"stopped".into());
+            sayings.session_down(&"b".into(), false, &refused);
         });
         assert_eq!(lines.len(), 5, "{lines:#?}");
         for (line, peer) in [(0, "b"), (1, "c"), (4, "b")] {
@@ -105,7 +105,7 @@ mod tests {
         let lines = logged(|| {
             let mut sayings = Sayings::default();
             for error in ["refused", "refused", "no answer", "no answer", "refused"] {
-                sayings.connect_failed("b".into(), &error.into());
+                sayings.connect_failed(&"b".into(), &error.into());
             }
         });
         assert_eq!(lines.len(), 3, "{lines:#?}");

@@ -169,7 +169,7 @@ impl Net {
             Effect::Routes(update) => self.routes(node, update),
             Effect::SessionUp { peer } => self.nodes[node].log.push((at, format!("up {peer}"))),
             Effect::SessionDown { peer, reason, .. } => {
-                self.nodes[node].log.push((at, format!("down {peer}: {reason}")))
+                self.nodes[node].log.push((at, format!("down {peer}: {reason}")));
             }
             Effect::Refused { remote, reason } => {
                 self.nodes[node].log.push((at, format!("refused {remote}: {reason}")));
