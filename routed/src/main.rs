@@ -35,12 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(
-    invocation: &Invocation,
-    log: EnvFilter,
-    config: Config,
-    warnings: &[ConfigError],
-) -> anyhow::Result<()> {
+fn act(invocation: &Invocation, log: EnvFilter, config: Config, warnings: &[ConfigError]) -> anyhow::Result<()> {
     // The daemon says them in its log.
     if invocation.action != Action::Run {
         warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));

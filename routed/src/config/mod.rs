@@ -31,9 +31,7 @@ pub use convert::local_service;
 pub use either::{Either, Many};
 pub use error::{ConfigError, ConfigErrors};
 pub use flags::Flag;
-pub use load::{
-    MAX_FILE_BYTES, SERVICES_VERSION, load, load_services, load_text, load_with_warnings, parse_service,
-};
+pub use load::{MAX_FILE_BYTES, SERVICES_VERSION, load, load_services, load_text, load_with_warnings, parse_service};
 pub use path::{KeyPath, Step};
 pub use plugins::{Envoy, Graphql, Plugins};
 pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};
