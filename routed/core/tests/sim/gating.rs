@@ -311,7 +311,7 @@ fn nothing_is_called_programmed_while_no_instance_is_connected() {
     let told = net.nodes[1].speaker.take_watched();
     assert_eq!(
         told,
-        [name("refused.example"), name("x.example")],
+        ["refused.example", "x.example"].map(destination),
         "watchers look again"
     );
     net.event(1, Event::PlaneUp("envoy".into()));
