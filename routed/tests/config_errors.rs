@@ -206,6 +206,12 @@ fn peer_rules() {
         &[&b("import=maybe")],
         r#"peers["b"].import: no policy is called "maybe"; there is accept, reject"#,
     );
+    set(&[&b("graceful_restart={}")]).unwrap();
+    set_refused(
+        &[&b("graceful_restart.restart_time=999ms")],
+        r#"peers["b"].graceful_restart.restart_time: expected 1s to 3600s, found 999ms"#,
+    );
+    set_refused(&[&b("graceful_restart.stale_time=2h")], "expected 1s to 3600s");
     set(&[&b("role=customer"), &b("strict_role=true")]).unwrap();
     set_refused(&[&b("as=65001"), &b("role=peer")], "nodes of one AS have no roles");
     set_refused(&[&b("strict_role=true")], r#"set peers["b"].role"#);

@@ -308,6 +308,7 @@ fn peer_config(asn: u32) -> PeerConfig {
         client: true,
         next_hop_self: true,
         next_hop: address(0),
+        graceful_restart: None,
         role: None,
         strict_role: false,
         allowed_next_hops: vec![address(0).ip()],

@@ -85,6 +85,8 @@ pub struct PeerConfig {
     /// Our peer listener for this receiver. An unspecified IP means the session's local address; port 0 means that
     /// this node has no data plane.
     pub next_hop: SocketAddr,
+    /// Graceful restart (RFC 4724), used where the peer offers it too.
+    pub graceful_restart: Option<GracefulRestartConfig>,
     /// Our role towards it (RFC 9234): claimed in OPEN, and its own must fit. External sessions only.
     pub role: Option<Role>,
     /// Whether it is refused if it claims no role.
@@ -100,6 +102,16 @@ pub struct PeerConfig {
     pub export: Option<Arc<Policy>>,
     /// Outside peers: the only names that it may offer; `None`: any that policy accepts.
     pub allowed_names: Option<Vec<NamePattern>>,
+}
+
+/// Graceful restart with one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GracefulRestartConfig {
+    /// How long the peer is asked to keep our routes while we are away.
+    pub restart_time: Duration,
+    /// The longest that its routes are kept: while it is away (it may ask for less), and again from its return until
+    /// END-OF-RIB.
+    pub stale_time: Duration,
 }
 
 /// A service of this node.
@@ -238,8 +250,11 @@ pub enum Event {
     /// The configuration has changed: the difference is applied, to peers as by the events above. `identity` and
     /// `planes` cannot change while the node runs and are ignored.
     Reconfigure(Box<SpeakerConfig>),
-    /// SIGTERM: say goodbye to every peer (NOTIFICATION Cease, administrative shutdown) and leave the data planes be.
-    Shutdown,
+    /// SIGTERM: this node stops and is likely to come back. Peers with graceful restart keep its routes, the others are
+    /// told goodbye (NOTIFICATION Cease, administrative shutdown). The data planes are left as they are.
+    Leave,
+    /// This node stops for good: a hard reset to every peer, with a line for people. The data planes are left as they are.
+    Shutdown(Arc<str>),
 }
 
 /// A data plane's progress.
@@ -290,6 +305,15 @@ pub enum Effect {
         was_up: bool,
         /// Why, in one line, beginning with who said so: "peer said: ..", "told the peer: ..".
         reason: Arc<str>,
+        /// Its routes are kept for so long, for it to come back (RFC 4724).
+        routes_kept: Option<Duration>,
+    },
+    /// Something about a peer that its operator should read.
+    Notice {
+        /// The peer.
+        peer: PeerName,
+        /// What, in one line.
+        text: Arc<str>,
     },
     /// A connection from an address that is no configured peer was refused.
     Refused {

@@ -7,148 +7,36 @@ mod backoff;
 mod collision;
 mod connection;
 mod dial;
+mod end;
+mod interface;
 mod message;
 mod open;
+mod replace;
 #[cfg(test)]
 mod tests;
 mod timers;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::attrs::OriginNode;
 use crate::event::ConnId;
-use crate::policy::Role;
-use crate::wire::{Families, Family, Message, Notification, Open, RouteRefresh, Update, WireError, subcode};
+use crate::wire::{Notification, subcode};
 
 pub use backoff::connect_backoff;
-use connection::{Connections, Phase};
+use connection::Connections;
 use dial::Dialling;
+use end::part;
+pub use interface::{Down, Established, Restart, SessionConfig, SessionEffect, SessionEvent, State};
 use timers::Timers;
 pub use timers::{Direction, Timer};
 
-/// State by the names of RFC 4271 section 8.2.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
-    /// Disabled: not started, or stopped.
-    Idle,
-    /// Dialling.
-    Connect,
-    /// Not dialling now (passive, or between two attempts), listening.
-    Active,
-    /// OPEN sent on some connection.
-    OpenSent,
-    /// OPEN exchanged, KEEPALIVE awaited.
-    OpenConfirm,
-    /// Up.
-    Established,
-}
-
-impl State {
-    /// The spelling of CLI and JSON output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "Idle",
-            Self::Connect => "Connect",
-            Self::Active => "Active",
-            Self::OpenSent => "OpenSent",
-            Self::OpenConfirm => "OpenConfirm",
-            Self::Established => "Established",
-        }
-    }
-}
-
-/// What one session needs to know.
-#[derive(Debug, Clone)]
-pub struct SessionConfig {
-    /// Ourselves (OPEN; collision detection).
-    pub local: OriginNode,
-    /// The peer's AS.
-    pub peer_asn: u32,
-    /// The peer's organisation.
-    pub peer_organisation: Arc<str>,
-    /// The peer's node name, if pinned.
-    pub peer_node: Option<Arc<str>>,
-    /// Hold time to offer.
-    pub hold_time: Duration,
-    /// Our role towards the peer (RFC 9234), if it is to be claimed and checked.
-    pub role: Option<Role>,
-    /// Whether a peer that claims no role is refused (RFC 9234 section 4.2, strict mode).
-    pub strict_role: bool,
-    /// Families to offer.
-    pub families: Families,
-    /// Never dial.
-    pub passive: bool,
-    /// Seed for the jitter of the connect back-off (1, 2, 4 .. 60 s): a pure function of (seed, attempt).
-    pub seed: u64,
-}
-
-/// Input.
-#[derive(Debug, Clone)]
-pub enum SessionEvent {
-    /// ManualStart.
-    Start,
-    /// ManualStop, with what to tell the peer.
-    Stop(Notification),
-    /// Tcp_CR_Acked.
-    Connected(ConnId, SocketAddr),
-    /// TcpConnectionFails while dialling.
-    ConnectFailed(Arc<str>),
-    /// TcpConnectionConfirmed.
-    Accepted(ConnId, SocketAddr),
-    /// A frame, decoded (BGPOpen, KeepAliveMsg, UpdateMsg, NotifMsg, or BGPHeaderErr and friends).
-    Message(ConnId, Result<Message, WireError>),
-    /// TcpConnectionFails.
-    Closed(ConnId, Arc<str>),
-    /// A timer of [`Session::poll_timeout`] has expired.
-    Timeout,
-    /// The configuration has changed in what a session survives; the next OPEN goes by it.
-    Configure(SessionConfig),
-}
-
-/// Output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEffect {
-    /// Dial.
-    Connect,
-    /// Send a message.
-    Send(ConnId, Message),
-    /// Flush and close.
-    Close(ConnId),
-    /// Established.
-    Up(Established),
-    /// Left Established (`was_up`) or an attempt was refused, with the reason in one line.
-    Down {
-        /// Whether the session had been Established.
-        was_up: bool,
-        /// Why, with the NOTIFICATION's text where there was one.
-        reason: Arc<str>,
-    },
-    /// An UPDATE of the Established session.
-    Update(Update),
-    /// END-OF-RIB of the Established session.
-    EndOfRib(Family),
-    /// ROUTE-REFRESH of the Established session.
-    RouteRefresh(RouteRefresh),
-}
-
-/// A session that has just come up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Established {
-    /// Its connection.
-    pub conn: ConnId,
-    /// Our OPEN on it.
-    pub sent: Open,
-    /// The peer's.
-    pub received: Open,
-}
-
-/// One peer's state machine: at most one Established connection, at most two while they collide.
+/// One peer's state machine: at most one Established connection, at most two while they collide or one is about to
+/// replace the other.
 #[derive(Debug, Clone)]
 pub struct Session {
     config: SessionConfig,
+    /// What the next OPEN says of this node.
+    restart: Restart,
     /// Between ManualStart and ManualStop.
     enabled: bool,
     dialling: Dialling,
@@ -167,6 +55,10 @@ impl Session {
     pub fn new(config: SessionConfig, now: Instant) -> Self {
         Self {
             config,
+            restart: Restart {
+                restarting: false,
+                forwarding: true,
+            },
             enabled: false,
             dialling: Dialling::default(),
             connections: Connections::default(),
@@ -183,6 +75,12 @@ impl Session {
         match event {
             SessionEvent::Start => self.on_start(now, out),
             SessionEvent::Stop(notification) => self.on_stop(&notification, out),
+            SessionEvent::Leave(notification) => self.on_leave(&notification, out),
+            SessionEvent::Reset {
+                notification,
+                hard,
+                idle,
+            } => self.on_reset(&notification, hard, idle, now, out),
             SessionEvent::Connected(id, _) => self.on_connected(id, now, out),
             SessionEvent::ConnectFailed(error) => self.on_connect_failed(&error, now),
             SessionEvent::Accepted(id, _) => self.on_accepted(id, now, out),
@@ -201,6 +99,11 @@ impl Session {
         }
     }
 
+    /// What OPEN says of this node from now on.
+    pub fn set_restart(&mut self, restart: Restart) {
+        self.restart = restart;
+    }
+
     /// When it wants [`SessionEvent::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -217,7 +120,7 @@ impl Session {
     pub fn state(&self) -> State {
         match self.connections.furthest() {
             Some(phase) => phase.state(),
-            None if !self.enabled => State::Idle,
+            None if self.is_idle() => State::Idle,
             None if self.dialling.in_progress => State::Connect,
             None => State::Active,
         }
@@ -247,25 +150,16 @@ impl Session {
         self.last_error_at
     }
 
-    fn on_start(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {
-        if !self.enabled {
-            self.enabled = true;
-            self.dial(now, out);
-        }
+    /// Neither dials nor accepts.
+    fn is_idle(&self) -> bool {
+        !self.enabled || self.timers.is_armed(Timer::IdleHold)
     }
 
-    fn on_stop(&mut self, notification: &Notification, out: &mut Vec<SessionEffect>) {
-        let was_up = self.state() == State::Established;
-        for direction in Direction::BOTH {
-            if let Some(connection) = self.connections.take(direction) {
-                part(connection.id, notification.clone(), out);
-            }
-        }
-        self.enabled = false;
-        self.dialling.stop();
-        self.timers = Timers::default();
-        if was_up {
-            self.down(was_up, format!("stopped: {notification}"), out);
+    fn on_start(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {
+        if self.is_idle() {
+            self.enabled = true;
+            self.timers.clear(Timer::IdleHold);
+            self.dial(now, out);
         }
     }
 
@@ -279,25 +173,11 @@ impl Session {
     }
 
     fn on_accepted(&mut self, id: ConnId, now: Instant, out: &mut Vec<SessionEffect>) {
-        if !self.enabled {
+        if self.is_idle() {
             let text = "the session is stopped here";
             return part(id, Notification::cease(subcode::cease::CONNECTION_REJECTED, text), out);
         }
         self.admit(Direction::Incoming, id, now, out);
-    }
-
-    fn on_closed(&mut self, id: ConnId, reason: &str, now: Instant, out: &mut Vec<SessionEffect>) {
-        let Some(direction) = self.connections.direction(id) else {
-            return;
-        };
-        let reason = format!("connection closed: {reason}");
-        if self.is_up(direction) {
-            self.down(true, reason, out);
-        } else if self.connections.get(direction.other()).is_none() {
-            // With another connection left it is most likely the loser of a collision, whose NOTIFICATION a reset ate.
-            self.last_error = reason.into();
-        }
-        self.leave(direction, now, out);
     }
 
     /// Runs every timer that has expired once; a timer that its own handler arms again waits for the next call.
@@ -311,46 +191,10 @@ impl Session {
 
     fn on_timer(&mut self, timer: Timer, now: Instant, out: &mut Vec<SessionEffect>) {
         match timer {
-            Timer::ConnectRetry => self.dial(now, out),
+            Timer::ConnectRetry | Timer::IdleHold => self.dial(now, out),
             Timer::Connect => self.on_dial_unanswered(now),
             Timer::Hold(direction) => self.on_hold_timer(direction, now, out),
             Timer::Keepalive(direction) => self.on_keepalive_timer(direction, now, out),
         }
     }
-
-    /// Ends a connection by a NOTIFICATION of ours.
-    fn refuse(&mut self, direction: Direction, answer: Notification, now: Instant, out: &mut Vec<SessionEffect>) {
-        let Some(id) = self.connections.get(direction).map(|connection| connection.id) else {
-            return;
-        };
-        let reason = format!("told the peer: {answer}");
-        part(id, answer, out);
-        self.down(self.is_up(direction), reason, out);
-        self.leave(direction, now, out);
-    }
-
-    fn is_up(&self, direction: Direction) -> bool {
-        let connection = self.connections.get(direction);
-        connection.is_some_and(|connection| connection.phase == Phase::Established)
-    }
-
-    /// Forgets a connection, lets one that was held back for it go on, and dials again in time.
-    fn leave(&mut self, direction: Direction, now: Instant, out: &mut Vec<SessionEffect>) {
-        self.connections.take(direction);
-        self.timers.clear_connection(direction);
-        self.resume_held(direction.other(), now, out);
-        self.dial_later(now);
-    }
-
-    fn down(&mut self, was_up: bool, reason: String, out: &mut Vec<SessionEffect>) {
-        let reason: Arc<str> = reason.into();
-        self.last_error = Arc::clone(&reason);
-        out.push(SessionEffect::Down { was_up, reason });
-    }
-}
-
-/// Says goodbye on a connection and closes it.
-fn part(id: ConnId, notification: Notification, out: &mut Vec<SessionEffect>) {
-    out.push(SessionEffect::Send(id, Message::Notification(notification)));
-    out.push(SessionEffect::Close(id));
 }

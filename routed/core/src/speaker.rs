@@ -23,6 +23,7 @@ mod sessions;
 mod show;
 mod show_peers;
 mod snapshot;
+mod stale;
 mod withdraw;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ use prefixes::OwnPrefixes;
 pub use preview::Preview;
 use services::Service;
 pub use snapshot::{Surroundings, TablePage};
+use stale::Deferral;
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub struct Speaker {
     exports: Exports,
     planes: Planes,
     phase: Phase,
+    deferral: Deferral,
     effects: Vec<Effect>,
     session_effects: Vec<SessionEffect>,
     watched: Option<BTreeSet<Destination>>,
@@ -101,6 +104,7 @@ impl Speaker {
             exports: Exports::default(),
             planes,
             phase: Phase::New,
+            deferral: Deferral::Over(now),
             effects: Vec::new(),
             session_effects: Vec::new(),
             watched: None,
@@ -119,6 +123,7 @@ impl Speaker {
             return;
         }
         self.phase = Phase::Starting(now + self.config.startup_wait);
+        self.deferral = Deferral::Until(now + self.config.startup_wait);
         if self.planes.any() {
             let reset = self.planes.reset(&self.rib.names, false);
             self.effects.push(Effect::Routes(reset));
@@ -153,7 +158,8 @@ impl Speaker {
             Event::PeerAdd(peer) => self.on_peer_add(peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),
-            Event::Shutdown => self.on_shutdown(now),
+            Event::Leave => self.on_leave(now),
+            Event::Shutdown(text) => self.on_shutdown(&text, now),
         }
     }
 
@@ -164,6 +170,7 @@ impl Speaker {
             self.select_dirty(now);
             self.end_drains(now);
             self.settle(now);
+            self.end_deferral(now);
             self.emit_delta();
             self.send_all(now);
         }
@@ -189,9 +196,15 @@ impl Speaker {
         let end_of_rib = self
             .peers
             .iter()
-            .filter_map(|peer| peer.end_of_rib_due(self.config.ack_wait));
+            .filter_map(|peer| peer.end_of_rib_due(self.deferral, self.config.ack_wait));
+        let stale = self.stale_timeout();
         let planes = self.planes.poll_timeout(self.config.hold_time, self.config.ack_wait);
-        sessions.chain(starting).chain(end_of_rib).chain(planes).min()
+        sessions
+            .chain(starting)
+            .chain(end_of_rib)
+            .chain(stale)
+            .chain(planes)
+            .min()
     }
 
     /// The selected table now, for a data plane that asks for a Reset.

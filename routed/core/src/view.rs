@@ -13,7 +13,7 @@ use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
 
-pub use session::SessionView;
+pub use session::{GracefulView, SessionView};
 
 /// One path to a name or prefix, as `show routes` and `show route NAME` print it.
 #[derive(Debug, Clone)]

@@ -167,6 +167,7 @@ pub(crate) struct Session {
     received: Vec<String>,
     role: Option<String>,
     peer_role: Option<String>,
+    graceful_restart: Option<GracefulRestart>,
 }
 
 impl From<proto::PeerSession> for Session {
@@ -176,6 +177,31 @@ impl From<proto::PeerSession> for Session {
             received: session.received,
             role: given(session.role),
             peer_role: given(session.peer_role),
+            graceful_restart: session.graceful.map(GracefulRestart::from),
+        }
+    }
+}
+
+/// Graceful restart with a peer.
+#[derive(Debug, Serialize)]
+pub(crate) struct GracefulRestart {
+    agreed: bool,
+    restart_time_ms: u64,
+    stale_time_ms: u64,
+    stale: u64,
+    stale_since_ms: Option<u64>,
+    purge_in_ms: Option<u64>,
+}
+
+impl From<proto::GracefulRestart> for GracefulRestart {
+    fn from(graceful: proto::GracefulRestart) -> Self {
+        Self {
+            agreed: graceful.agreed,
+            restart_time_ms: graceful.restart_time_ms,
+            stale_time_ms: graceful.stale_time_ms,
+            stale: graceful.stale,
+            stale_since_ms: graceful.stale_since_ms,
+            purge_in_ms: graceful.purge_in_ms,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `show peers` and `show peer`.
 
-use catalyst_proto::admin::v1::{Peer, PeerSession};
+use catalyst_proto::admin::v1::{GracefulRestart, Peer, PeerSession};
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -68,6 +68,11 @@ fn note(peer: &Peer) -> String {
     if up && !peer.end_of_rib {
         parts.push("table incomplete".to_owned());
     }
+    if let Some(graceful) = peer.session.as_ref().and_then(|session| session.graceful.as_ref())
+        && graceful.stale > 0
+    {
+        parts.push(format!("{} stale", graceful.stale));
+    }
     if peer.rejected > 0 {
         parts.push(format!("{} rejected", peer.rejected));
     }
@@ -121,6 +126,7 @@ fn describe(peer: &Peer) -> Vec<String> {
 fn describe_session(session: Option<&PeerSession>, answer: &mut Answer) {
     let Some(session) = session else { return };
     answer.property("role", &roles(session));
+    answer.property("restart", &graceful(session.graceful.as_ref()));
     answer.property("we offer", &session.sent.join("; "));
     answer.property("it offers", &session.received.join("; "));
 }
@@ -142,6 +148,26 @@ fn last_error(peer: &Peer) -> String {
     }
 }
 
+fn graceful(graceful: Option<&GracefulRestart>) -> String {
+    let Some(graceful) = graceful else {
+        return String::new();
+    };
+    let agreed = if graceful.agreed {
+        "graceful"
+    } else {
+        "graceful if the peer agrees"
+    };
+    let mut text = format!("{agreed}, {} to come back", time(graceful.restart_time_ms));
+    if let Some(purge_in_ms) = graceful.purge_in_ms {
+        let stale = count(graceful.stale, "stale route");
+        text.push_str(&format!(
+            ", {stale} kept for {} more",
+            duration(purge_in_ms.div_ceil(1000))
+        ));
+    }
+    text
+}
+
 fn organisation(peer: &Peer) -> String {
     format!(
         "{} ({})",
@@ -151,8 +177,11 @@ fn organisation(peer: &Peer) -> String {
 }
 
 fn hold_time(ms: u64) -> String {
+    if ms == 0 { String::new() } else { time(ms) }
+}
+
+fn time(ms: u64) -> String {
     match ms {
-        0 => String::new(),
         ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
         ms => format!("{ms}ms"),
     }
@@ -304,6 +333,12 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
     fn one_peer_is_told_in_full() {
         let session = PeerSession {
             sent: vec!["families name".to_owned(), "role customer".to_owned()],
+            graceful: Some(GracefulRestart {
+                restart_time_ms: 120_000,
+                stale: 1,
+                purge_in_ms: Some(4200),
+                ..GracefulRestart::default()
+            }),
             role: "customer".to_owned(),
             peer_role: "provider".to_owned(),
             ..PeerSession::default()
@@ -319,7 +354,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             "c: Active for 1m01s\n  last error      peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009, 1m15s\n                  ago\n",
             "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s\n",
             "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
-            "  role            customer, the peer is provider\n  we offer        families name; role customer\n",
+            "  role            customer, the peer is provider\n  restart         graceful if the peer agrees, 120s to come back, 1 stale route kept for 5s more\n  we offer        families name; role customer\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }

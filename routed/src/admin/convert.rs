@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use catalyst_core::attrs::{format_community, format_large_community};
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
-use catalyst_core::view::{PeerView, PlaneView, PolicyView, RouteView, SessionView};
+use catalyst_core::view::{PeerView, PlaneView, PolicyView, RouteView};
 use catalyst_proto::admin::v1 as proto;
+
+use super::sessions::{ms, session};
 
 pub(super) fn route(view: &RouteView) -> proto::Route {
     let attrs = &view.attrs;
@@ -90,9 +92,7 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         since_s: view.since.as_secs(),
         internal: view.internal,
         outside: view.outside,
-        hold_time_ms: view
-            .hold_time
-            .map_or(0, |t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        hold_time_ms: view.hold_time.map_or(0, ms),
         received: view.received,
         rejected: view.rejected,
         advertised: view.advertised,
@@ -110,15 +110,6 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         // No session is encrypted yet.
         insecure: !view.address.ip().is_loopback(),
         session: Some(session(&view.session)),
-    }
-}
-
-fn session(view: &SessionView) -> proto::PeerSession {
-    proto::PeerSession {
-        sent: view.sent.clone(),
-        received: view.received.clone(),
-        role: view.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
-        peer_role: view.peer_role.map(|role| role.to_string()).unwrap_or_default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod convert;
 mod explain;
 mod service;
+mod sessions;
 mod socket;
 mod store;
 mod watch;

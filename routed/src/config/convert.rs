@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
-use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_core::wire::Families;
@@ -169,6 +169,10 @@ impl Config {
             client: peer.client,
             next_hop_self: peer.next_hop_self,
             next_hop: self.next_hop_for(peer),
+            graceful_restart: peer.graceful_restart.as_ref().map(|graceful| GracefulRestartConfig {
+                restart_time: *graceful.restart_time,
+                stale_time: *graceful.stale_time,
+            }),
             role: peer.role.map(|role| role.0),
             strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),

@@ -143,6 +143,10 @@ pub struct Peer {
     /// Whether routes passed on to it carry our next hop. Always on towards outside.
     #[serde(default = "yes")]
     pub next_hop_self: bool,
+    /// Graceful restart (RFC 4724): routes outlive the session for a while, so that a restart of either side's daemon
+    /// moves no traffic. Only where the peer is configured with it, too. `{}` turns it on. Default: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graceful_restart: Option<GracefulRestart>,
     /// For a peer of another AS: our role towards it (RFC 9234): `customer` if it gives us transit, `provider` if we give
     /// it transit, `peer` if each offers its own and its customers'. It is claimed in OPEN, and the role that the peer
     /// claims must fit, or the session is refused. Default: none.
@@ -172,6 +176,26 @@ pub struct Peer {
     /// `peering.insecure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure: Option<bool>,
+}
+
+/// Graceful restart with one peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GracefulRestart {
+    /// How long the peer is asked to keep our routes while this node is away: 1s to 3600s.
+    pub restart_time: Spelled<Duration>,
+    /// The longest that its routes are kept: while it is away, whatever it asks for, and again from its return until it
+    /// has sent its whole table. 1s to 3600s.
+    pub stale_time: Spelled<Duration>,
+}
+
+impl Default for GracefulRestart {
+    fn default() -> Self {
+        Self {
+            restart_time: Spelled(Duration::from_secs(120)),
+            stale_time: Spelled(Duration::from_secs(360)),
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -298,7 +298,18 @@ impl Routing {
             }
             Effect::Routes(update) => self.feeds.send(&update),
             Effect::SessionUp { peer } => self.sayings.session_up(&peer),
-            Effect::SessionDown { peer, was_up, reason } => self.sayings.session_down(&peer, was_up, &reason),
+            Effect::SessionDown {
+                peer,
+                was_up,
+                reason,
+                routes_kept,
+            } => {
+                self.sayings.session_down(&peer, was_up, &reason);
+                if let Some(time) = routes_kept {
+                    tracing::info!(%peer, ?time, "its routes are kept for it to come back");
+                }
+            }
+            Effect::Notice { peer, text } => tracing::info!(%peer, "{text}"),
             Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
         }
     }
@@ -311,7 +322,7 @@ impl Routing {
 
     /// NOTIFICATION Cease to every peer, flushed within a bound.
     async fn say_goodbye(mut self) {
-        self.speaker.handle(Event::Shutdown, Instant::now());
+        self.speaker.handle(Event::Leave, Instant::now());
         self.speaker.flush(Instant::now());
         let mut closing = Vec::new();
         let effects: Vec<Effect> = self.speaker.drain_effects().collect();
@@ -324,7 +335,10 @@ impl Routing {
                 }
                 // The data planes serve on as they are.
                 Effect::Close { .. } | Effect::Connect { .. } | Effect::Routes(_) => {}
-                Effect::SessionUp { .. } | Effect::SessionDown { .. } | Effect::Refused { .. } => {}
+                Effect::SessionUp { .. }
+                | Effect::SessionDown { .. }
+                | Effect::Notice { .. }
+                | Effect::Refused { .. } => {}
             }
         }
         closing.extend(self.connections.drain().map(|(_, connection)| connection.close()));

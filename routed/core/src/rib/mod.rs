@@ -1,8 +1,9 @@
 //! adj_rib_in of every peer, as one slab of paths threaded through two lists each: by name and by peer.
 
+mod marks;
 mod path;
 
-pub(crate) use path::{LOCAL, Note, Path, PathId, PeerId};
+pub(crate) use path::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
 
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub(crate) struct PeerPaths {
     pub(crate) accepted: u64,
     /// Paths that import rejected.
     pub(crate) rejected: u64,
+    /// Paths of both kinds that are stale.
+    pub(crate) stale: u64,
 }
 
 /// Names, attribute sets and paths of one Speaker.
@@ -107,12 +110,25 @@ impl Rib {
         self.peers[usize::from(peer)]
     }
 
-    /// Takes a path in, in place of the one that the peer announced before. False: nothing changed.
+    /// Takes a path in as the peer announces it, in place of the one that it announced before. False: nothing changed.
     pub(crate) fn upsert(&mut self, name: NameId, peer: PeerId, learned: Learned, since: u32) -> bool {
         let Some(id) = self.find(name, peer) else {
             self.insert(name, peer, learned, since);
             return true;
         };
+        let refreshed = self.unmark(id);
+        self.replace(id, learned, since) || refreshed
+    }
+
+    /// Import makes something else of a path that is held, or of one that is not yet.
+    pub(crate) fn revise(&mut self, name: NameId, peer: PeerId, learned: Learned, since: u32) {
+        match self.find(name, peer) {
+            Some(id) => drop(self.replace(id, learned, since)),
+            None => self.insert(name, peer, learned, since),
+        }
+    }
+
+    fn replace(&mut self, id: PathId, learned: Learned, since: u32) -> bool {
         let path = &self.paths[id];
         let before = Learned {
             attr_in: path.attr_in,
@@ -125,6 +141,7 @@ impl Rib {
         self.hold(learned);
         let path = &mut self.paths[id];
         (path.attr_in, path.attr, path.note, path.since) = (learned.attr_in, learned.attr, learned.note, since);
+        let (name, peer) = (path.name, path.peer);
         self.let_go(before);
         self.count(peer, before.note, -1);
         self.count(peer, learned.note, 1);
@@ -144,6 +161,7 @@ impl Rib {
             since,
             peer,
             note: learned.note,
+            flags: PathFlags::default(),
         });
         if head != 0 {
             self.paths[head].prev_of_peer = id;
@@ -184,6 +202,12 @@ impl Rib {
         let Some(id) = self.find(name, peer) else {
             return false;
         };
+        self.take_out(id);
+        true
+    }
+
+    fn take_out(&mut self, id: PathId) {
+        self.unmark(id);
         self.unlink_from_name(id);
         self.unlink_from_peer(id);
         let path = self.paths.remove(id);
@@ -192,9 +216,8 @@ impl Rib {
             attr: path.attr,
             note: path.note,
         });
-        self.count(peer, path.note, -1);
-        self.mark_dirty(name);
-        true
+        self.count(path.peer, path.note, -1);
+        self.mark_dirty(path.name);
     }
 
     fn unlink_from_name(&mut self, id: PathId) {

@@ -65,6 +65,22 @@ impl Note {
     }
 }
 
+/// Marks of one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PathFlags(u8);
+
+impl PathFlags {
+    /// Kept over the loss of its session (RFC 4724), and not sent again since.
+    pub(crate) const STALE: u8 = 1;
+
+    pub(crate) fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+    pub(super) fn set(&mut self, flag: u8) {
+        self.0 |= flag;
+    }
+}
+
 /// 32 bytes, on purpose: a node with ten peers holds ten of them per name.
 #[derive(Debug, Default)]
 pub(crate) struct Path {
@@ -81,6 +97,7 @@ pub(crate) struct Path {
     pub(crate) since: u32,
     pub(crate) peer: PeerId,
     pub(crate) note: Note,
+    pub(crate) flags: PathFlags,
 }
 
 const _: () = assert!(size_of::<Path>() == 32);

@@ -12,9 +12,10 @@
 use std::time::Instant;
 
 use super::connection::{Connection, Phase};
+use super::end::part;
 use super::message::OPEN_HOLD_TIME;
 use super::open::{check, local_open, router_id};
-use super::{Direction, Session, SessionEffect, Timer, part};
+use super::{Direction, Session, SessionEffect, Timer};
 use crate::event::ConnId;
 use crate::wire::{Message, Notification, Open, subcode};
 
@@ -24,6 +25,9 @@ impl Session {
     /// A second incoming connection takes the place of one whose OPEN has not come: the peer dials one at a time, so
     /// it has left the first.
     pub(super) fn admit(&mut self, direction: Direction, id: ConnId, now: Instant, out: &mut Vec<SessionEffect>) {
+        if direction == Direction::Incoming && self.admit_replacing(id, now, out) {
+            return;
+        }
         let place_taken = self
             .connections
             .get(direction)
@@ -34,7 +38,7 @@ impl Session {
         if let Some(left) = self.connections.take(direction) {
             part(left.id, collision("a newer connection takes its place"), out);
         }
-        let open = local_open(&self.config);
+        let open = local_open(&self.config, self.restart);
         self.connections.put(direction, Connection::new(id, open.clone()));
         self.timers
             .arm(Timer::Hold(direction), now + OPEN_HOLD_TIME.max(self.config.hold_time));
@@ -43,23 +47,22 @@ impl Session {
 
     /// BGPOpen in OpenSent.
     pub(super) fn on_open(&mut self, direction: Direction, open: Open, now: Instant, out: &mut Vec<SessionEffect>) {
+        let Some(rival) = direction.rival() else {
+            return self.on_open_replacing(open, now, out);
+        };
         if let Err(answer) = check(&self.config, &open) {
             return self.refuse(direction, answer, now, out);
         }
         let Some(connection) = self.connections.get_mut(direction) else {
             return;
         };
-        let preferred = match direction {
-            Direction::Outgoing => self.config.local.router_id > router_id(&open),
-            Direction::Incoming => self.config.local.router_id < router_id(&open),
-        };
-        connection.families = connection.sent.common_families(&open);
-        connection.hold_time = self.config.hold_time.min(open.hold_time);
-        connection.peer = Some(open);
+        let we_are_higher = self.config.local.router_id > router_id(&open);
+        let preferred = we_are_higher == (direction == Direction::Outgoing);
+        connection.take_open(open, self.config.hold_time);
         if preferred {
-            self.end_rival(direction.other(), out);
-        } else if self.connections.get(direction.other()).is_some() {
-            return self.hold_back(direction, now);
+            self.end_rival(rival, out);
+        } else if self.connections.get(rival).is_some() {
+            return self.hold_back(direction, rival, now);
         }
         self.commit(direction, now, out);
     }
@@ -76,14 +79,14 @@ impl Session {
     }
 
     /// The preferred connection now has one hold time to bring its OPEN; this one keeps its long hold timer.
-    fn hold_back(&mut self, direction: Direction, now: Instant) {
+    fn hold_back(&mut self, direction: Direction, rival: Direction, now: Instant) {
         let Some(connection) = self.connections.get_mut(direction) else {
             return;
         };
         connection.phase = Phase::Held;
         if !connection.hold_time.is_zero() {
             let deadline = now + connection.hold_time;
-            self.timers.arm_by(Timer::Hold(direction.other()), deadline);
+            self.timers.arm_by(Timer::Hold(rival), deadline);
         }
     }
 
@@ -114,6 +117,6 @@ impl Session {
     }
 }
 
-fn collision(text: &str) -> Notification {
+pub(super) fn collision(text: &str) -> Notification {
     Notification::cease(subcode::cease::COLLISION_RESOLUTION, text)
 }

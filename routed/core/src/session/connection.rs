@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Direction, State};
 use crate::event::ConnId;
-use crate::wire::{Families, Open};
+use crate::wire::{Families, GracefulRestart, Open};
 
 /// How far along a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,13 @@ impl Phase {
     }
 }
 
+/// Graceful restart as both sides have offered it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Graceful {
+    /// Both sides let a NOTIFICATION that is no hard reset leave routes in place (RFC 8538).
+    pub(super) notification: bool,
+}
+
 /// A connection on which our OPEN has been sent.
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
@@ -47,6 +54,8 @@ pub(super) struct Connection {
     pub(super) families: Families,
     /// Hold time in use, from `Held` on; zero means none.
     pub(super) hold_time: Duration,
+    /// From `Held` on; `None`: not agreed on.
+    pub(super) graceful: Option<Graceful>,
     /// A KEEPALIVE came while it was held back.
     pub(super) keepalive_seen: bool,
 }
@@ -60,14 +69,31 @@ impl Connection {
             peer: None,
             families: Families::NONE,
             hold_time: Duration::ZERO,
+            graceful: None,
             keepalive_seen: false,
         }
     }
 }
 
+impl Connection {
+    /// Takes the peer's OPEN in, with the hold time that we offer ourselves.
+    pub(super) fn take_open(&mut self, open: Open, hold_time: Duration) {
+        self.families = self.sent.common_families(&open);
+        self.hold_time = hold_time.min(open.hold_time);
+        let agreed = |ours: &GracefulRestart, theirs: &GracefulRestart| Graceful {
+            notification: ours.notification && theirs.notification,
+        };
+        self.graceful = match (&self.sent.graceful_restart, &open.graceful_restart) {
+            (Some(ours), Some(theirs)) => Some(agreed(ours, theirs)),
+            (Some(_) | None, _) => None,
+        };
+        self.peer = Some(open);
+    }
+}
+
 /// At most one connection of each direction.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Connections([Option<Connection>; 2]);
+pub(super) struct Connections([Option<Connection>; 3]);
 
 impl Connections {
     pub(super) fn get(&self, direction: Direction) -> Option<&Connection> {
@@ -88,7 +114,13 @@ impl Connections {
 
     pub(super) fn direction(&self, id: ConnId) -> Option<Direction> {
         let is_it = |direction: &Direction| self.get(*direction).is_some_and(|connection| connection.id == id);
-        Direction::BOTH.into_iter().find(is_it)
+        Direction::ALL.into_iter().find(is_it)
+    }
+
+    /// Whether there is a connection of another direction.
+    pub(super) fn is_beside_another(&self, direction: Direction) -> bool {
+        let stands = |other: Direction| other != direction && self.get(other).is_some();
+        Direction::ALL.into_iter().any(stands)
     }
 
     /// The phase of the connection furthest along.

@@ -55,7 +55,7 @@ impl Session {
     }
 
     fn wants_to_dial(&self) -> bool {
-        self.enabled
+        !self.is_idle()
             && !self.config.passive
             && !self.dialling.in_progress
             && self.connections.get(Direction::Outgoing).is_none()

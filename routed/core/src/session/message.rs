@@ -33,7 +33,7 @@ impl Session {
             (_, Err(error)) => self.on_wire_error(direction, &error, now, out),
             (_, Ok(Message::Notification(message))) => self.on_notification(direction, &message, now, out),
             (Phase::OpenSent, Ok(Message::Open(open))) => self.on_open(direction, open, now, out),
-            (Phase::Held, Ok(Message::Keepalive)) => self.on_early_keepalive(direction),
+            (Phase::Held, Ok(Message::Keepalive)) => self.on_early_keepalive(direction, now, out),
             (Phase::OpenConfirm, Ok(Message::Keepalive)) => self.establish(direction, now, out),
             (Phase::Established, Ok(message)) => self.on_established(direction, message, now, out),
             (_, Ok(message)) => self.on_unexpected(direction, phase, &message, now, out),
@@ -68,33 +68,6 @@ impl Session {
         })
     }
 
-    /// BGPHeaderErr, BGPOpenMsgErr, UpdateMsgErr. A NOTIFICATION is never answered (RFC 4271 section 6.4).
-    fn on_wire_error(&mut self, direction: Direction, error: &WireError, now: Instant, out: &mut Vec<SessionEffect>) {
-        if error.is_answered() {
-            return self.refuse(direction, error.notification(), now, out);
-        }
-        self.close(direction, out);
-        self.down(self.is_up(direction), error.to_string(), out);
-        self.leave(direction, now, out);
-    }
-
-    /// NotifMsg. The loss of a collision is no error while the other connection stands.
-    fn on_notification(
-        &mut self,
-        direction: Direction,
-        message: &Notification,
-        now: Instant,
-        out: &mut Vec<SessionEffect>,
-    ) {
-        let is_collision = (message.code, message.subcode) == (code::CEASE, subcode::cease::COLLISION_RESOLUTION);
-        let expected = is_collision && self.connections.get(direction.other()).is_some();
-        self.close(direction, out);
-        if !expected {
-            self.down(self.is_up(direction), format!("peer said: {message}"), out);
-        }
-        self.leave(direction, now, out);
-    }
-
     /// A message that has no place in the phase (Finite State Machine Error, RFC 6608).
     fn on_unexpected(
         &mut self,
@@ -114,9 +87,12 @@ impl Session {
     }
 
     /// The peer has committed itself to a connection that is held back here.
-    fn on_early_keepalive(&mut self, direction: Direction) {
+    fn on_early_keepalive(&mut self, direction: Direction, now: Instant, out: &mut Vec<SessionEffect>) {
         if let Some(connection) = self.connections.get_mut(direction) {
             connection.keepalive_seen = true;
+        }
+        if direction == Direction::Replacing {
+            self.replace(now, out);
         }
     }
 
@@ -181,10 +157,5 @@ impl Session {
             (true, Phase::Established) => self.timers.clear(Timer::Hold(direction)),
             (true, _) => self.timers.arm(Timer::Hold(direction), now + OPEN_HOLD_TIME),
         }
-    }
-
-    fn close(&mut self, direction: Direction, out: &mut Vec<SessionEffect>) {
-        let id = self.connections.get(direction).map(|connection| connection.id);
-        out.extend(id.map(SessionEffect::Close));
     }
 }

@@ -2,12 +2,22 @@
 
 use crate::attrs::RouterId;
 use crate::policy::Role;
-use crate::wire::{Families, Notification, Open, RoleCode, VERSION, code, subcode};
+use crate::wire::{Families, GracefulRestart, Notification, Open, RoleCode, VERSION, code, subcode};
 
-use super::SessionConfig;
+use super::{Restart, SessionConfig};
 
 /// Our OPEN.
-pub(super) fn local_open(config: &SessionConfig) -> Open {
+pub(super) fn local_open(config: &SessionConfig, restart: Restart) -> Open {
+    let graceful_restart = |restart_time| GracefulRestart {
+        restarting: restart.restarting,
+        notification: true,
+        restart_time,
+        families: config
+            .families
+            .iter()
+            .map(|family| (family, restart.forwarding))
+            .collect(),
+    };
     Open {
         version: VERSION,
         asn: config.local.router_id.asn,
@@ -17,7 +27,7 @@ pub(super) fn local_open(config: &SessionConfig) -> Open {
         families: config.families.iter().collect(),
         route_refresh: true,
         role: config.role.map(RoleCode::from),
-        graceful_restart: None,
+        graceful_restart: config.restart_time.map(graceful_restart),
     }
 }
 

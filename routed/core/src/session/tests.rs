@@ -2,14 +2,17 @@
 //! delivers in every order.
 
 mod collision;
+mod graceful;
 mod rules;
 mod table;
 
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
 use super::*;
-use crate::attrs::RouterId;
-use crate::wire::{RoleCode, RouteRefresh, VERSION, code};
+use crate::attrs::{OriginNode, RouterId};
+use crate::wire::{
+    Families, Family, GracefulRestart, Message, Open, RoleCode, RouteRefresh, Update, VERSION, WireError, code,
+};
 
 pub(super) const HOLD: Duration = Duration::from_secs(9);
 
@@ -31,6 +34,7 @@ pub(super) fn config() -> SessionConfig {
         role: None,
         strict_role: false,
         families: Families::NAMES,
+        restart_time: None,
         passive: false,
         seed: 1,
     }
@@ -147,8 +151,11 @@ fn word(effect: &SessionEffect) -> String {
         SessionEffect::Send(id, message) => format!("{}:{}", side(*id), message.kind_name().to_lowercase()),
         SessionEffect::Close(id) => format!("{}:close", side(*id)),
         SessionEffect::Up(up) => format!("{}:up", side(up.conn)),
-        SessionEffect::Down { was_up: true, .. } => "down".to_owned(),
-        SessionEffect::Down { was_up: false, .. } => "refused".to_owned(),
+        SessionEffect::Down(down) => match (down.was_up, down.keeps_routes) {
+            (true, true) => "down:kept".to_owned(),
+            (true, false) => "down".to_owned(),
+            (false, _) => "refused".to_owned(),
+        },
         SessionEffect::Update(_) => "update".to_owned(),
         SessionEffect::EndOfRib(_) => "end-of-rib".to_owned(),
         SessionEffect::RouteRefresh(_) => "refresh".to_owned(),

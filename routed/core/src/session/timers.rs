@@ -9,16 +9,20 @@ pub enum Direction {
     Outgoing,
     /// The peer dialled.
     Incoming,
+    /// The peer dialled while the session is Established with graceful restart: it may have been restarted.
+    Replacing,
 }
 
 impl Direction {
-    /// Both, in the order in which they are handled.
-    pub const BOTH: [Self; 2] = [Self::Outgoing, Self::Incoming];
+    /// All, in the order in which they are handled.
+    pub const ALL: [Self; 3] = [Self::Outgoing, Self::Incoming, Self::Replacing];
 
-    pub(super) fn other(self) -> Self {
+    /// The direction whose connection it may collide with.
+    pub(super) fn rival(self) -> Option<Self> {
         match self {
-            Self::Outgoing => Self::Incoming,
-            Self::Incoming => Self::Outgoing,
+            Self::Outgoing => Some(Self::Incoming),
+            Self::Incoming => Some(Self::Outgoing),
+            Self::Replacing => None,
         }
     }
 
@@ -38,26 +42,32 @@ pub enum Timer {
     Hold(Direction),
     /// KeepaliveTimer of a connection.
     Keepalive(Direction),
+    /// IdleHoldTimer: how long the session stays Idle before it begins anew.
+    IdleHold,
 }
 
 impl Timer {
     /// All of them, in the order in which those that expire together are handled: a connection that is dead is left
     /// before anything is sent on it.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Hold(Direction::Outgoing),
         Self::Hold(Direction::Incoming),
+        Self::Hold(Direction::Replacing),
         Self::Keepalive(Direction::Outgoing),
         Self::Keepalive(Direction::Incoming),
+        Self::Keepalive(Direction::Replacing),
         Self::Connect,
         Self::ConnectRetry,
+        Self::IdleHold,
     ];
 
     fn index(self) -> usize {
         match self {
             Self::Hold(direction) => direction.index(),
-            Self::Keepalive(direction) => 2 + direction.index(),
-            Self::Connect => 4,
-            Self::ConnectRetry => 5,
+            Self::Keepalive(direction) => 3 + direction.index(),
+            Self::Connect => 6,
+            Self::ConnectRetry => 7,
+            Self::IdleHold => 8,
         }
     }
 }
@@ -84,6 +94,13 @@ impl Timers {
     pub(super) fn clear_connection(&mut self, direction: Direction) {
         self.clear(Timer::Hold(direction));
         self.clear(Timer::Keepalive(direction));
+    }
+
+    /// The timers of a connection go on under another direction.
+    pub(super) fn move_connection(&mut self, from: Direction, to: Direction) {
+        for timer in [Timer::Hold, Timer::Keepalive] {
+            self.0[timer(to).index()] = self.0[timer(from).index()].take();
+        }
     }
 
     pub(super) fn is_armed(&self, timer: Timer) -> bool {

@@ -242,7 +242,7 @@ impl Speaker {
 
     /// Ends the first dump, and the answer to a ROUTE-REFRESH, once nothing is left to send.
     fn end_rib(&mut self, index: usize, conn: ConnId, now: Instant) {
-        let due = self.peers[index].end_of_rib_due(self.config.ack_wait);
+        let due = self.peers[index].end_of_rib_due(self.deferral, self.config.ack_wait);
         let confirmed = self.planes.gate_open && self.planes.waiting.is_empty();
         let peer = &mut self.peers[index];
         let Some(up) = peer.up.as_mut().filter(|_| peer.out.pending() == 0) else {

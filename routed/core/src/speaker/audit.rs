@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::Speaker;
 use super::import::Verdict;
 use crate::intern::{AttrId, NameId};
+use crate::rib::PathFlags;
 
 impl Speaker {
     /// What is wrong, one line each; empty if nothing is. Only after [`Speaker::flush`].
@@ -16,7 +17,21 @@ impl Speaker {
         self.audit_exports(&mut wrong);
         self.audit_attrs(&mut wrong);
         self.audit_names(&mut wrong);
+        self.audit_stale(&mut wrong);
         wrong
+    }
+
+    /// Stale paths are counted, and there are some only while they are waited for.
+    fn audit_stale(&self, wrong: &mut Vec<String>) {
+        for peer in self.peers.iter() {
+            let is_stale = |path: &&crate::rib::Path| path.flags.has(PathFlags::STALE);
+            let found = self.rib.paths_from(peer.id).filter(is_stale).count() as u64;
+            let counted = self.rib.peer(peer.id).stale;
+            if found != counted || found > 0 && peer.stale.is_none() {
+                let name = &peer.config.name;
+                wrong.push(format!("{found} paths of {name} are stale, {counted} are counted"));
+            }
+        }
     }
 
     fn live_names(&self) -> impl Iterator<Item = NameId> + '_ {

@@ -98,6 +98,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         next_hop,
         allowed_next_hops,
         allowed_prefixes,
+        graceful_restart,
         role,
         strict_role,
         import,
@@ -114,6 +115,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.reset |= it.note(old.organisation != *organisation, "organisation");
     it.reset |= it.note(old.families != *families, "families");
     it.note(old.passive != *passive, "passive");
+    // The next OPEN says it.
+    it.note(old.graceful_restart != *graceful_restart, "graceful_restart");
     // The OPEN claimed the old one.
     it.reset |= it.note(old.role != *role, "role");
     it.note(old.strict_role != *strict_role, "strict_role");

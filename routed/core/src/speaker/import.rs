@@ -113,7 +113,7 @@ impl Speaker {
                 with_own_domains(learned, self.rib.names.text(name), own_domains)
             }
         };
-        self.rib.upsert(name, id, learned, since);
+        self.rib.revise(name, id, learned, since);
         Ok(())
     }
 

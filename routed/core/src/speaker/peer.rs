@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::adj_rib_out::AdjRibOut;
 use super::import::Verdict;
+use super::stale::{Deferral, Stale};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, SpeakerConfig};
 use crate::intern::{NameId, NameTable};
@@ -69,6 +70,23 @@ impl Up {
         }
     }
 
+    /// Whether graceful restart was agreed on.
+    pub(super) fn is_graceful(&self) -> bool {
+        let offered = |open: &Open| open.graceful_restart.is_some();
+        self.opens
+            .as_ref()
+            .is_some_and(|opens| offered(&opens.sent) && offered(&opens.received))
+    }
+
+    /// Whether the peer had just started when the session came up: its END-OF-RIB is not worth waiting for.
+    pub(super) fn is_restarting(&self) -> bool {
+        let graceful = self
+            .opens
+            .as_ref()
+            .and_then(|opens| opens.received.graceful_restart.as_ref());
+        graceful.is_some_and(|graceful| graceful.restarting)
+    }
+
     /// Whether the peer answers ROUTE-REFRESH.
     pub(super) fn takes_refresh(&self) -> bool {
         self.opens.as_ref().is_some_and(|opens| opens.received.route_refresh)
@@ -99,6 +117,8 @@ pub(super) struct Peer {
     /// As configured, and as its last OPEN said.
     pub(super) router_id: RouterId,
     pub(super) up: Option<Up>,
+    /// Its routes have outlived its session.
+    pub(super) stale: Option<Stale>,
     pub(super) out: AdjRibOut,
     /// The last attribute bytes received and what import made of them: neighbours often share them.
     pub(super) last_import: Option<(Bytes, Verdict)>,
@@ -126,6 +146,7 @@ impl Peer {
                 node: config.node.clone().unwrap_or_else(|| Arc::from("")),
             },
             up: None,
+            stale: None,
             out: AdjRibOut::default(),
             last_import: None,
             ever_ended_rib: false,
@@ -168,10 +189,15 @@ impl Peer {
     }
 
     /// When END-OF-RIB is sent even though data planes have not confirmed everything. `None` while names wait for the
-    /// send window: credit is an event of its own.
-    pub(super) fn end_of_rib_due(&self, ack_wait: Duration) -> Option<Instant> {
+    /// send window (credit is an event of its own), and while END-OF-RIB is deferred.
+    pub(super) fn end_of_rib_due(&self, deferral: Deferral, ack_wait: Duration) -> Option<Instant> {
         let up = self.up.as_ref()?;
-        (!up.sent_end_of_rib && self.out.pending() == 0).then(|| up.since + ack_wait)
+        let since = match deferral {
+            Deferral::Until(_) if up.is_graceful() => return None,
+            Deferral::Over(at) if up.is_graceful() => up.since.max(at),
+            Deferral::Until(_) | Deferral::Over(_) => up.since,
+        };
+        (!up.sent_end_of_rib && self.out.pending() == 0).then(|| since + ack_wait)
     }
 }
 
@@ -186,6 +212,7 @@ pub(super) fn session_config(peer: &PeerConfig, speaker: &SpeakerConfig) -> Sess
         role: peer.role,
         strict_role: peer.strict_role,
         families: peer.families,
+        restart_time: peer.graceful_restart.map(|graceful| graceful.restart_time),
         passive: peer.passive,
         seed: seed(&[&local.router_id.node, &peer.name]),
         local,

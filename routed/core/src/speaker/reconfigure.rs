@@ -124,6 +124,7 @@ impl Speaker {
                 peer: config.name,
                 was_up: false,
                 reason,
+                routes_kept: None,
             });
         };
         let peer = Peer::new(id, config, &self.config, now);

@@ -8,7 +8,7 @@ use crate::best_path::{Candidate, Decision, OneMore, decide, one_more};
 use crate::destination::Destination;
 use crate::intern::{AttrId, NameFlags, NameId};
 use crate::name::ServiceName;
-use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
+use crate::rib::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
 use crate::route::{NextHop, PrefixRoute, Protocol, Route, Selected, Table, Target};
 
 /// What came of a decision.
@@ -108,7 +108,7 @@ impl Speaker {
         Candidate {
             table: hot.table,
             next_hop_usable: self.is_usable(path),
-            stale: false,
+            stale: path.flags.has(PathFlags::STALE),
             local_pref: hot.local_pref,
             local: path.peer == LOCAL,
             as_path: &hot.as_path,

@@ -10,7 +10,7 @@ use super::peer::{Conn, Opens, Up};
 use super::{Phase, Speaker};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, Effect};
-use crate::session::{Established, SessionEffect, SessionEvent};
+use crate::session::{Down, Established, SessionEffect, SessionEvent};
 use crate::wire::subcode::cease;
 use crate::wire::{self, Family, Message, Notification, RouteRefresh, WireError};
 
@@ -124,23 +124,35 @@ impl Speaker {
     }
 
     pub(super) fn on_timeout(&mut self, now: Instant) {
-        for nth in 0..self.peers.len() {
-            let index = self.peers.nth(nth);
+        for index in self.peers.places() {
             if self.peers[index].session.poll_timeout().is_some_and(|due| due <= now) {
                 self.session(index, SessionEvent::Timeout, now);
             }
+            self.purge_if_due(index, now);
         }
     }
 
-    pub(super) fn on_shutdown(&mut self, now: Instant) {
+    pub(super) fn on_leave(&mut self, now: Instant) {
         self.phase = Phase::Stopped;
         for index in self.peers.places() {
             let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "the node is shutting down");
+            self.session(index, SessionEvent::Leave(goodbye), now);
+        }
+    }
+
+    pub(super) fn on_shutdown(&mut self, text: &str, now: Instant) {
+        self.phase = Phase::Stopped;
+        for index in self.peers.places() {
+            let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text);
             self.session(index, SessionEvent::Stop(goodbye), now);
         }
     }
 
     pub(super) fn session(&mut self, index: usize, event: SessionEvent, now: Instant) {
+        if let SessionEvent::Connected(..) | SessionEvent::Accepted(..) = event {
+            let restart = self.restart_state();
+            self.peers[index].session.set_restart(restart);
+        }
         let mut effects = std::mem::take(&mut self.session_effects);
         self.peers[index].session.handle(event, now, &mut effects);
         for effect in effects.drain(..) {
@@ -161,7 +173,7 @@ impl Speaker {
                 self.effects.push(Effect::Close { conn });
             }
             SessionEffect::Up(established) => self.session_up(index, established, now),
-            SessionEffect::Down { was_up, reason } => self.session_down(index, was_up, reason),
+            SessionEffect::Down(down) => self.session_down(index, down, now),
             SessionEffect::Update(update) => self.on_update(index, &update, now),
             SessionEffect::EndOfRib(family) => self.on_end_of_rib(index, family),
             SessionEffect::RouteRefresh(refresh) => self.on_route_refresh(index, refresh),
@@ -188,6 +200,7 @@ impl Speaker {
             asn: received.asn,
             node: received.node.clone(),
         };
+        self.meet_again(index, &sent, &received, now);
         let peer = &mut self.peers[index];
         if peer.router_id != router_id && peer.established_count > 0 {
             // What was reflected from it carries the old one.
@@ -204,19 +217,36 @@ impl Speaker {
         self.mark_whole_table(index);
     }
 
-    fn session_down(&mut self, index: usize, was_up: bool, reason: Arc<str>) {
-        let peer = &mut self.peers[index];
+    fn session_down(&mut self, index: usize, down: Down, now: Instant) {
+        let Down {
+            was_up,
+            keeps_routes,
+            reason,
+        } = down;
+        let kept = keeps_routes.then(|| self.peers[index].kept_for()).flatten();
         if was_up {
-            if let Some(up) = peer.up.take() {
-                self.exports.leave(up.class);
+            self.forget_session(index);
+            match kept {
+                Some(time) => self.keep_stale(index, time, now),
+                None => self.drop_routes(index),
             }
-            peer.out.clear(&mut self.rib);
-            let id = peer.id;
-            self.forget_import(index);
-            self.rib.drop_peer(id);
         }
         let peer = self.peers[index].config.name.clone();
-        self.effects.push(Effect::SessionDown { peer, was_up, reason });
+        self.effects.push(Effect::SessionDown {
+            peer,
+            was_up,
+            reason,
+            routes_kept: kept,
+        });
+    }
+
+    fn forget_session(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        if let Some(up) = peer.up.take() {
+            self.exports.leave(up.class);
+        }
+        peer.out.clear(&mut self.rib);
+        self.forget_import(index);
     }
 
     fn on_end_of_rib(&mut self, index: usize, family: Family) {
@@ -224,6 +254,7 @@ impl Speaker {
         if let Some(up) = &mut peer.up {
             up.awaits_end_of_rib.remove(family);
             peer.ever_ended_rib |= up.awaits_end_of_rib.is_empty();
+            self.purge_stale(index, family, false);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::attrs::Attrs;
 use crate::best_path::{Candidate, Decision, Step};
 use crate::destination::Destination;
 use crate::intern::{AttrId, NameId};
-use crate::rib::{LOCAL, Note, Path, PathId, PeerId};
+use crate::rib::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
 use crate::view::RouteView;
 
 /// Where a path stands among its siblings, best first.
@@ -113,6 +113,7 @@ impl Speaker {
             selected,
             endpoints,
             age: self.age(path.since, now),
+            stale: path.flags.has(PathFlags::STALE),
             data_planes,
             reason: self.reason(path, standing),
             ..self.view_of(path.name, path.attr, path.peer)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
-use super::peer::Peer;
+use super::peer::{Peer, Up};
 use crate::policy::Policy;
-use crate::view::{PeerView, PolicyView, SessionView};
+use crate::view::{GracefulView, PeerView, PolicyView, SessionView};
 
 impl Speaker {
     pub(super) fn show_peers(&self, now: Instant) -> Vec<PeerView> {
@@ -40,7 +40,7 @@ impl Speaker {
             treated_as_withdraw_reason: peer.treated_reason.to_string(),
             import: policy_view(config.import.as_ref(), peer.outside),
             export: policy_view(config.export.as_ref(), peer.outside),
-            session: show_session(peer),
+            session: show_session(peer, held.stale, now),
             established_count: peer.established_count,
             last_error: peer.session.last_error().to_owned(),
             last_error_age: Some(now.saturating_duration_since(peer.session.last_error_at()))
@@ -49,13 +49,14 @@ impl Speaker {
     }
 }
 
-fn show_session(peer: &Peer) -> SessionView {
+fn show_session(peer: &Peer, stale: u64, now: Instant) -> SessionView {
     let opens = peer.up.as_ref().and_then(|up| up.opens.as_deref());
     SessionView {
         sent: opens.map(|opens| opens.sent.capabilities()).unwrap_or_default(),
         received: opens.map(|opens| opens.received.capabilities()).unwrap_or_default(),
         role: peer.config.role,
         peer_role: opens.and_then(|opens| opens.received.role),
+        graceful: show_graceful(peer, stale, now),
     }
 }
 
@@ -65,4 +66,16 @@ fn policy_view(policy: Option<&Arc<Policy>>, outside: bool) -> PolicyView {
         None if outside => PolicyView::RejectAll,
         None => PolicyView::AcceptAll,
     }
+}
+
+fn show_graceful(peer: &Peer, stale: u64, now: Instant) -> Option<GracefulView> {
+    let config = peer.config.graceful_restart?;
+    Some(GracefulView {
+        agreed: peer.up.as_ref().is_some_and(Up::is_graceful),
+        restart_time: config.restart_time,
+        stale_time: config.stale_time,
+        stale,
+        stale_since: peer.stale.map(|stale| now.saturating_duration_since(stale.since)),
+        purge_in: peer.stale.map(|stale| stale.until.saturating_duration_since(now)),
+    })
 }

@@ -1,5 +1,7 @@
 //! A session in depth: what `show peer NAME` prints.
 
+use std::time::Duration;
+
 use crate::policy::Role;
 use crate::wire::RoleCode;
 
@@ -14,4 +16,23 @@ pub struct SessionView {
     pub role: Option<Role>,
     /// The role that the peer claims, while Established.
     pub peer_role: Option<RoleCode>,
+    /// Graceful restart, where it is configured.
+    pub graceful: Option<GracefulView>,
+}
+
+/// Graceful restart with one peer (RFC 4724).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GracefulView {
+    /// Whether the session that stands has agreed on it.
+    pub agreed: bool,
+    /// How long the peer is asked to keep our routes.
+    pub restart_time: Duration,
+    /// The longest that its routes are kept.
+    pub stale_time: Duration,
+    /// Its routes that are stale now.
+    pub stale: u64,
+    /// How long ago its session was lost, while routes are stale.
+    pub stale_since: Option<Duration>,
+    /// When the stale ones go unless they are sent again, counted from now.
+    pub purge_in: Option<Duration>,
 }

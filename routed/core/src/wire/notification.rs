@@ -104,6 +104,8 @@ pub mod subcode {
         pub const COLLISION_RESOLUTION: u8 = 7;
         /// Out of Resources.
         pub const OUT_OF_RESOURCES: u8 = 8;
+        /// Hard Reset (RFC 8538); data: code, subcode and data of the reason.
+        pub const HARD_RESET: u8 = 9;
     }
 }
 
@@ -131,6 +133,27 @@ impl Notification {
         data.truncate(MAX_DATA_BYTES);
         self.data = data;
         self
+    }
+
+    /// The same as a hard reset (RFC 8538 section 3): no graceful restart follows it.
+    #[must_use]
+    pub fn hard_reset(&self) -> Self {
+        let inner = [&[self.code, self.subcode], &self.data[..]].concat();
+        Self::cease(subcode::cease::HARD_RESET, &self.text).with_data(inner.into())
+    }
+
+    /// Whether it is a hard reset.
+    #[must_use]
+    pub fn is_hard_reset(&self) -> bool {
+        (self.code, self.subcode) == (code::CEASE, subcode::cease::HARD_RESET)
+    }
+
+    /// The reason that a hard reset carries, without its text.
+    fn inner(&self) -> Option<Self> {
+        let [code, subcode, ..] = self.data[..] else {
+            return None;
+        };
+        self.is_hard_reset().then(|| Self::new(code, subcode, ""))
     }
 
     /// The name of its code.
@@ -216,6 +239,7 @@ fn cease_name(value: u8) -> Option<&'static str> {
         cease::OTHER_CONFIGURATION_CHANGE => "Other Configuration Change",
         cease::COLLISION_RESOLUTION => "Connection Collision Resolution",
         cease::OUT_OF_RESOURCES => "Out of Resources",
+        cease::HARD_RESET => "Hard Reset",
         _ => return None,
     })
 }
@@ -231,6 +255,9 @@ impl fmt::Display for Notification {
             Some(name) => write!(f, ", {name}")?,
             None if self.subcode == 0 => {}
             None => write!(f, ", subcode {}", self.subcode)?,
+        }
+        if let Some(inner) = self.inner().filter(|inner| !inner.is_hard_reset()) {
+            write!(f, " ({inner})")?;
         }
         if self.text.is_empty() {
             return Ok(());

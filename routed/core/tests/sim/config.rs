@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
-use catalyst_core::event::{LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::Policy;
 use catalyst_core::prefix::PrefixSet;
@@ -87,6 +87,7 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         client: true,
         next_hop_self: true,
         next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
+        graceful_restart: None,
         role: None,
         strict_role: false,
         allowed_next_hops: Vec::new(),
@@ -95,6 +96,17 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
         export: Some(Arc::new(Policy::accept())),
         allowed_names: None,
     }
+}
+
+/// The same nodes, with graceful restart on every session.
+pub(crate) fn graceful(mut configs: Vec<SpeakerConfig>, restart_time: Duration) -> Vec<SpeakerConfig> {
+    for peer in configs.iter_mut().flat_map(|config| &mut config.peers) {
+        peer.graceful_restart = Some(GracefulRestartConfig {
+            restart_time,
+            stale_time: 3 * restart_time,
+        });
+    }
+    configs
 }
 
 pub(crate) fn plane(name: &str, gates: bool) -> PlaneConfig {

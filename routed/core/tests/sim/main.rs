@@ -11,6 +11,7 @@ mod checks;
 mod config;
 mod drain;
 mod gating;
+mod graceful;
 mod model;
 mod net;
 mod preview;

@@ -111,6 +111,21 @@ impl Net {
         self.deliveries.retain(|_, delivery| delivery.node != node);
     }
 
+    /// A dead node is to come back as another one.
+    pub(crate) fn reconfigure_dead(&mut self, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
+        let mut config = self.nodes[node].config.clone();
+        change(&mut config);
+        self.nodes[node] = Node::new(config, self.now);
+    }
+
+    /// The machine of a node is gone: nobody is told.
+    pub(crate) fn vanish(&mut self, node: usize) {
+        for conn in self.conns_of(node) {
+            self.ends.remove(&conn);
+        }
+        self.crash(node);
+    }
+
     pub(crate) fn elapsed_ms(&self) -> u128 {
         (self.now - self.start).as_millis()
     }
@@ -171,6 +186,7 @@ impl Net {
             Effect::SessionDown { peer, reason, .. } => {
                 self.nodes[node].log.push((at, format!("down {peer}: {reason}")));
             }
+            Effect::Notice { peer, text } => self.nodes[node].log.push((at, format!("notice {peer}: {text}"))),
             Effect::Refused { remote, reason } => {
                 self.nodes[node].log.push((at, format!("refused {remote}: {reason}")));
             }

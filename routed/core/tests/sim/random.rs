@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use catalyst_core::event::{Event, SpeakerConfig};
 use catalyst_core::policy::Policy;
 
-use super::config::{each_its_own, name, network, node_name, one_as, plane, service};
+use super::config::{each_its_own, graceful, name, network, node_name, one_as, plane, service};
 use super::model;
 use super::net::{Net, Rng};
 use super::reconfigure::equals_a_fresh_one;
@@ -70,6 +71,9 @@ fn reflected(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
 fn random_event(net: &mut Net) {
     let count = net.nodes.len();
     let node = net.rng.index(count);
+    if !net.nodes[node].alive {
+        return;
+    }
     let text = format!("svc-{}.example", net.rng.below(NAMES));
     match net.rng.below(10) {
         0..=4 => {
@@ -181,6 +185,55 @@ fn small_networks_hold_their_invariants_all_the_time() {
         }
         run(seed, configs, BATCHES, 5);
         run(seed, reflected(&mut rng, 6 + count), BATCHES, 5);
+    });
+}
+
+/// A node dies, with a word or without, or a dead one comes back.
+fn crash_something(net: &mut Net) {
+    let node = net.rng.index(net.nodes.len());
+    match (net.nodes[node].alive, net.rng.below(3)) {
+        (false, _) => net.start_node(node),
+        (true, 0) => net.vanish(node),
+        (true, 1) => net.crash(node),
+        (true, _) => {
+            net.event(node, Event::Leave);
+            net.crash(node);
+        }
+    }
+}
+
+#[test]
+fn networks_with_graceful_restart_equal_the_naive_recompute() {
+    for_seeds("networks_with_graceful", 0..16, |seed| {
+        let mut rng = Rng::new(seed);
+        let count = 4 + rng.index(5);
+        let mut configs = if seed % 3 == 0 {
+            reflected(&mut rng, 4 + count)
+        } else {
+            external(&mut rng, count)
+        };
+        for config in &mut configs {
+            config.planes = vec![plane("envoy", rng.below(3) > 0)];
+            config.hold_time = Duration::from_secs(9);
+        }
+        let mut net = Net::new(graceful(configs, Duration::from_secs(20)), seed);
+        net.delay = (1, 40);
+        net.audit_every = 3;
+        net.acknowledging = true;
+        (0..net.nodes.len()).for_each(|node| net.start_node(node));
+        for batch in 1..=BATCHES {
+            random_event(&mut net);
+            if batch % 4 == 0 {
+                crash_something(&mut net);
+            }
+            let pause = net.rng.below(3000);
+            net.run_ms(pause);
+            if batch % 40 == 0 {
+                net.rest();
+                audit_all(&net);
+                model::check(&net);
+            }
+        }
     });
 }
 

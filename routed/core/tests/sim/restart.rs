@@ -78,7 +78,7 @@ fn a_goodbye_reaches_the_peers_and_leaves_the_data_planes_be() {
     net.offer(1, "y.example");
     net.rest();
     let version = net.nodes[1].version;
-    net.event(1, Event::Shutdown);
+    net.event(1, Event::Leave);
     net.run_ms(100);
     assert_eq!((net.nodes[1].version, net.nodes[1].routes.len()), (version, 2));
     assert!(net.paths(0, "y.example").is_empty() && net.paths(2, "x.example").is_empty());

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::super::path::KeyPath;
 use super::super::text::{Label, Spelled};
 use super::super::types::{Config, Peer};
 use super::{Problems, off_loopback, section};
 
+/// The bounds of `restart_time` and `stale_time`.
+const RESTART_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// The most `allowed_next_hops` of one peer.
 const MAX_NEXT_HOPS: usize = 256;
 
@@ -39,6 +43,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     check_address(config, name, peer, path, problems);
     check_identity(config, peer, path, problems);
     check_role(config, peer, path, problems);
+    check_graceful(peer, path, problems);
     if config.is_outside(peer) {
         check_outside(config, peer, path, problems);
     } else {
@@ -88,6 +93,20 @@ fn check_identity(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut P
     problems.unless(!is_self, path.field("node"), || {
         format!("{}/{} is this node itself", config.node.asn, config.node.name)
     });
+}
+
+fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    let Some(graceful) = &peer.graceful_restart else { return };
+    let path = path.field("graceful_restart");
+    let times = [
+        ("restart_time", &graceful.restart_time),
+        ("stale_time", &graceful.stale_time),
+    ];
+    for (key, time) in times {
+        problems.unless(RESTART_TIME.contains(&**time), path.field(key), || {
+            format!("expected 1s to 3600s, found {time}")
+        });
+    }
 }
 
 fn check_role(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {

@@ -137,10 +137,11 @@ fn the_refused_side_shows_the_text() {
     let effects = bench.message(OUT, Message::Notification(answer));
     let text = "peer said: OPEN Message Error, Bad Peer AS: expected AS 2, got AS 9";
     assert_eq!(bench.session.last_error(), text);
-    let down = SessionEffect::Down {
+    let down = SessionEffect::Down(Down {
         was_up: false,
+        keeps_routes: false,
         reason: text.into(),
-    };
+    });
     assert_eq!(effects, [SessionEffect::Close(OUT), down]);
 }
 

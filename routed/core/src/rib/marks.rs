@@ -1,0 +1,57 @@
+//! Paths that outlive something for now: marked all together, unmarked one by one as they are sent again, and what is
+//! still marked in the end goes.
+
+use super::{PathFlags, PathId, PeerId, Rib};
+use crate::intern::NameFlags;
+use crate::wire::Families;
+
+impl Rib {
+    /// The session of a peer is lost and its paths stay: all are stale from now on. Those that were stale before go
+    /// (RFC 4724 section 4.2: consecutive restarts).
+    pub(crate) fn mark_stale(&mut self, peer: PeerId) {
+        self.drop_stale(peer, Families::ALL, true);
+        let mut next = self.peers[usize::from(peer)].first;
+        let mut count = 0;
+        while next != 0 {
+            let path = &mut self.paths[next];
+            path.flags.set(PathFlags::STALE);
+            next = path.next_of_peer;
+            let name = path.name;
+            self.mark_dirty(name);
+            count += 1;
+        }
+        self.peers[usize::from(peer)].stale = count;
+    }
+
+    /// Takes out the paths of these families that a peer has not sent again, and says how many. `hard`: what they led to
+    /// does not drain.
+    pub(crate) fn drop_stale(&mut self, peer: PeerId, families: Families, hard: bool) -> u64 {
+        let before = self.peers[usize::from(peer)].stale;
+        let mut next = self.peers[usize::from(peer)].first;
+        while next != 0 && self.peers[usize::from(peer)].stale > 0 {
+            let path = &self.paths[next];
+            let (id, name) = (next, path.name);
+            next = path.next_of_peer;
+            if path.flags.has(PathFlags::STALE) && families.has(self.names.family(name)) {
+                if hard {
+                    self.names.get_mut(name).flags.set(NameFlags::HARD_LOSS);
+                }
+                self.take_out(id);
+            }
+        }
+        before - self.peers[usize::from(peer)].stale
+    }
+
+    /// The path was sent again, or goes. True: a mark has gone that mattered to the decision.
+    pub(super) fn unmark(&mut self, id: PathId) -> bool {
+        let path = &mut self.paths[id];
+        let stale = path.flags.has(PathFlags::STALE);
+        path.flags = PathFlags::default();
+        let (name, peer) = (path.name, path.peer);
+        if stale {
+            self.peers[usize::from(peer)].stale -= 1;
+            self.mark_dirty(name);
+        }
+        stale
+    }
+}
