@@ -11,7 +11,7 @@ use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::Policy;
 use catalyst_core::prefix::PrefixSet;
 use catalyst_core::speaker::Speaker;
-use catalyst_core::wire::{self, Families, Family, Message, Open, VERSION};
+use catalyst_core::wire::{self, Families, Family, Message, Open, Packer, VERSION};
 
 const NAMES_PER_SET: usize = 10;
 /// Frames handled between two flushes, as a busy driver would.
@@ -226,18 +226,16 @@ fn address(asn: u32) -> SocketAddr {
 
 /// The frames of a peer that offers `routes` names.
 fn feed(asn: u32, routes: usize) -> Vec<(u8, Bytes)> {
-    let mut sent = Vec::new();
+    let (mut packer, mut bytes) = (Packer::default(), BytesMut::new());
     for set in 0..routes.div_ceil(NAMES_PER_SET) {
         let names: Vec<String> = (0..NAMES_PER_SET).map(|n| long_name(set, n)).collect();
-        let mut bytes = BytesMut::new();
-        wire::pack_announce(
+        packer.announce(
             &wire::encode_attrs(&attrs(asn, set)),
             names.iter().map(String::as_str),
             &mut bytes,
         );
-        sent.push(bytes.freeze());
     }
-    split(&sent)
+    split(&[bytes.freeze()])
 }
 
 /// 30 bytes.

@@ -4,13 +4,20 @@ mod protocol_support;
 
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::Attrs;
-use catalyst_core::wire::{MAX_FRAME_BYTES, Message, Update, decode_attrs, encode_attrs, pack_announce, pack_withdraw};
+use catalyst_core::wire::{
+    MAX_FRAME_BYTES, Message, Packer, Update, UpdateFrame, decode_attrs, encode_attrs, pack_announce, pack_withdraw,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use protocol_support::{generate, names, read_all, read_one, to_frame, update_of};
+use protocol_support::{frame_of, generate, names, read_all, read_one, to_frame, update_of};
 
 fn updates(frames: &[u8]) -> Vec<Update> {
     read_all(frames).into_iter().map(update_of).collect()
+}
+
+fn steps(frames: &[u8]) -> Vec<Update> {
+    let frames = read_all(frames).into_iter().map(frame_of);
+    frames.flat_map(|frame| frame.steps().collect::<Vec<_>>()).collect()
 }
 
 fn announced(attrs: &[u8], names: &[String]) -> Vec<Update> {
@@ -88,8 +95,23 @@ proptest! {
         };
         prop_assert_eq!(names(&both.withdrawn), out);
         prop_assert_eq!(names(&both.announced), new);
-        let message = Message::Update(both);
+        let message = Message::Update(UpdateFrame::of(&both));
         prop_assert_eq!(read_one(&to_frame(&message)), message);
+    }
+
+    /// Groups come back as they went in, whatever their sets share, over as many frames as they need.
+    #[test]
+    fn groups(groups in vec((generate::attrs(), vec(generate::name(), 1..6)), 0..20), repeat in 0usize..3) {
+        let mut sent: Vec<(Bytes, Vec<String>)> =
+            groups.into_iter().map(|(attrs, names)| (encode_attrs(&attrs), names)).collect();
+        sent.extend_from_slice(&sent.clone()[..repeat.min(sent.len())]);
+        let (mut packer, mut out) = (Packer::default(), BytesMut::new());
+        for (raw, names) in &sent {
+            packer.announce(raw, names.iter().map(String::as_str), &mut out);
+        }
+        let got: Vec<(Bytes, Vec<String>)> =
+            steps(&out).into_iter().map(|step| (step.attrs, names(&step.announced))).collect();
+        prop_assert_eq!(got, sent);
     }
 }
 
@@ -121,7 +143,7 @@ fn names_fill_frames_to_the_brim() {
     let mut out = BytesMut::new();
     pack_announce(&encode_attrs(&some_attrs()), all.iter().map(String::as_str), &mut out);
     assert!(
-        out.len() <= 12 * all.len(),
+        out.len() <= 5 * all.len(),
         "{} bytes for {} names",
         out.len(),
         all.len()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
-use catalyst_core::wire::{self, Family, Message, Open};
+use catalyst_core::wire::{self, Family, Message, Open, Packer};
 
 use super::speaker::{Counts, Dialect, ROUTES_PER_SET};
 
@@ -40,14 +40,14 @@ impl Dialect for Catalyst {
     }
 
     fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8> {
-        let mut out = BytesMut::new();
+        let (mut packer, mut out) = (Packer::default(), BytesMut::new());
         let mut next = range.start;
         while next < range.end {
             let set = next / ROUTES_PER_SET;
             let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
             let names: Vec<String> = (next..end).map(name).collect();
             let attrs = wire::encode_attrs(&attributes(asn, self.node, ip, set));
-            wire::pack_announce(&attrs, names.iter().map(String::as_str), &mut out);
+            packer.announce(&attrs, names.iter().map(String::as_str), &mut out);
             next = end;
         }
         out.to_vec()
@@ -71,10 +71,17 @@ impl Dialect for Catalyst {
 
     fn counts(&self, message: &[u8]) -> Counts {
         match decoded(message) {
-            Some(Message::Update(update)) => Counts {
-                announced: update.announced.len() as u64,
-                withdrawn: update.withdrawn.len() as u64,
-            },
+            Some(Message::Update(update)) => {
+                let mut counts = Counts {
+                    announced: 0,
+                    withdrawn: 0,
+                };
+                for step in update.steps() {
+                    counts.announced += step.announced.len() as u64;
+                    counts.withdrawn += step.withdrawn.len() as u64;
+                }
+                counts
+            }
             _ => Counts {
                 announced: 0,
                 withdrawn: 0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::attrs::OriginNode;
 use crate::event::ConnId;
 use crate::policy::Role;
-use crate::wire::{Families, Family, Message, Notification, Open, RouteRefresh, Update, WireError};
+use crate::wire::{Families, Family, Message, Notification, Open, RouteRefresh, UpdateFrame, WireError};
 
 /// State by the names of RFC 4271 section 8.2.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,7 +126,7 @@ pub enum SessionEffect {
     /// Left Established, or an attempt was refused.
     Down(Down),
     /// An UPDATE of the Established session.
-    Update(Update),
+    Update(UpdateFrame),
     /// END-OF-RIB of the Established session.
     EndOfRib(Family),
     /// ROUTE-REFRESH of the Established session.

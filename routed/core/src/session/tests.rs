@@ -11,7 +11,8 @@ use std::net::SocketAddr;
 use super::*;
 use crate::attrs::{OriginNode, RouterId};
 use crate::wire::{
-    Families, Family, GracefulRestart, Message, Open, RoleCode, RouteRefresh, Update, VERSION, WireError, code,
+    Families, Family, GracefulRestart, Message, Open, RoleCode, RouteRefresh, Update, UpdateFrame, VERSION, WireError,
+    code,
 };
 
 pub(super) const HOLD: Duration = Duration::from_secs(9);
@@ -55,13 +56,13 @@ pub(super) fn peer_open() -> Open {
     }
 }
 
-pub(super) fn update() -> Update {
-    Update {
+pub(super) fn update() -> UpdateFrame {
+    UpdateFrame::of(&Update {
         family: Family::Name,
         withdrawn: Default::default(),
         attrs: Default::default(),
         announced: Default::default(),
-    }
+    })
 }
 
 /// A session with a clock, and what it last did.

@@ -9,7 +9,7 @@ use super::sessions::REFRESH_END;
 use crate::event::ConnId;
 use crate::intern::{AttrId, NameId, NameTable, Paged};
 use crate::rib::Rib;
-use crate::wire::{self, Families, Family, Message, RouteRefresh};
+use crate::wire::{self, Families, Family, Message, Packer, RouteRefresh};
 
 /// While so many bytes are on their way to a peer, its names wait and coalesce.
 const SEND_WINDOW_BYTES: usize = 1 << 20;
@@ -221,6 +221,7 @@ impl Speaker {
     fn pack_announcements(&mut self, index: usize, names: &mut [(AttrId, NameId)], room: usize, frames: &mut BytesMut) {
         names.sort_unstable();
         let mut sorted = Vec::new();
+        let mut packer = Packer::default();
         let out = &mut self.peers[index].out;
         for group in names.chunk_by(|one, other| one.0 == other.0) {
             let attr = group[0].0;
@@ -232,7 +233,7 @@ impl Speaker {
                     out.put_back(chunk.iter().copied());
                     continue;
                 }
-                pack_announce(self.rib.attrs.raw(attr), chunk, &self.rib.names, frames);
+                pack_announce(&mut packer, self.rib.attrs.raw(attr), chunk, &self.rib.names, frames);
                 for &name in chunk {
                     out.announced(name, attr, &mut self.rib);
                 }
@@ -267,11 +268,11 @@ impl Speaker {
 }
 
 /// Packs names or prefixes, which never share an attribute set: what the first is, all are.
-fn pack_announce(attrs: &[u8], nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
+fn pack_announce(packer: &mut Packer, attrs: &[u8], nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
     if nlri.first().is_some_and(|first| table.family(*first) == Family::Name) {
-        wire::pack_announce(attrs, nlri.iter().map(|name| table.text(*name)), out);
+        packer.announce(attrs, nlri.iter().map(|name| table.text(*name)), out);
     } else {
-        wire::pack_announce(attrs, nlri.iter().filter_map(|name| table.prefix(*name)), out);
+        packer.announce(attrs, nlri.iter().filter_map(|name| table.prefix(*name)), out);
     }
 }
 

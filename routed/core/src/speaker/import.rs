@@ -13,7 +13,7 @@ use crate::intern::{AttrId, Cached, NameId, import_class};
 use crate::name::ServiceName;
 use crate::policy::Rule;
 use crate::rib::{Learned, Note};
-use crate::wire::{self, NlriBlock, Update};
+use crate::wire::{self, NlriBlock, Update, UpdateFrame};
 
 /// What import makes of an attribute set.
 #[derive(Debug, Clone)]
@@ -35,11 +35,15 @@ enum Judgement {
 }
 
 impl Speaker {
-    pub(super) fn on_update(&mut self, index: usize, update: &Update, now: Instant) {
+    pub(super) fn on_update(&mut self, index: usize, update: &UpdateFrame, now: Instant) {
         let Some(up) = &mut self.peers[index].up else {
             return;
         };
         up.updates_in += 1;
+        update.steps().for_each(|step| self.on_step(index, &step, now));
+    }
+
+    fn on_step(&mut self, index: usize, update: &Update, now: Instant) {
         let id = self.peers[index].id;
         let rib = &mut self.rib;
         update.withdrawn.for_each_key(|key| {

@@ -6,18 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use nom::IResult;
 use nom::Parser;
-use nom::bytes::complete::take;
 use nom::combinator::rest;
 use nom::multi::length_data;
-use nom::number::complete::{be_u8, be_u16, be_u32};
+use nom::number::complete::{be_u8, be_u32};
 
-use super::error::{Block, WireError};
+use super::error::WireError;
 use super::names::is_label;
-use super::nlri::NlriBlock;
 use super::notification::clean;
-use super::{
-    Family, MAGIC, MAX_FRAME_BYTES, MIN_HOLD_TIME, Message, Notification, Open, RouteRefresh, Update, VERSION,
-};
+use super::update::UpdateFrame;
+use super::{Family, MAGIC, MAX_FRAME_BYTES, MIN_HOLD_TIME, Message, Notification, Open, RouteRefresh, VERSION};
 use super::{capability, kind};
 
 /// Bytes of the length field.
@@ -36,7 +33,7 @@ pub fn frame_length(field: &[u8; LENGTH_BYTES]) -> Result<usize, WireError> {
 pub fn decode(kind: u8, body: &Bytes) -> Result<Message, WireError> {
     match kind {
         kind::OPEN => open(body).map(Message::Open),
-        kind::UPDATE => update(body).map(Message::Update),
+        kind::UPDATE => UpdateFrame::decode(body).map(Message::Update),
         kind::NOTIFICATION => notification(body).map(Message::Notification),
         kind::KEEPALIVE => keepalive(body),
         kind::ROUTE_REFRESH => route_refresh(body),
@@ -98,28 +95,6 @@ fn open_fields(input: &[u8]) -> IResult<&[u8], OpenFields<'_>> {
 
 fn label(bytes: &[u8]) -> Option<Arc<str>> {
     is_label(bytes).then(|| std::str::from_utf8(bytes).ok())?.map(Arc::from)
-}
-
-fn update(body: &Bytes) -> Result<Update, WireError> {
-    const MESSAGE: &str = "UPDATE";
-    let (&code, blocks) = body.split_first().ok_or(WireError::BodyLength {
-        message: MESSAGE,
-        length: 0,
-    })?;
-    let family = family(MESSAGE, code)?;
-    let (rest, withdrawn) = block(blocks).map_err(|_| WireError::Blocks(Block::Withdrawn))?;
-    let (announced, attrs) = block(rest).map_err(|_| WireError::Blocks(Block::Attributes))?;
-    Ok(Update {
-        family,
-        withdrawn: NlriBlock::decode(family, Block::Withdrawn, body.slice_ref(withdrawn))?,
-        attrs: body.slice_ref(attrs),
-        announced: NlriBlock::decode(family, Block::Announced, body.slice_ref(announced))?,
-    })
-}
-
-fn block(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    let (input, length) = be_u16(input)?;
-    take(length).parse(input)
 }
 
 fn family(message: &'static str, code: u8) -> Result<Family, WireError> {

@@ -54,6 +54,13 @@ pub enum WireError {
     /// The blocks of an UPDATE do not fit in it.
     #[error("the {0} block of an UPDATE is longer than the UPDATE")]
     Blocks(Block),
+    /// An attribute block of an UPDATE shares more bytes with the one before it than that one has.
+    #[error("an attribute block shares more bytes with the one before it than that one has")]
+    SetShares,
+    /// The attribute sets of an UPDATE spell out to more than a receiver has to bear.
+    #[error("the attribute sets of an UPDATE spell out to more than {limit} bytes, or one that shares to more than {one}",
+        limit = super::MAX_SPELLED_BYTES, one = super::MAX_ATTRS_BYTES)]
+    SetsTooLong,
     /// A name in an UPDATE cannot be read.
     #[error("name {index} of the {block} block: {problem}")]
     Name {
@@ -116,7 +123,7 @@ impl WireError {
             Self::HoldTime(_) => (code::OPEN, open::UNACCEPTABLE_HOLD_TIME, none),
             Self::Open(_) => (code::OPEN, open::UNSPECIFIC, none),
             Self::TwoRoles(_, _) => (code::OPEN, open::ROLE_MISMATCH, none),
-            Self::Blocks(_) => (code::UPDATE, update::MALFORMED_BLOCKS, none),
+            Self::Blocks(_) | Self::SetShares | Self::SetsTooLong => (code::UPDATE, update::MALFORMED_BLOCKS, none),
             Self::Name { .. } | Self::Prefix { .. } => (code::UPDATE, update::INVALID_NLRI, none),
             Self::Family { family, .. } => (code::UPDATE, update::UNKNOWN_FAMILY, copy(&[*family])),
         }

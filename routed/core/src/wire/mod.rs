@@ -15,25 +15,23 @@ mod names;
 mod nlri;
 mod notification;
 mod prefixes;
+mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
-
-use crate::attrs::Attrs;
 
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
 pub use attrs::{check_family, decode_attrs, encode_attrs};
 pub use capability::{GracefulRestart, RoleCode};
 pub use decode::{decode, frame_length};
-pub use encode::{encode, pack_announce, pack_withdraw};
+pub use encode::encode;
 pub use error::{AttrError, Block, WireError};
 pub use families::Families;
 pub use names::{NameBlock, NameProblem};
 pub use nlri::{Nlri, NlriBlock};
 pub use notification::{Notification, code, subcode};
 pub use prefixes::{PrefixBlock, PrefixProblem};
+pub use update::{MAX_SPELLED_BYTES, Packer, Update, UpdateFrame, pack_announce, pack_withdraw};
 
 /// The longest frame in bytes, its length field included.
 pub const MAX_FRAME_BYTES: usize = 65_536;
@@ -68,7 +66,7 @@ pub enum Message {
     /// KEEPALIVE.
     Keepalive,
     /// UPDATE.
-    Update(Update),
+    Update(UpdateFrame),
     /// NOTIFICATION.
     Notification(Notification),
     /// ROUTE-REFRESH (RFC 7313 markers).
@@ -82,7 +80,7 @@ impl Message {
     #[must_use]
     pub fn family(&self) -> Option<Family> {
         match self {
-            Self::Update(update) => Some(update.family),
+            Self::Update(update) => Some(update.family()),
             Self::RouteRefresh(refresh) => Some(refresh.family),
             Self::EndOfRib(family) => Some(*family),
             Self::Open(_) | Self::Keepalive | Self::Notification(_) => None,
@@ -176,33 +174,6 @@ impl Open {
     pub fn common_families(&self, other: &Self) -> Families {
         let offered = |open: &Self| open.families.iter().copied().collect::<Families>();
         offered(self).common(offered(other))
-    }
-}
-
-/// UPDATE. All names or prefixes in it share one attribute set; validated whole by `decode`, attributes excepted.
-///
-/// `withdrawn` takes effect before `announced`: what is in both ends up announced. What is twice in one block counts once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Update {
-    /// The family.
-    pub family: Family,
-    /// What is withdrawn, of this family.
-    pub withdrawn: NlriBlock,
-    /// The attribute set of `announced`, undecoded; empty if nothing is announced.
-    pub attrs: Bytes,
-    /// What is announced, of this family.
-    pub announced: NlriBlock,
-}
-
-impl Update {
-    /// The attribute set, decoded and checked for the family.
-    ///
-    /// # Errors
-    /// Whatever is wrong with it: what is announced then counts as withdrawn (RFC 7606).
-    pub fn attributes(&self) -> Result<Attrs, AttrError> {
-        let attrs = decode_attrs(&self.attrs)?;
-        check_family(self.family, attrs.service.is_some())?;
-        Ok(attrs)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Names front-coded from both ends: each against the one before it in its block (docs/protocol.md, "Name blocks").
 //!
 //! `*.dc1.acme` and `orders.dc1.acme` share an end, `orders1.acme` and `orders2.acme` both a start and an end: a name
-//! costs three bytes and what is new in its middle.
+//! costs two bytes, or three where its length is another one, and what is new in its middle.
 
 use std::fmt;
 
@@ -13,7 +13,6 @@ use crate::name::{MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NameBlock {
     bytes: Bytes,
-    count: u32,
 }
 
 /// What is wrong with a name in a block.
@@ -47,7 +46,12 @@ impl NameBlock {
             rest = name.read_checked(rest).map_err(|problem| (count, problem))?;
             count += 1;
         }
-        Ok(Self { bytes, count })
+        Ok(Self { bytes })
+    }
+
+    /// A block that was validated before.
+    pub(super) fn checked(bytes: Bytes) -> Self {
+        Self { bytes }
     }
 
     /// The block as it stands on the wire.
@@ -55,16 +59,22 @@ impl NameBlock {
         &self.bytes
     }
 
-    /// How many names it holds.
+    /// How many names it holds; counted anew with every call.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count as usize
+        let mut rest = &self.bytes[..];
+        let mut count = 0;
+        while let Some((_, after)) = Entry::split(rest) {
+            rest = after;
+            count += 1;
+        }
+        count
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.bytes.is_empty()
     }
 
     /// Calls `f` with each name in order; no allocation per name.
@@ -80,22 +90,34 @@ impl NameBlock {
     }
 }
 
+/// Above it, the first byte of an entry says that prefix and suffix follow; below, that the suffix is what makes the
+/// name as long as the one before it.
+const SUFFIX: u8 = 0x80;
+/// The first byte of an entry whose length follows in a byte of its own.
+const LONG: u8 = 0xff;
+
 /// One front-coded name.
 struct Entry<'a> {
     prefix: usize,
-    suffix: usize,
+    /// `None`: the name is as long as the one before it.
+    suffix: Option<usize>,
     middle: &'a [u8],
 }
 
 impl<'a> Entry<'a> {
+    #[inline]
     fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let [prefix, suffix, length, rest @ ..] = bytes else {
-            return None;
+        let (prefix, suffix, length, rest) = match bytes {
+            [length, prefix, rest @ ..] if *length < SUFFIX => (*prefix, None, *length, rest),
+            [LONG, length, prefix, suffix, rest @ ..] => (*prefix, Some(*suffix), *length, rest),
+            [LONG, ..] => return None,
+            [length, prefix, suffix, rest @ ..] => (*prefix, Some(*suffix), length - SUFFIX, rest),
+            _ => return None,
         };
-        let (middle, rest) = rest.split_at_checked(usize::from(*length))?;
+        let (middle, rest) = rest.split_at_checked(usize::from(length))?;
         let entry = Self {
-            prefix: usize::from(*prefix),
-            suffix: usize::from(*suffix),
+            prefix: usize::from(prefix),
+            suffix: suffix.map(usize::from),
             middle,
         };
         Some((entry, rest))
@@ -135,6 +157,8 @@ impl Name {
     #[inline]
     fn apply(&mut self, entry: &Entry<'_>) -> Result<(), NameProblem> {
         let &Entry { prefix, suffix, middle } = entry;
+        let as_long = || self.len.checked_sub(prefix + middle.len());
+        let suffix = suffix.or_else(as_long).ok_or(NameProblem::SharesTooMuch)?;
         if prefix + suffix > self.len {
             return Err(NameProblem::SharesTooMuch);
         }
@@ -215,14 +239,30 @@ const LABEL_BYTE: [bool; 256] = {
     table
 };
 
-/// Appends `name`, coded against `previous`. At most 3 bytes longer than the name.
+/// Appends `name`, coded against `previous`. At most 4 bytes longer than the name.
 pub(super) fn append(previous: &str, name: &str, out: &mut BytesMut) {
     let (before, now) = (previous.as_bytes(), name.as_bytes());
     let prefix = shared(before.iter(), now.iter());
     let suffix = shared(before[prefix..].iter().rev(), now[prefix..].iter().rev());
     let middle = &now[prefix..now.len() - suffix];
-    out.put_slice(&[byte(prefix), byte(suffix), byte(middle.len())]);
+    put_entry(
+        byte(prefix),
+        byte(suffix),
+        byte(middle.len()),
+        before.len() == now.len(),
+        out,
+    );
     out.put_slice(middle);
+}
+
+fn put_entry(prefix: u8, suffix: u8, length: u8, as_long: bool, out: &mut BytesMut) {
+    if as_long && length < SUFFIX {
+        out.put_slice(&[length, prefix]);
+    } else if length < LONG - SUFFIX {
+        out.put_slice(&[SUFFIX + length, prefix, suffix]);
+    } else {
+        out.put_slice(&[LONG, length, prefix, suffix]);
+    }
 }
 
 fn shared<'a>(a: impl Iterator<Item = &'a u8>, b: impl Iterator<Item = &'a u8>) -> usize {

@@ -26,6 +26,20 @@ impl Default for NlriBlock {
 }
 
 impl NlriBlock {
+    /// A block of a family with nothing in it.
+    #[must_use]
+    pub fn empty(family: Family) -> Self {
+        Self::checked(family, Bytes::new())
+    }
+
+    /// A block that [`NlriBlock::decode`] has accepted before.
+    pub(super) fn checked(family: Family, bytes: Bytes) -> Self {
+        match family {
+            Family::Name => Self::Names(NameBlock::checked(bytes)),
+            Family::Ipv4 | Family::Ipv6 => Self::Prefixes(PrefixBlock::checked(family, bytes)),
+        }
+    }
+
     pub(super) fn decode(family: Family, block: Block, bytes: Bytes) -> Result<Self, WireError> {
         if family == Family::Name {
             let names = NameBlock::decode(bytes);
@@ -46,7 +60,7 @@ impl NlriBlock {
         }
     }
 
-    /// How many names or prefixes it holds.
+    /// How many names or prefixes it holds; counted anew with every call.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -58,7 +72,7 @@ impl NlriBlock {
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.as_bytes().is_empty()
     }
 
     /// Calls `f` with the key in the name table of each, in order; no allocation.
@@ -83,8 +97,8 @@ pub trait Nlri: Copy {
 }
 
 impl Nlri for &str {
-    /// Prefix, suffix and length bytes before all of it.
-    const MAX_BYTES: usize = 3 + MAX_NAME_BYTES;
+    /// Four bytes before all of it.
+    const MAX_BYTES: usize = 4 + MAX_NAME_BYTES;
 
     fn family(self) -> Family {
         Family::Name

@@ -13,7 +13,6 @@ use crate::prefix::{Prefix, PrefixError};
 pub struct PrefixBlock {
     family: Family,
     bytes: Bytes,
-    count: u32,
 }
 
 /// What is wrong with a prefix in a block.
@@ -43,7 +42,12 @@ impl PrefixBlock {
             (_, rest) = read(family, length, after).map_err(|problem| (count, problem))?;
             count += 1;
         }
-        Ok(Self { family, bytes, count })
+        Ok(Self { family, bytes })
+    }
+
+    /// A block that was validated before.
+    pub(super) fn checked(family: Family, bytes: Bytes) -> Self {
+        Self { family, bytes }
     }
 
     /// The block as it stands on the wire.
@@ -51,16 +55,18 @@ impl PrefixBlock {
         &self.bytes
     }
 
-    /// How many prefixes it holds.
+    /// How many prefixes it holds; counted anew with every call.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count as usize
+        let mut count = 0;
+        self.for_each(|_| count += 1);
+        count
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.bytes.is_empty()
     }
 
     /// Calls `f` with each prefix in order.

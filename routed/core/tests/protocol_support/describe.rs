@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use catalyst_core::attrs::{Attrs, Origin, ServiceAttr, format_community, format_large_community};
-use catalyst_core::wire::{AttrError, Family, Message, Notification, Open, Update, WireError};
+use catalyst_core::wire::{AttrError, Family, Message, Notification, Open, Update, UpdateFrame, WireError};
 
 use super::names;
 
@@ -64,23 +64,33 @@ fn open(open: &Open) -> String {
     text
 }
 
-fn update(update: &Update) -> String {
+fn update(update: &UpdateFrame) -> String {
+    let steps: Vec<String> = update
+        .steps()
+        .enumerate()
+        .map(|(place, it)| step(&it, place == 0))
+        .collect();
+    steps.join("\n")
+}
+
+fn step(update: &Update, first: bool) -> String {
     if update.announced.is_empty() {
-        let family = update.family.as_str();
-        return format!("UPDATE {family}{}", lines("withdraw", &names(&update.withdrawn)));
+        return head(update);
     }
     match update.attributes() {
-        Ok(attrs) => good_update(update, &attrs),
+        Ok(attrs) if first => head(update) + "\n" + &good(update, &attrs),
+        Ok(attrs) => good(update, &attrs),
         Err(error) => treated_as_withdraw(update, &error),
     }
 }
 
-fn good_update(update: &Update, attrs: &Attrs) -> String {
-    let mut text = format!(
-        "UPDATE {}{}\nattributes",
-        update.family.as_str(),
-        lines("withdraw", &names(&update.withdrawn))
-    );
+fn head(update: &Update) -> String {
+    let family = update.family.as_str();
+    format!("UPDATE {family}{}", lines("withdraw", &names(&update.withdrawn)))
+}
+
+fn good(update: &Update, attrs: &Attrs) -> String {
+    let mut text = String::from("attributes");
     let mut rows = attributes(attrs);
     rows.sort_by_key(|(code, _)| *code);
     rows.iter().for_each(|(_, row)| text += &format!("\n  {row}"));

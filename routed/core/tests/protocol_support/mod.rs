@@ -7,7 +7,7 @@ pub mod describe;
 pub mod generate;
 
 use bytes::{Bytes, BytesMut};
-use catalyst_core::wire::{Message, NlriBlock, Update, WireError, decode, encode, frame_length};
+use catalyst_core::wire::{Message, NlriBlock, Update, UpdateFrame, WireError, decode, encode, frame_length};
 
 /// The page itself, not a copy: it is normative.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
@@ -68,11 +68,18 @@ pub fn read_one(bytes: &[u8]) -> Message {
     messages.into_iter().next().expect("one message")
 }
 
-pub fn update_of(message: Message) -> Update {
+pub fn frame_of(message: Message) -> UpdateFrame {
     let Message::Update(update) = message else {
         panic!("no UPDATE: {message:?}")
     };
     update
+}
+
+/// The only step of an UPDATE.
+pub fn update_of(message: Message) -> Update {
+    let mut steps: Vec<Update> = frame_of(message).steps().collect();
+    assert_eq!(steps.len(), 1);
+    steps.remove(0)
 }
 
 /// The messages of whole, good frames.

@@ -25,7 +25,7 @@ fn sorted_names_cost_what_differs() {
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let bytes = block(&all);
     assert!(
-        bytes.len() < all.len() * 5,
+        bytes.len() < all.len() * 4,
         "{} bytes for {} names",
         bytes.len(),
         all.len()
@@ -46,7 +46,7 @@ fn the_check_of_what_changed_equals_the_check_of_the_whole() {
                 for middle in middles {
                     let text = [&previous[..prefix], middle, &previous[previous.len() - suffix..]].concat();
                     let mut bytes = block(&[previous]);
-                    bytes.put_slice(&[byte(prefix), byte(suffix), byte(middle.len())]);
+                    bytes.put_slice(&[SUFFIX + byte(middle.len()), byte(prefix), byte(suffix)]);
                     bytes.put_slice(middle.as_bytes());
                     let decoded = NameBlock::decode(bytes.freeze());
                     assert_eq!(
@@ -67,13 +67,13 @@ fn the_check_of_what_changed_equals_the_check_of_the_whole() {
 fn a_label_or_name_that_grows_at_the_seams_is_measured() {
     let label = "a".repeat(MAX_LABEL_BYTES);
     let mut bytes = block(&[&label]);
-    bytes.put_slice(&[40, 23, 1, b'a']);
+    bytes.put_slice(&[0x81, 40, 23, b'a']);
     let error = NameBlock::decode(bytes.freeze()).unwrap_err();
     assert_eq!(error, (1, NameProblem::Name(NameError::LabelTooLong(64))));
 
     let long = [label.as_str(); 3].join(".") + "." + &"b".repeat(61);
     let mut bytes = block(&[&long]);
-    bytes.put_slice(&[100, 153, 1, b'a']);
+    bytes.put_slice(&[0x81, 100, 153, b'a']);
     let error = NameBlock::decode(bytes.freeze()).unwrap_err();
     assert_eq!(error, (1, NameProblem::Name(NameError::TooLong(254))));
 }
@@ -81,11 +81,33 @@ fn a_label_or_name_that_grows_at_the_seams_is_measured() {
 #[test]
 fn broken_structure_names_the_place() {
     for (bytes, problem) in [
-        (&[0, 0, 1, b'a', 1, 1, 0][..], NameProblem::SharesTooMuch),
-        (&[0, 0, 1, b'a', 0, 0], NameProblem::Truncated),
-        (&[0, 0, 1, b'a', 0, 0, 2, b'b'], NameProblem::Truncated),
-        (&[0, 0, 1, b'a', 0, 0, 0], NameProblem::Name(NameError::Empty)),
+        (&[0x81, 0, 0, b'a', 0x80, 1, 1][..], NameProblem::SharesTooMuch),
+        (&[0x81, 0, 0, b'a', 0, 2], NameProblem::SharesTooMuch),
+        (&[0x81, 0, 0, b'a', 2, 0, b'b', b'c'], NameProblem::SharesTooMuch),
+        (&[0x81, 0, 0, b'a', 0x80, 0], NameProblem::Truncated),
+        (&[0x81, 0, 0, b'a', 0xff, 1, 0], NameProblem::Truncated),
+        (&[0x81, 0, 0, b'a', 0x82, 0, 0, b'b'], NameProblem::Truncated),
+        (&[0x81, 0, 0, b'a', 0x80, 0, 0], NameProblem::Name(NameError::Empty)),
     ] {
         assert_eq!(NameBlock::decode(Bytes::copy_from_slice(bytes)), Err((1, problem)));
     }
+}
+
+/// The three forms say the same where more than one can.
+#[test]
+fn every_form_is_read() {
+    let long = "x".repeat(60);
+    let long = [long.as_str(); 3].join(".");
+    let all = ["a.acme", "b.acme", "bb.acme", &long];
+    let coded = block(&all);
+    assert_eq!((coded[0], coded[9], coded[12]), (0x86, 1, 0x81));
+    assert_eq!(coded[16..20], [LONG, 182, 0, 0]);
+    assert_eq!(names(&NameBlock::decode(coded.freeze()).unwrap()), all);
+    let mut spelled = BytesMut::new();
+    for name in all {
+        spelled.put_slice(&[LONG, byte(name.len()), 0, 0]);
+        spelled.put_slice(name.as_bytes());
+    }
+    let spelled = NameBlock::decode(spelled.freeze()).unwrap();
+    assert_eq!((names(&spelled), spelled.len()), (all.map(str::to_owned).to_vec(), 4));
 }
