@@ -425,7 +425,7 @@ fn each_family_ends_by_its_own_end_of_rib_or_is_not_kept_at_all() {
     assert_eq!(held(&net), [Some(true); 3]);
     // Back without IPv6: its routes go at once, the others with the END-OF-RIB of their family.
     net.reconfigure_dead(1, |config| {
-        config.peers[0].families = [Family::Name, Family::Ipv4].into_iter().collect()
+        config.peers[0].families = [Family::Name, Family::Ipv4].into_iter().collect();
     });
     net.start_node(1);
     net.event(1, Event::PrefixAdd(prefix(offered[1])));
