@@ -104,6 +104,22 @@ pub struct ServiceAttr {
 /// A large community (RFC 8092): global administrator, then two local parts.
 pub type LargeCommunity = (u32, u32, u32);
 
+/// GRACEFUL_SHUTDOWN (RFC 8326): the path is about to go.
+pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
+/// NO_EXPORT (RFC 1997): not outside this AS.
+pub const NO_EXPORT: u32 = 0xffff_ff01;
+/// NO_ADVERTISE (RFC 1997): to no peer at all.
+pub const NO_ADVERTISE: u32 = 0xffff_ff02;
+/// NO_EXPORT_SUBCONFED (RFC 1997): there are no confederations here, so the same as NO_EXPORT.
+pub const NO_EXPORT_SUBCONFED: u32 = 0xffff_ff03;
+/// The communities that mean something by themselves, by the names that configurations use.
+pub const WELL_KNOWN_COMMUNITIES: [(&str, u32); 4] = [
+    ("graceful-shutdown", GRACEFUL_SHUTDOWN),
+    ("no-export", NO_EXPORT),
+    ("no-advertise", NO_ADVERTISE),
+    ("no-export-subconfed", NO_EXPORT_SUBCONFED),
+];
+
 /// An attribute that this version does not know, kept for re-advertisement when it is transitive.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UnknownAttr {

@@ -6,10 +6,14 @@
 
 mod adj_rib_out;
 mod audit;
+mod by_key;
+mod classes;
 mod difference;
 mod export;
 mod gate;
 mod import;
+mod judge;
+mod offers;
 mod order;
 mod peer;
 mod peers;
@@ -17,6 +21,7 @@ mod planes;
 mod prefixes;
 mod preview;
 mod reconfigure;
+mod rewrite;
 mod select;
 mod services;
 mod sessions;
@@ -36,12 +41,14 @@ use hashbrown::{HashMap, HashSet};
 use crate::attrs::Attrs;
 use crate::destination::Destination;
 use crate::event::{ConnId, Effect, Event, SpeakerConfig};
-use crate::intern::NameId;
+use crate::intern::{IMPORTS, NameId};
 use crate::rib::Rib;
 use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
-use export::Exports;
+use by_key::ByKey;
+use classes::Classes;
+use export::Organisations;
 use order::Order;
 use peer::Conn;
 use peers::Peers;
@@ -64,7 +71,10 @@ pub struct Speaker {
     own_prefixes: OwnPrefixes,
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
-    exports: Exports,
+    imports: Classes<import::Class>,
+    exports: Classes<export::Class>,
+    by_key: ByKey,
+    organisations: Organisations,
     planes: Planes,
     phase: Phase,
     deferral: Deferral,
@@ -101,7 +111,10 @@ impl Speaker {
             services: HashMap::new(),
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
-            exports: Exports::default(),
+            imports: Classes::starting_at(IMPORTS),
+            exports: Classes::starting_at(1),
+            by_key: ByKey::default(),
+            organisations: Organisations::default(),
             planes,
             phase: Phase::New,
             deferral: Deferral::Over(now),

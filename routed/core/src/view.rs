@@ -114,6 +114,10 @@ pub struct PeerView {
     pub treated_as_withdraw: u64,
     /// Why, the last time; empty if never.
     pub treated_as_withdraw_reason: String,
+    /// Paths that it announced to names under our own domains: hijacks, never used.
+    pub hijacks: u64,
+    /// Paths that it announced against ONLY_TO_CUSTOMER (RFC 9234): route leaks, never used.
+    pub leaks: u64,
     /// Import policy.
     pub import: PolicyView,
     /// Export policy.

@@ -11,7 +11,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::slab::Slab;
 use super::spread;
 use super::values::Values;
-use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF, Origin, Protocol, RouterId};
+use crate::attrs::{
+    Attrs, DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, Protocol, RouterId,
+};
 use crate::route::Table;
 use crate::wire;
 
@@ -36,6 +38,42 @@ pub(crate) struct Hot {
     /// `None`: the set is of prefixes.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) table: Table,
+    pub(crate) bars: Bars,
+}
+
+/// What keeps a route from some peers whatever policies say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Bars(u8);
+
+impl Bars {
+    /// NO_ADVERTISE.
+    pub(crate) const ADVERTISE: u8 = 1;
+    /// NO_EXPORT or NO_EXPORT_SUBCONFED.
+    pub(crate) const EXPORT: u8 = 2;
+    /// ONLY_TO_CUSTOMER.
+    pub(crate) const CUSTOMERS: u8 = 4;
+
+    fn of(attrs: &Attrs) -> Self {
+        let of_communities = attrs.communities.iter().map(|community| match *community {
+            NO_ADVERTISE => Self::ADVERTISE,
+            NO_EXPORT | NO_EXPORT_SUBCONFED => Self::EXPORT,
+            _ => 0,
+        });
+        let of_customers = if attrs.only_to_customer.is_some() {
+            Self::CUSTOMERS
+        } else {
+            0
+        };
+        Self(of_communities.fold(of_customers, |bars, bar| bars | bar))
+    }
+
+    pub(crate) fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    pub(crate) fn has(self, bar: u8) -> bool {
+        self.0 & bar != 0
+    }
 }
 
 impl Default for Hot {
@@ -51,6 +89,7 @@ impl Default for Hot {
             origin: Origin::Igp,
             protocol: None,
             table: Table::External,
+            bars: Bars::default(),
         }
     }
 }
@@ -66,13 +105,8 @@ struct Slot {
     note: u8,
 }
 
-/// Marks the classes of imports: one per peer. Classes of exports have the lower half.
-const IMPORT: u16 = 0x8000;
-
-/// The class of imports from a peer.
-pub(crate) fn import_class(peer: u16) -> u16 {
-    IMPORT | peer
-}
+/// The first class of imports. Classes of exports are below.
+pub(crate) const IMPORTS: u16 = 0x8000;
 
 /// A policy result taken from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +144,7 @@ pub(crate) struct AttrTable {
     originators: Values<RouterId>,
     sweep: Vec<AttrId>,
     last_decoded: Option<(AttrId, u32, Arc<Attrs>)>,
+    epoch: u64,
 }
 
 impl AttrTable {
@@ -124,6 +159,7 @@ impl AttrTable {
             originators: Values::new(),
             sweep: Vec::new(),
             last_decoded: None,
+            epoch: 0,
         }
     }
 
@@ -174,6 +210,7 @@ impl AttrTable {
             origin: attrs.origin,
             protocol: attrs.service.as_ref().map(|service| service.protocol),
             table: if ours { Table::Internal } else { Table::External },
+            bars: Bars::of(attrs),
         }
     }
 
@@ -284,26 +321,35 @@ impl AttrTable {
         })
     }
 
-    /// Forgets what was remembered of peers: their imports, and exports of what came from them.
-    pub(crate) fn forget_peers(&mut self, ids: &[u16]) {
+    /// Forgets what was remembered of exports of what came from these peers.
+    pub(crate) fn forget_sources(&mut self, ids: &[u16]) {
         if !ids.is_empty() {
-            self.forget_results(|class, source| {
-                ids.contains(&source) || ids.iter().any(|id| class == import_class(*id))
-            });
+            self.forget_results(|_, source| ids.contains(&source));
         }
     }
 
-    /// Forgets what was remembered of imports from a peer.
-    pub(crate) fn forget_imports(&mut self, id: u16) {
-        self.forget_results(|class, _| class == import_class(id));
+    /// Forgets what was remembered of a class.
+    pub(crate) fn forget_class(&mut self, class: u16) {
+        self.forget_results(|known, _| known == class);
     }
 
-    /// Forgets what was remembered of exports, of one class or of all.
-    pub(crate) fn forget_exports(&mut self, class: Option<u16>) {
-        self.forget_results(|known, _| known & IMPORT == 0 && class.is_none_or(|class| class == known));
+    /// Forgets what was remembered of exports.
+    pub(crate) fn forget_exports(&mut self) {
+        self.forget_results(|class, _| class < IMPORTS);
+    }
+
+    /// Moves whenever results are forgotten: what others remember of them is void too.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Tells whether an id still stands for the same set.
+    pub(crate) fn generation(&self, id: AttrId) -> u32 {
+        self.sets[id].generation
     }
 
     fn forget_results(&mut self, which: impl Fn(u16, u16) -> bool) {
+        self.epoch += 1;
         for id in self.sets.ids() {
             let set = &mut self.sets[id];
             if which(set.slot.class, set.slot.source) {

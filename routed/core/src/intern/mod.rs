@@ -5,7 +5,7 @@ mod names;
 mod slab;
 mod values;
 
-pub(crate) use attr_sets::{AttrId, AttrTable, Cached, import_class};
+pub(crate) use attr_sets::{AttrId, AttrTable, Bars, Cached, IMPORTS};
 pub(crate) use names::{NameFlags, NameId, NameTable};
 pub(crate) use slab::{Paged, Slab};
 

@@ -4,14 +4,27 @@
 //! A policy is a list of statements. A statement applies where all of its conditions hold (keys AND, lists OR); its
 //! actions change the attributes, its verdict ends the evaluation or goes on to the next statement. First match decides;
 //! where none does, the default of the direction and the peer stands (RFC 8212: reject towards and from outside).
+//!
+//! Conditions compare the route as it came to the policy, whatever statements before have changed: what a statement
+//! matches can be read without the others. On import that is the route as the peer sent it, without what only counts
+//! inside an AS; on export it is the selected route, before the path, the next hop and private attributes are rewritten.
 
+mod change;
 mod pattern;
+mod program;
 mod rule;
+mod sets;
+mod trace;
 
 use std::sync::Arc;
 
+pub(crate) use change::remove_communities;
 pub use pattern::{AsPathPattern, CommunityPattern, NamePattern, PatternError, PrefixPattern};
+pub(crate) use program::{Given, Key, Program, Reads, Residual};
 pub(crate) use rule::Rule;
+pub(crate) use sets::NameSet;
+pub(crate) use trace::evaluate;
+pub use trace::{ConditionTrace, Question, StatementTrace, Trace, trace};
 
 use crate::attrs::{LargeCommunity, Protocol};
 use crate::route::Table;
@@ -19,11 +32,20 @@ use crate::wire::Family;
 
 /// A named list of statements. Patterns are checked and compiled where they are parsed, so that a policy which exists
 /// can be evaluated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     name: Arc<str>,
     statements: Vec<Statement>,
+    program: Arc<Program>,
 }
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.statements == other.statements
+    }
+}
+
+impl Eq for Policy {}
 
 /// One statement of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +179,7 @@ impl Policy {
     pub fn new(name: &str, statements: Vec<Statement>) -> Self {
         Self {
             name: name.into(),
+            program: Arc::new(Program::new(&statements)),
             statements,
         }
     }
@@ -195,6 +218,19 @@ impl Policy {
         &self.statements
     }
 
+    /// The changes by some of its statements, in order.
+    pub(crate) fn changes<'a>(&'a self, statements: &'a [usize]) -> impl Iterator<Item = &'a Action> + Clone + 'a {
+        statements
+            .iter()
+            .filter_map(|statement| self.statements.get(*statement))
+            .flat_map(|statement| &statement.actions)
+    }
+
+    /// It compiled.
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// The verdict, where it is the same for every route.
     #[must_use]
     pub fn constant(&self) -> Option<Verdict> {
@@ -203,3 +239,6 @@ impl Policy {
         always.then_some(first.verdict)
     }
 }
+
+#[cfg(test)]
+mod tests;

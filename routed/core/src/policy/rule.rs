@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Policy, Verdict};
+use super::{Policy, Reads, Verdict};
 
 /// A policy, or the default in its place; the constant ones apart, because they cost nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,22 @@ impl Rule {
                 Some(Verdict::Reject) => Self::Nothing,
                 Some(Verdict::Next) | None => Self::Policy(policy.clone()),
             },
+        }
+    }
+
+    /// The policy, if one has to be asked.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        match self {
+            Self::All | Self::Nothing => None,
+            Self::Policy(policy) => Some(policy),
+        }
+    }
+
+    /// What it reads besides attributes.
+    pub(crate) fn reads(&self) -> Reads {
+        match self {
+            Self::All | Self::Nothing => Reads::default(),
+            Self::Policy(policy) => policy.program().reads,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Note {
     OwnDomain = 6,
     /// The prefix is within one that we originate, and the peer is outside.
     OwnPrefix = 7,
+    /// RFC 9234 section 5: it was to go to customers only.
+    RouteLeak = 8,
 }
 
 impl Note {
@@ -46,6 +48,7 @@ impl Note {
             Self::OwnOrganisation => "rejected: our organisation is in ORIGIN_NODE",
             Self::OwnDomain => "rejected: the name is under our own domains",
             Self::OwnPrefix => "rejected: the prefix is within our own prefixes",
+            Self::RouteLeak => "rejected: a route leak, ONLY_TO_CUSTOMER does not let it come from this peer",
         }
     }
 
@@ -58,6 +61,7 @@ impl Note {
             Self::OwnOrganisation,
             Self::OwnDomain,
             Self::OwnPrefix,
+            Self::RouteLeak,
         ]
         .into_iter()
         .find(|note| *note as u8 == code)

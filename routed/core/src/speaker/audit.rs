@@ -4,9 +4,17 @@
 use std::collections::BTreeMap;
 
 use super::Speaker;
-use super::import::Verdict;
+use super::export::key_of;
+use super::judge::{accepted, check, cleaned, given};
+use super::offers::is_own;
+use super::peer::Peer;
+use super::rewrite::{fits, rewrite};
+use crate::attrs::Attrs;
+use crate::destination::Destination;
 use crate::intern::{AttrId, NameId};
-use crate::rib::PathFlags;
+use crate::policy::{Given, Key, Rule, evaluate};
+use crate::rib::{Note, PathFlags, PeerId};
+use crate::wire;
 
 impl Speaker {
     /// What is wrong, one line each; empty if nothing is. Only after [`Speaker::flush`].
@@ -14,6 +22,7 @@ impl Speaker {
     #[must_use]
     pub fn audit(&self) -> Vec<String> {
         let mut wrong = Vec::new();
+        self.audit_imports(&mut wrong);
         self.audit_exports(&mut wrong);
         self.audit_attrs(&mut wrong);
         self.audit_names(&mut wrong);
@@ -38,6 +47,75 @@ impl Speaker {
         self.rib.names.ids().filter(|id| self.rib.names.is_live(*id))
     }
 
+    /// What import made of each path is what it makes of it now, by the plain reading of the policy.
+    fn audit_imports(&self, wrong: &mut Vec<String>) {
+        let mut words = BTreeMap::new();
+        for (_, path) in self.rib.all_paths() {
+            let Some(peer) = self.peer(path.peer) else {
+                continue;
+            };
+            let destination = self.rib.names.destination(path.name);
+            let attrs = self.rib.attrs.decode(path.attr_in);
+            let (note, applied) = self.judged_anew(peer, &destination, &attrs);
+            let key = (path.peer, path.attr_in, note as u8, applied);
+            let words = words.entry(key);
+            let wanted = words.or_insert_with_key(|(.., applied)| self.imported_anew(peer, &attrs, note, applied));
+            // Of what is never used, the policy may have had a say all the same.
+            let never_used = matches!(note, Note::OwnDomain | Note::OwnPrefix);
+            let reads = never_used || self.rib.attrs.raw(path.attr) == &**wanted;
+            let stands = note == path.note && reads;
+            if !stands {
+                let peer = &peer.config.name;
+                wrong.push(format!("{destination} as learned from {peer} is not what import says"));
+            }
+        }
+    }
+
+    /// What import says of a name with these attributes, and the statements that apply.
+    fn judged_anew(&self, peer: &Peer, destination: &Destination, attrs: &Attrs) -> (Note, Vec<usize>) {
+        let note = check(&self.config, peer, attrs);
+        if peer.outside {
+            match destination {
+                Destination::Name(name) if is_own(&self.config, name.as_str()) => {
+                    return (Note::OwnDomain, Vec::new());
+                }
+                Destination::Prefix(prefix) if self.own_prefixes.covers(*prefix) => {
+                    return (Note::OwnPrefix, Vec::new());
+                }
+                Destination::Name(_) | Destination::Prefix(_) => {}
+            }
+        }
+        if note != Note::Accepted {
+            return (note, Vec::new());
+        }
+        let cleaned = cleaned(peer, attrs);
+        let given = given(&self.config, peer, cleaned.as_deref().unwrap_or(attrs));
+        let (decision, applied) = match &peer.import {
+            Rule::All => return (Note::Accepted, Vec::new()),
+            Rule::Nothing => return (Note::ImportPolicy, Vec::new()),
+            Rule::Policy(policy) => evaluate(policy, &given, Key::from(destination)),
+        };
+        match decision.map_or(!peer.outside, |decision| decision.accept) {
+            true => (Note::Accepted, applied),
+            false => (Note::ImportPolicy, Vec::new()),
+        }
+    }
+
+    fn imported_anew(&self, peer: &Peer, attrs: &Attrs, note: Note, applied: &[usize]) -> Vec<u8> {
+        let cleaned = cleaned(peer, attrs);
+        let changes = peer
+            .import
+            .policy()
+            .into_iter()
+            .flat_map(|policy| policy.changes(applied));
+        let changed = if note == Note::Accepted {
+            accepted(peer, attrs, cleaned, changes)
+        } else {
+            cleaned
+        };
+        wire::encode_attrs(changed.as_deref().unwrap_or(attrs)).to_vec()
+    }
+
     /// adj_rib_out == export(acknowledged part of loc_rib), of peers to which nothing is left to send.
     fn audit_exports(&self, wrong: &mut Vec<String>) {
         let mut words = BTreeMap::new();
@@ -47,18 +125,22 @@ impl Speaker {
                 continue;
             };
             for name in self.live_names() {
+                let applied = self.policy_anew(peer, name);
                 let entry = self.rib.names.get(name);
                 let (attr, source) = (entry.loc_attr, entry.loc_source);
-                let agreed = up.takes(name, &self.rib.names);
-                let seen = attr != 0 && agreed && self.planes.gate_open && self.may_export(index, attr, source);
-                let key = (attr, up.class, source);
-                let mut anew = || {
+                let seen = attr != 0
+                    && up.takes(name, &self.rib.names)
+                    && self.planes.gate_open
+                    && self.withheld(index, attr, source).is_none()
+                    && !self.is_unopened(index, name);
+                let mut anew = |applied: Vec<usize>| {
+                    let key = (attr, up.class, source, applied);
+                    let words = words.entry(key);
                     words
-                        .entry(key)
-                        .or_insert_with(|| self.rewritten(attr, up.class, source))
+                        .or_insert_with_key(|(.., applied)| self.reworded(peer, attr, up.class, source, applied))
                         .clone()
                 };
-                let wanted = if seen { anew() } else { None };
+                let wanted = applied.filter(|_| seen).and_then(&mut anew);
                 let held = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
                 if held.map(|attr| self.rib.attrs.raw(attr)) != wanted.as_deref() {
                     let name = self.rib.names.destination(name);
@@ -69,6 +151,38 @@ impl Speaker {
                 }
             }
         }
+    }
+
+    /// The statements of the export policy that apply to the route of a name, by the plain reading of it; `None`: it
+    /// does not pass.
+    fn policy_anew(&self, peer: &Peer, name: NameId) -> Option<Vec<usize>> {
+        let Some(policy) = peer.export.policy() else {
+            return Some(Vec::new());
+        };
+        let attr = Some(self.rib.names.get(name).loc_attr).filter(|attr| *attr != 0)?;
+        let given = Given {
+            attrs: &self.rib.attrs.decode(attr),
+            table: self.rib.attrs.hot(attr).table,
+            peer: &peer.config.name,
+            role: peer.role(),
+        };
+        let (decision, applied) = evaluate(policy, &given, key_of(&self.rib.names, name));
+        let accepts = decision.map_or(!peer.outside, |decision| decision.accept);
+        accepts.then_some(applied)
+    }
+
+    /// The bytes that export should give for a route that the peer may see, without any cache.
+    fn reworded(&self, peer: &Peer, attr: AttrId, class: u16, source: PeerId, applied: &[usize]) -> Option<Vec<u8>> {
+        let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
+        let words = self.exports.get(class).words()?;
+        let changes = peer
+            .export
+            .policy()
+            .into_iter()
+            .flat_map(|policy| policy.changes(applied));
+        rewrite(&mut attrs, words, self.peer(source), &self.config, changes);
+        let raw = wire::encode_attrs(&attrs).to_vec();
+        fits(&attrs, raw.len()).then_some(raw)
     }
 
     fn audit_attrs(&self, wrong: &mut Vec<String>) {
@@ -92,9 +206,8 @@ impl Speaker {
             peer.out
                 .cells()
                 .for_each(|(name, _)| hold(peer.out.advertised_attr(name)));
-            if let Some((_, Verdict::Learned(learned))) = &peer.last_import {
-                hold(learned.attr_in);
-                hold(learned.attr);
+            if let Some((_, verdict)) = &peer.last_import {
+                verdict.sets().into_iter().flatten().for_each(&mut hold);
             }
         }
         for (attr, held) in self.rib.attrs.references() {

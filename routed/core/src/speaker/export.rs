@@ -1,101 +1,110 @@
-//! Export: what of loc_rib a peer may see, and in which words. Computed once per attribute set and class of peers.
+//! Export: what of loc_rib a peer may see, and in which words. Computed once per attribute set and class of peers; where
+//! the export policy reads the name, once per list of statements that apply.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Speaker;
+use super::by_key::Place;
 use super::peer::Peer;
-use crate::attrs::{Attrs, DEFAULT_LOCAL_PREF};
-use crate::event::SpeakerConfig;
-use crate::intern::{AttrId, AttrTable, Cached, NameId};
+use super::rewrite::{Words, fits, rewrite};
+use crate::attrs::Attrs;
+use crate::event::{PeerName, SpeakerConfig};
+use crate::intern::{AttrId, AttrTable, Bars, Cached, NameId, NameTable};
+use crate::policy::{Action, Given, Key, Role, Rule};
 use crate::rib::{LOCAL, PeerId};
-use crate::wire;
 
-/// Peers to which routes are written in the same words (an update group).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Class {
-    internal: bool,
-    next_hop_self: bool,
-    next_hop: SocketAddr,
+/// Peers to which the same is exported (an update group).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    /// In which words; `None`: the question is only whether the policy accepts.
+    words: Option<Words>,
+    rule: Rule,
+    /// Whether the policy falls back on rejecting.
+    outside: bool,
+    role: Option<Role>,
+    /// Where the policy reads it.
+    peer: Option<PeerName>,
 }
 
-/// A class, and how many sessions are in it. Without any it is kept for those that come back.
-#[derive(Debug)]
-struct InUse {
-    class: Class,
-    users: u32,
-}
+impl Class {
+    fn of(peer: &Peer, words: Option<Words>) -> Self {
+        Self {
+            words,
+            rule: peer.export.clone(),
+            outside: peer.outside,
+            role: peer.role(),
+            peer: peer.export.reads().peer.then(|| peer.config.name.clone()),
+        }
+    }
 
-/// The classes in use, and lists of organisations that routes share.
-#[derive(Debug, Default)]
-pub(super) struct Exports {
-    classes: Vec<InUse>,
-    organisations: Vec<Arc<[Arc<str>]>>,
-}
+    /// The words, of a class of sessions.
+    pub(super) fn words(&self) -> Option<&Words> {
+        self.words.as_ref()
+    }
 
-/// So many classes without sessions are kept; beyond, their places are used again.
-const UNUSED_KEPT: usize = 32;
-/// So many lists of organisations are kept for sharing.
-const SHARED_LISTS: usize = 64;
-
-impl Exports {
-    /// Takes an Established peer into its class; never 0.
-    pub(super) fn join(&mut self, peer: &Peer, local: Option<SocketAddr>, attrs: &mut AttrTable) -> u16 {
+    /// The class of an Established session.
+    pub(super) fn of_session(peer: &Peer, local: Option<std::net::SocketAddr>) -> Self {
         let mut next_hop = peer.config.next_hop;
         if let (true, Some(local)) = (next_hop.ip().is_unspecified(), local) {
             next_hop.set_ip(local.ip().to_canonical());
         }
-        let next_hop_self = peer.config.next_hop_self || peer.outside;
-        let class = Class {
+        let words = Words {
             internal: peer.internal,
-            next_hop_self,
+            outside: peer.outside,
+            next_hop_self: peer.config.next_hop_self || peer.outside,
             next_hop,
+            role: peer.role(),
         };
-        let known = self.classes.iter().position(|known| known.class == class);
-        let index = known.unwrap_or_else(|| self.place(class, attrs));
-        self.classes[index].users += 1;
-        // At most one class per peer and local address; beyond the range of u16 the last one would be shared wrongly,
-        // but import classes would have run out long before.
-        u16::try_from(index + 1).unwrap_or(u16::MAX)
+        Self::of(peer, Some(words))
     }
+}
 
-    fn place(&mut self, class: Class, attrs: &mut AttrTable) -> usize {
-        let unused = || self.classes.iter().enumerate().filter(|(_, known)| known.users == 0);
-        let old = unused()
-            .next()
-            .map(|(index, _)| index)
-            .filter(|_| unused().count() >= UNUSED_KEPT);
-        let new = InUse { class, users: 0 };
-        if let Some(index) = old {
-            attrs.forget_exports(u16::try_from(index + 1).ok());
-            self.classes[index] = new;
-            return index;
-        }
-        self.classes.push(new);
-        self.classes.len() - 1
-    }
+/// Lists of organisations that routes share.
+#[derive(Debug, Default)]
+pub(super) struct Organisations(Vec<Arc<[Arc<str>]>>);
 
-    /// A session has left its class.
-    pub(super) fn leave(&mut self, class: u16) {
-        self.classes[usize::from(class) - 1].users -= 1;
-    }
+/// So many lists of organisations are kept for sharing.
+const SHARED_LISTS: usize = 64;
 
-    fn class(&self, class: u16) -> &Class {
-        &self.classes[usize::from(class) - 1].class
-    }
-
+impl Organisations {
     fn share(&mut self, organisations: Vec<Arc<str>>) -> Arc<[Arc<str>]> {
-        if let Some(known) = self.organisations.iter().find(|known| ***known == *organisations) {
+        if let Some(known) = self.0.iter().find(|known| ***known == *organisations) {
             return known.clone();
         }
         let list: Arc<[Arc<str>]> = organisations.into();
-        if self.organisations.len() == SHARED_LISTS {
-            self.organisations.remove(0);
+        if self.0.len() == SHARED_LISTS {
+            self.0.remove(0);
         }
-        self.organisations.push(list.clone());
+        self.0.push(list.clone());
         list
     }
 }
+
+/// Why a peer may not see a route, whatever an export policy says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Withheld {
+    /// It came from this very peer.
+    Own,
+    /// Nothing is exported to the peer.
+    Everything,
+    /// The peer's AS is in AS_PATH.
+    AsLoop,
+    /// It came from the same organisation.
+    SameOrganisation,
+    /// RFC 4456 section 6: between two peers of our AS of which none is a client, or we are no reflector.
+    NotReflected,
+    /// NO_ADVERTISE.
+    NoAdvertise,
+    /// NO_EXPORT, and the peer is outside our AS.
+    NoExport,
+    /// RFC 9234 section 5, egress rule 2.
+    OnlyToCustomer,
+}
+
+/// Notes of cached exports.
+const ACCEPTED: u8 = 0;
+const TOO_LONG: u8 = 2;
+const REJECTED: Cached = Cached { attr: 0, note: 1 };
 
 impl Speaker {
     /// Works out anew what a peer is to be told.
@@ -105,7 +114,7 @@ impl Speaker {
             return;
         };
         let (before, local) = (up.class, self.conns.get(&up.conn).map(|conn| conn.local));
-        let class = self.exports.join(peer, local, &mut self.rib.attrs);
+        let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         self.exports.leave(before);
         if let Some(up) = &mut self.peers[index].up {
             up.class = class;
@@ -113,113 +122,256 @@ impl Speaker {
         self.mark_whole_table(index);
     }
 
+    /// Has an outside peer belong to the class that says what its organisation may reach, session up or not.
+    pub(super) fn join_opening_class(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let asks = peer.outside && matches!(peer.export, Rule::Policy(_));
+        let class = match asks {
+            true => self.exports.join(Class::of(peer, None), &mut self.rib.attrs),
+            false => 0,
+        };
+        let before = std::mem::replace(&mut peer.opening_class, class);
+        if before != 0 {
+            self.exports.leave(before);
+        }
+    }
+
     /// The attribute set that a peer is to hold for a name; 0: none.
     pub(super) fn export(&mut self, index: usize, name: NameId) -> AttrId {
         let entry = self.rib.names.get(name);
         let (attr, source) = (entry.loc_attr, entry.loc_source);
-        if attr == 0 || !self.planes.gate_open || !self.may_export(index, attr, source) {
+        if attr == 0 || !self.planes.gate_open || self.withheld(index, attr, source).is_some() {
             return 0;
         }
         let class = match &self.peers[index].up {
             Some(up) if up.takes(name, &self.rib.names) => up.class,
             Some(_) | None => return 0,
         };
-        // The words depend on the source only where it becomes the ORIGINATOR.
-        let origin = match self.peer(source) {
+        if self.is_unopened(index, name) {
+            return 0;
+        }
+        let place = Place {
+            class,
+            origin: self.origin(source),
+            attr,
+        };
+        self.exported(index, place, source, name).attr
+    }
+
+    /// The words depend on the source only where it becomes the ORIGINATOR.
+    fn origin(&self, source: PeerId) -> PeerId {
+        match self.peer(source) {
             None => LOCAL,
             Some(peer) if peer.internal => source,
             Some(_) => PeerId::MAX,
-        };
-        match self.rib.attrs.cached(attr, class, origin) {
-            Some(cached) => cached.attr,
-            None => self.export_and_remember(attr, class, source, origin),
         }
     }
 
-    /// The bytes that [`Speaker::export`] should give for a route that the peer may see, without any cache.
-    pub(super) fn rewritten(&self, attr: AttrId, class: u16, source: PeerId) -> Option<Vec<u8>> {
-        let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
-        rewrite(&mut attrs, self.exports.class(class), self.peer(source), &self.config);
-        let fits = attrs.as_path.len() <= wire::MAX_HOPS && attrs.cluster_list.len() <= wire::MAX_CLUSTERS;
-        Some(wire::encode_attrs(&attrs).to_vec()).filter(|raw| fits && raw.len() <= wire::MAX_ATTRS_BYTES)
+    /// What comes of a route for the class of a place, of which the peer is one.
+    #[inline]
+    fn exported(&mut self, index: usize, place: Place, source: PeerId, name: NameId) -> Cached {
+        match &self.peers[index].export {
+            Rule::Policy(policy) if policy.program().reads.key => self.exported_by_name(index, place, source, name),
+            Rule::All | Rule::Nothing | Rule::Policy(_) => {
+                let Place { class, origin, attr } = place;
+                match self.rib.attrs.cached(attr, class, origin) {
+                    Some(cached) => cached,
+                    None => self.export_and_remember(index, place, source),
+                }
+            }
+        }
     }
 
-    fn export_and_remember(&mut self, attr: AttrId, class: u16, source: PeerId, origin: PeerId) -> AttrId {
-        let mut attrs = Attrs::clone(&self.rib.attrs.decode(attr));
-        rewrite(&mut attrs, self.exports.class(class), self.peer(source), &self.config);
-        let set = self.rib.attrs.intern(&attrs);
-        // What no receiver would take is not sent (docs/protocol.md, limits).
-        let fits = attrs.as_path.len() <= wire::MAX_HOPS
-            && attrs.cluster_list.len() <= wire::MAX_CLUSTERS
-            && self.rib.attrs.raw(set).len() <= wire::MAX_ATTRS_BYTES;
-        let exported = if fits { set } else { 0 };
-        self.rib.attrs.remember(
-            attr,
-            class,
-            origin,
-            Cached {
-                attr: exported,
-                note: 0,
-            },
+    fn exported_by_name(&mut self, index: usize, place: Place, source: PeerId, name: NameId) -> Cached {
+        let Self {
+            by_key,
+            rib,
+            peers,
+            exports,
+            config,
+            ..
+        } = self;
+        let peer = &peers[index];
+        let Rule::Policy(policy) = &peer.export else {
+            return REJECTED;
+        };
+        let facing = (&*peer.config.name, peer.role());
+        let entry = by_key.entry(place, policy, &rib.attrs, facing);
+        if !entry.accepts(key_of(&rib.names, name), !peer.outside) {
+            return REJECTED;
+        }
+        if let Some(known) = entry.known(&rib.attrs) {
+            return known;
+        }
+        let words = exports.get(place.class).words.as_ref();
+        let result = reword(
+            place.attr,
+            words,
+            peers.get(source),
+            config,
+            entry.changes(),
+            &mut rib.attrs,
         );
-        exported
+        entry.remember(result, &rib.attrs);
+        result
     }
 
-    /// Split horizon, reflection, AS loops and policy.
-    pub(super) fn may_export(&self, index: usize, attr: AttrId, source: PeerId) -> bool {
+    fn export_and_remember(&mut self, index: usize, place: Place, source: PeerId) -> Cached {
+        let Self {
+            rib,
+            peers,
+            exports,
+            config,
+            ..
+        } = self;
+        let Place { class, origin, attr } = place;
+        let peer = &peers[index];
+        let mut applied = Vec::new();
+        let accepts = match &peer.export {
+            Rule::All => true,
+            Rule::Nothing => false,
+            Rule::Policy(policy) => {
+                let attrs = rib.attrs.decode(attr);
+                let given = Given {
+                    attrs: &attrs,
+                    table: rib.attrs.hot(attr).table,
+                    peer: &peer.config.name,
+                    role: peer.role(),
+                };
+                let decision = policy.program().decide_for_all(&given, &mut applied);
+                decision.map_or(!peer.outside, |decision| decision.accept)
+            }
+        };
+        let result = if accepts {
+            let words = exports.get(class).words.as_ref();
+            let changes = peer
+                .export
+                .policy()
+                .into_iter()
+                .flat_map(|policy| policy.changes(&applied));
+            reword(attr, words, peers.get(source), config, changes, &mut rib.attrs)
+        } else {
+            REJECTED
+        };
+        rib.attrs.remember(attr, class, origin, result);
+        result
+    }
+
+    /// What keeps a route from a peer before any policy is asked: split horizon, loops, reflection, the communities and
+    /// marks that forbid it.
+    pub(super) fn withheld(&self, index: usize, attr: AttrId, source: PeerId) -> Option<Withheld> {
         let to = &self.peers[index];
         if to.never_gets(source) {
-            return false;
+            return Some(if to.id == source {
+                Withheld::Own
+            } else {
+                Withheld::Everything
+            });
         }
-        if !to.internal && self.rib.attrs.hot(attr).as_path.contains(&to.config.asn) {
-            return false;
+        let hot = self.rib.attrs.hot(attr);
+        if !to.internal && hot.as_path.contains(&to.config.asn) {
+            return Some(Withheld::AsLoop);
         }
-        let Some(from) = self.peer(source) else {
-            return true;
-        };
+        if hot.bars.any()
+            && let Some(bar) = barred(to, hot.bars)
+        {
+            return Some(bar);
+        }
+        let from = self.peer(source)?;
         if from.outside && to.outside && from.config.organisation == to.config.organisation {
+            return Some(Withheld::SameOrganisation);
+        }
+        let reflects = self.config.reflector && (from.config.client || to.config.client);
+        (from.internal && to.internal && !reflects).then_some(Withheld::NotReflected)
+    }
+
+    /// Whether the listener of an outside peer's organisation may not know a name yet: what the peer was not told before
+    /// waits for the data planes, whatever has changed.
+    pub(super) fn is_unopened(&self, index: usize, name: NameId) -> bool {
+        if self.planes.waiting.is_empty() {
             return false;
         }
-        !(from.internal && to.internal) || self.config.reflector && (from.config.client || to.config.client)
+        let peer = &self.peers[index];
+        peer.outside && peer.out.advertised_attr(name) == 0 && self.planes.waiting.contains(name)
     }
 
     /// The outside organisations that a route would be exported to, session up or not.
-    pub(super) fn exported_to(&mut self, attr: AttrId, source: PeerId) -> Arc<[Arc<str>]> {
-        let to = |index: &usize| {
-            let peer = &self.peers[*index];
-            peer.outside && self.may_export(*index, attr, source)
-        };
-        let organisation = |index: usize| self.peers[index].config.organisation.clone();
-        let mut organisations: Vec<Arc<str>> = self.peers.places().into_iter().filter(to).map(organisation).collect();
+    pub(super) fn exported_to(&mut self, name: NameId, attr: AttrId, source: PeerId) -> Arc<[Arc<str>]> {
+        let mut organisations: Vec<Arc<str>> = Vec::new();
+        for nth in 0..self.peers.len() {
+            let index = self.peers.nth(nth);
+            if self.opens(index, name, attr, source) {
+                organisations.push(self.peers[index].config.organisation.clone());
+            }
+        }
         organisations.sort_unstable();
         organisations.dedup();
-        self.exports.share(organisations)
+        self.organisations.share(organisations)
     }
-}
 
-fn rewrite(attrs: &mut Attrs, class: &Class, from: Option<&Peer>, config: &SpeakerConfig) {
-    if from.is_none() || class.next_hop_self {
-        attrs.next_hop = class.next_hop;
-    }
-    if class.internal {
-        attrs.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
-        if let Some(from) = from.filter(|peer| peer.internal) {
-            reflect(attrs, from, config);
+    fn opens(&mut self, index: usize, name: NameId, attr: AttrId, source: PeerId) -> bool {
+        let peer = &self.peers[index];
+        if !peer.outside || self.withheld(index, attr, source).is_some() {
+            return false;
         }
-        return;
-    }
-    attrs.as_path.insert(0, config.identity.router_id.asn);
-    attrs.local_pref = None;
-    attrs.originator = None;
-    attrs.cluster_list.clear();
-    if from.is_some() {
-        // RFC 4271 section 5.1.4: MED of one neighbour is not passed on to another.
-        attrs.med = None;
+        let class = peer.opening_class;
+        let place = Place {
+            class,
+            origin: LOCAL,
+            attr,
+        };
+        class == 0 || self.exported(index, place, LOCAL, name).note == ACCEPTED
     }
 }
 
-/// RFC 4456 section 8.
-fn reflect(attrs: &mut Attrs, from: &Peer, config: &SpeakerConfig) {
-    attrs.originator.get_or_insert_with(|| from.router_id.clone());
-    attrs.cluster_list.insert(0, config.cluster.clone());
+/// A destination as policies see it.
+pub(super) fn key_of(names: &NameTable, id: NameId) -> Key<'_> {
+    match names.prefix(id) {
+        Some(prefix) => Key::Prefix(prefix),
+        None => Key::Name(names.text(id)),
+    }
+}
+
+/// RFC 1997 and RFC 9234 section 5, egress rule 2.
+fn barred(to: &Peer, bars: Bars) -> Option<Withheld> {
+    if bars.has(Bars::ADVERTISE) {
+        return Some(Withheld::NoAdvertise);
+    }
+    if bars.has(Bars::EXPORT) && !to.internal {
+        return Some(Withheld::NoExport);
+    }
+    let upwards = matches!(to.role(), Some(Role::Customer | Role::Peer | Role::RouteServerClient));
+    (bars.has(Bars::CUSTOMERS) && upwards).then_some(Withheld::OnlyToCustomer)
+}
+
+/// Writes an accepted route anew.
+fn reword<'a>(
+    attr: AttrId,
+    words: Option<&Words>,
+    from: Option<&Peer>,
+    config: &SpeakerConfig,
+    changes: impl Iterator<Item = &'a Action>,
+    table: &mut AttrTable,
+) -> Cached {
+    let Some(words) = words else {
+        return Cached {
+            attr: 0,
+            note: ACCEPTED,
+        };
+    };
+    let mut attrs = Attrs::clone(&table.decode(attr));
+    rewrite(&mut attrs, words, from, config, changes);
+    let set = table.intern(&attrs);
+    // What no receiver would take is not sent (docs/protocol.md, limits).
+    if fits(&attrs, table.raw(set).len()) {
+        Cached {
+            attr: set,
+            note: ACCEPTED,
+        }
+    } else {
+        Cached {
+            attr: 0,
+            note: TOO_LONG,
+        }
+    }
 }

@@ -264,6 +264,7 @@ impl Speaker {
         }
         for name in self.planes.take_ready(now) {
             self.refresh_loc(name);
+            self.tell_opened(name);
             self.watch_name(name);
         }
         let open = self.planes.is_gate_open();
@@ -286,6 +287,20 @@ impl Speaker {
         } else if !self.planes.waiting.contains(name) {
             let (attr, source) = self.attr_and_source(selected);
             self.set_loc(name, attr, source);
+        }
+    }
+
+    /// The listeners of outside organisations know a name now: peers that were not told for that reason are.
+    fn tell_opened(&mut self, name: NameId) {
+        let entry = self.rib.names.get(name);
+        let (attr, source) = (entry.loc_attr, entry.loc_source);
+        if attr == 0 {
+            return;
+        }
+        for peer in self.peers.iter_mut().filter(|peer| peer.outside && peer.up.is_some()) {
+            if !peer.never_gets(source) && peer.out.advertised_attr(name) == 0 {
+                peer.out.mark(name, &mut self.rib.names);
+            }
         }
     }
 

@@ -1,18 +1,22 @@
-//! From an UPDATE to adj_rib_in: checks on receipt, then import policy; once per attribute set, not per name.
+//! From an UPDATE to adj_rib_in: checks on receipt, then import policy; once per attribute set, and once per name only
+//! for what the name decides.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::Speaker;
+use super::judge::{Judgement, Refusal, judge};
+use super::offers::{NotOffered, OfferJudge};
 use super::peer::Peer;
 use crate::attrs::Attrs;
-use crate::event::SpeakerConfig;
-use crate::intern::{AttrId, Cached, NameId, import_class};
-use crate::name::ServiceName;
-use crate::policy::Rule;
-use crate::rib::{Learned, Note};
+use crate::destination::PrefixKey;
+use crate::event::PeerName;
+use crate::intern::{AttrId, Cached, NameId};
+use crate::policy::{Key, Role, Rule};
+use crate::rib::{LOCAL, Learned, Note, PeerId, Rib};
 use crate::wire::{self, NlriBlock, Update, UpdateFrame};
 
 /// What import makes of an attribute set.
@@ -20,18 +24,85 @@ use crate::wire::{self, NlriBlock, Update, UpdateFrame};
 pub(super) enum Verdict {
     /// A path, usable or kept with the reason why not.
     Learned(Learned),
+    /// The import policy reads the name; `attr` is what goes into it.
+    ByName(Learned),
     /// RFC 7606: the names count as withdrawn.
     Withdraw(Arc<str>),
+}
+
+impl Verdict {
+    /// The attribute sets that it refers to.
+    pub(super) fn sets(&self) -> Option<[AttrId; 2]> {
+        match self {
+            Self::Learned(learned) | Self::ByName(learned) => Some([learned.attr_in, learned.attr]),
+            Self::Withdraw(_) => None,
+        }
+    }
 }
 
 /// Notes of cached verdicts that are no path; [`Note`] has the codes below.
 const BAD_NEXT_HOP: u8 = 128;
 const BAD_LEFTMOST_AS: u8 = 129;
+const BY_NAME: u8 = 130;
 
-enum Judgement {
-    Unchanged(Note),
-    Changed(Box<Attrs>, Note),
-    Withdraw(u8),
+/// Peers whose routes import judges alike.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    internal: bool,
+    outside: bool,
+    /// The leftmost AS that AS_PATH must have; external sessions only.
+    leftmost: Option<u32>,
+    /// The next hops that outside peers may name.
+    next_hops: Vec<IpAddr>,
+    rule: Rule,
+    role: Option<Role>,
+    /// Where the policy reads it.
+    peer: Option<PeerName>,
+}
+
+impl Class {
+    pub(super) fn of(peer: &Peer) -> Self {
+        let allowed = peer.config.allowed_next_hops.iter().map(IpAddr::to_canonical);
+        let next_hops = std::iter::once(peer.address).chain(allowed).filter(|_| peer.outside);
+        Self {
+            internal: peer.internal,
+            outside: peer.outside,
+            leftmost: (!peer.internal).then_some(peer.config.asn),
+            next_hops: next_hops.collect(),
+            rule: peer.import.clone(),
+            role: peer.role(),
+            peer: peer.import.reads().peer.then(|| peer.config.name.clone()),
+        }
+    }
+}
+
+/// What comes of the names of one UPDATE.
+#[derive(Debug, Default)]
+struct Counts {
+    hijacks: u64,
+    leaks: u64,
+    not_offered: u64,
+    last_not_offered: Option<NotOffered>,
+}
+
+/// Takes in what came of one destination.
+fn take(rib: &mut Rib, peer: PeerId, key: &[u8], judged: Result<Learned, NotOffered>, since: u32, counts: &mut Counts) {
+    match judged {
+        Ok(learned) => {
+            let name = rib.names.intern(key);
+            if rib.upsert(name, peer, learned, since) {
+                counts.hijacks += u64::from(matches!(learned.note, Note::OwnDomain | Note::OwnPrefix));
+                counts.leaks += u64::from(learned.note == Note::RouteLeak);
+            }
+        }
+        Err(not_offered) => {
+            counts.not_offered += 1;
+            counts.last_not_offered = Some(not_offered);
+            if let Some(name) = rib.names.lookup(key) {
+                rib.remove(name, peer);
+            }
+        }
+    }
 }
 
 impl Speaker {
@@ -53,33 +124,62 @@ impl Speaker {
         });
         if !update.announced.is_empty() {
             match self.verdict_on(index, update) {
-                Verdict::Learned(learned) => self.learn(index, update, learned, now),
                 Verdict::Withdraw(reason) => self.treat_as_withdraw(index, update, reason),
+                verdict @ (Verdict::Learned(_) | Verdict::ByName(_)) => self.learn(index, update, &verdict, now),
             }
         }
     }
 
-    fn learn(&mut self, index: usize, update: &Update, learned: Learned, now: Instant) {
+    fn learn(&mut self, index: usize, update: &Update, verdict: &Verdict, now: Instant) {
         let since = self.tenths(now);
-        let Peer { id, outside, .. } = self.peers[index];
-        let own_domains = if outside { &self.config.domains[..] } else { &[] };
-        let rib = &mut self.rib;
-        let names = match &update.announced {
-            NlriBlock::Names(names) => names,
-            NlriBlock::Prefixes(prefixes) => return self.learn_prefixes(index, prefixes, learned, since),
+        let (mut judge, rib) = self.offers(index);
+        let id = judge.peer.id;
+        match (&update.announced, verdict) {
+            (NlriBlock::Names(names), Verdict::Learned(learned))
+                if judge.takes_any_name() && learned.note != Note::RouteLeak =>
+            {
+                names.for_each(|text| {
+                    let name = rib.names.intern(text.as_bytes());
+                    rib.upsert(name, id, *learned, since);
+                });
+            }
+            (NlriBlock::Names(names), _) => {
+                let mut counts = Counts::default();
+                names.for_each(|text| {
+                    let judged = judge.judge(verdict, Key::Name(text), rib);
+                    take(rib, id, text.as_bytes(), judged, since, &mut counts);
+                });
+                self.peers[index].count_import(&counts);
+            }
+            (NlriBlock::Prefixes(prefixes), _) => {
+                let mut counts = Counts::default();
+                prefixes.for_each(|prefix| {
+                    let judged = judge.judge(verdict, Key::Prefix(prefix), rib);
+                    take(rib, id, PrefixKey::new(prefix).as_bytes(), judged, since, &mut counts);
+                });
+                self.peers[index].count_import(&counts);
+            }
+        }
+    }
+
+    /// What judges the offers of a peer, and where they go.
+    fn offers(&mut self, index: usize) -> (OfferJudge<'_>, &mut Rib) {
+        let judge = OfferJudge {
+            peer: &self.peers[index],
+            config: &self.config,
+            own_prefixes: &self.own_prefixes,
+            by_key: &mut self.by_key,
         };
-        names.for_each(|text| {
-            let name = rib.names.intern(text.as_bytes());
-            rib.upsert(name, id, with_own_domains(learned, text, own_domains), since);
-        });
+        (judge, &mut self.rib)
     }
 
     /// Has everything held from a peer go through import again.
     pub(super) fn reimport(&mut self, index: usize, now: Instant) {
         self.forget_import(index);
+        self.join_import_class(index);
+        self.rib.attrs.forget_class(self.peers[index].import_class);
         let since = self.tenths(now);
         let id = self.peers[index].id;
-        self.rib.attrs.forget_imports(id);
         let held: Vec<(NameId, AttrId)> = self.rib.paths_from(id).map(|path| (path.name, path.attr_in)).collect();
         for (name, attr_in) in held {
             self.reimport_path(index, name, attr_in, since);
@@ -88,11 +188,8 @@ impl Speaker {
 
     /// Has one path that is held from a peer go through import again.
     pub(super) fn reimport_path(&mut self, index: usize, name: NameId, attr_in: AttrId, since: u32) {
-        let verdict = match self.judge_set(index, attr_in, None) {
-            Verdict::Learned(learned) => self.keep(index, name, learned, since),
-            Verdict::Withdraw(reason) => Err(reason),
-        };
-        if let Err(reason) = verdict {
+        let verdict = self.judge_set(index, attr_in, None);
+        if let Err(reason) = self.keep(index, name, &verdict, since) {
             let peer = &mut self.peers[index];
             peer.treated_as_withdraw += 1;
             peer.treated_reason = reason;
@@ -100,25 +197,48 @@ impl Speaker {
         }
     }
 
-    /// Takes one name in as if it had come with these attributes, without a word on what is refused.
-    pub(super) fn hear(&mut self, index: usize, name: NameId, raw: &Bytes) {
-        if let Verdict::Learned(learned) = self.judge_bytes(index, raw) {
-            drop(self.keep(index, name, learned, 0));
+    /// Has a peer belong to the class that its configuration makes it one of.
+    pub(super) fn join_import_class(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let class = self.imports.join(Class::of(peer), &mut self.rib.attrs);
+        let before = std::mem::replace(&mut peer.import_class, class);
+        if before != 0 {
+            self.imports.leave(before);
         }
     }
 
+    /// A peer that is retired is of no class.
+    pub(super) fn leave_classes(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let (import, opening) = (&mut peer.import_class, &mut peer.opening_class);
+        self.imports.leave(std::mem::take(import));
+        match std::mem::take(opening) {
+            0 => {}
+            class => self.exports.leave(class),
+        }
+    }
+
+    /// Takes one name in as if it had come with these attributes, without a word on what is refused.
+    pub(super) fn hear(&mut self, index: usize, name: NameId, raw: &Bytes) {
+        let verdict = self.judge_bytes(index, raw);
+        drop(self.keep(index, name, &verdict, 0));
+    }
+
     /// Keeps a path as import leaves it, or says why the peer may not offer it at all.
-    fn keep(&mut self, index: usize, name: NameId, learned: Learned, since: u32) -> Result<(), Arc<str>> {
-        let Peer { id, outside, .. } = self.peers[index];
-        let learned = match self.rib.names.prefix(name) {
-            Some(prefix) => self.judge_prefix(index, prefix, learned)?,
-            None => {
-                let own_domains = if outside { &self.config.domains[..] } else { &[] };
-                with_own_domains(learned, self.rib.names.text(name), own_domains)
+    fn keep(&mut self, index: usize, name: NameId, verdict: &Verdict, since: u32) -> Result<(), Arc<str>> {
+        if let Verdict::Withdraw(reason) = verdict {
+            return Err(reason.clone());
+        }
+        let (mut judge, rib) = self.offers(index);
+        let id = judge.peer.id;
+        let destination = rib.names.destination(name);
+        match judge.judge(verdict, Key::from(&destination), rib) {
+            Ok(learned) => {
+                rib.revise(name, id, learned, since);
+                Ok(())
             }
-        };
-        self.rib.revise(name, id, learned, since);
-        Ok(())
+            Err(not_offered) => Err(not_offered.reason()),
+        }
     }
 
     fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {
@@ -136,8 +256,8 @@ impl Speaker {
     /// What import makes of the attributes of an UPDATE, which may be of the wrong family for what it announces.
     fn verdict_on(&mut self, index: usize, update: &Update) -> Verdict {
         let verdict = self.verdict(index, &update.attrs);
-        if let Verdict::Learned(learned) = &verdict {
-            let has_service = self.rib.attrs.hot(learned.attr_in).protocol.is_some();
+        if let Some([attr_in, _]) = verdict.sets() {
+            let has_service = self.rib.attrs.hot(attr_in).protocol.is_some();
             if let Err(error) = wire::check_family(update.family, has_service) {
                 return Verdict::Withdraw(error.0.into());
             }
@@ -153,9 +273,8 @@ impl Speaker {
         }
         let verdict = self.judge_bytes(index, raw);
         self.forget_import(index);
-        if let Verdict::Learned(learned) = &verdict {
-            self.rib.attrs.retain(learned.attr_in);
-            self.rib.attrs.retain(learned.attr);
+        for attr in verdict.sets().into_iter().flatten() {
+            self.rib.attrs.retain(attr);
         }
         // The slice would keep its whole frame alive.
         self.peers[index].last_import = Some((Bytes::copy_from_slice(raw), verdict.clone()));
@@ -164,9 +283,10 @@ impl Speaker {
 
     /// Lets go of the attribute sets of the last UPDATE.
     pub(super) fn forget_import(&mut self, index: usize) {
-        if let Some((_, Verdict::Learned(learned))) = self.peers[index].last_import.take() {
-            self.rib.attrs.release(learned.attr_in);
-            self.rib.attrs.release(learned.attr);
+        if let Some((_, verdict)) = self.peers[index].last_import.take() {
+            for attr in verdict.sets().into_iter().flatten() {
+                self.rib.attrs.release(attr);
+            }
         }
     }
 
@@ -185,33 +305,47 @@ impl Speaker {
 
     /// The verdict on an attribute set; `attrs` if it has just been decoded.
     fn judge_set(&mut self, index: usize, attr_in: AttrId, attrs: Option<Attrs>) -> Verdict {
-        let class = import_class(self.peers[index].id);
-        if let Some(cached) = self.rib.attrs.cached(attr_in, class, 0) {
+        let class = self.peers[index].import_class;
+        if let Some(cached) = self.rib.attrs.cached(attr_in, class, LOCAL) {
             return self.verdict_of(index, attr_in, cached);
         }
         let attrs = attrs.map_or_else(|| self.rib.attrs.decode(attr_in), Arc::new);
+        let table = &mut self.rib.attrs;
+        let mut set = |changed: Option<Box<Attrs>>| changed.map_or(attr_in, |attrs| table.intern(&attrs));
         let cached = match judge(&self.config, &self.peers[index], &attrs) {
-            Judgement::Unchanged(note) => Cached {
-                attr: attr_in,
+            Judgement::Path(changed, note) => Cached {
+                attr: set(changed),
                 note: note as u8,
             },
-            Judgement::Changed(attrs, note) => Cached {
-                attr: self.rib.attrs.intern(&attrs),
-                note: note as u8,
+            Judgement::ByName(changed) => Cached {
+                attr: set(changed),
+                note: BY_NAME,
             },
-            Judgement::Withdraw(note) => Cached { attr: 0, note },
+            Judgement::Withdraw(Refusal::NextHop) => Cached {
+                attr: 0,
+                note: BAD_NEXT_HOP,
+            },
+            Judgement::Withdraw(Refusal::LeftmostAs) => Cached {
+                attr: 0,
+                note: BAD_LEFTMOST_AS,
+            },
         };
-        self.rib.attrs.remember(attr_in, class, 0, cached);
+        self.rib.attrs.remember(attr_in, class, LOCAL, cached);
         self.verdict_of(index, attr_in, cached)
     }
 
     fn verdict_of(&self, index: usize, attr_in: AttrId, cached: Cached) -> Verdict {
         if cached.attr != 0 {
-            return Verdict::Learned(Learned {
+            let learned = Learned {
                 attr_in,
                 attr: cached.attr,
                 note: Note::from_code(cached.note),
-            });
+            };
+            return if cached.note == BY_NAME {
+                Verdict::ByName(learned)
+            } else {
+                Verdict::Learned(learned)
+            };
         }
         let reason = if cached.note == BAD_LEFTMOST_AS {
             format!("the leftmost AS of AS_PATH is not {}", self.peers[index].config.asn)
@@ -223,87 +357,13 @@ impl Speaker {
     }
 }
 
-fn judge(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Judgement {
-    if !peer.internal && attrs.as_path.first() != Some(&peer.config.asn) {
-        return Judgement::Withdraw(BAD_LEFTMOST_AS);
-    }
-    if peer.outside && !allows_next_hop(peer, attrs) {
-        return Judgement::Withdraw(BAD_NEXT_HOP);
-    }
-    let note = check(config, peer, attrs);
-    let foreign = attrs.local_pref.is_some() || attrs.originator.is_some() || !attrs.cluster_list.is_empty();
-    if peer.internal || !foreign {
-        return Judgement::Unchanged(note);
-    }
-    // RFC 4271 section 5.1.5, RFC 7606 sections 7.9 and 7.10: ignored on external sessions.
-    let attrs = Attrs {
-        local_pref: None,
-        originator: None,
-        cluster_list: Vec::new(),
-        ..attrs.clone()
-    };
-    Judgement::Changed(Box::new(attrs), note)
-}
-
-fn allows_next_hop(peer: &Peer, attrs: &Attrs) -> bool {
-    let ip = attrs.next_hop.ip().to_canonical();
-    ip == peer.address
-        || peer
-            .config
-            .allowed_next_hops
-            .iter()
-            .any(|allowed| allowed.to_canonical() == ip)
-}
-
-fn check(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Note {
-    let ours = &config.identity;
-    if attrs.as_path.contains(&ours.router_id.asn) {
-        return Note::OwnAs;
-    }
-    if peer.internal && attrs.originator.as_ref() == Some(&ours.router_id) {
-        return Note::OwnOriginator;
-    }
-    if peer.internal && attrs.cluster_list.contains(&config.cluster) {
-        return Note::OwnCluster;
-    }
-    if peer.outside && attrs.origin_node.organisation == ours.organisation {
-        return Note::OwnOrganisation;
-    }
-    match peer.import {
-        Rule::All => Note::Accepted,
-        // Until statements are evaluated here, nothing passes: the safe side.
-        Rule::Nothing | Rule::Policy(_) => Note::ImportPolicy,
-    }
-}
-
-/// The same for a name: none that is under our own domains is taken from outside.
-fn with_own_domains(learned: Learned, name: &str, own_domains: &[ServiceName]) -> Learned {
-    let own = own_domains.iter().any(|domain| is_under(name, domain.as_str()));
-    let note = if own { Note::OwnDomain } else { learned.note };
-    Learned { note, ..learned }
-}
-
-/// Whether a name is `domain` or below it (`*.domain` too).
-fn is_under(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_domains_cover_themselves_and_everything_below() {
-        for (name, under) in [
-            ("acme.example", true),
-            ("*.acme.example", true),
-            ("a.b.acme.example", true),
-            ("xacme.example", false),
-            ("*.example", false),
-            ("*", false),
-        ] {
-            assert_eq!(is_under(name, "acme.example"), under, "{name}");
+impl Peer {
+    fn count_import(&mut self, counts: &Counts) {
+        self.hijacks += counts.hijacks;
+        self.leaks += counts.leaks;
+        self.treated_as_withdraw += counts.not_offered;
+        if let Some(not_offered) = counts.last_not_offered {
+            self.treated_reason = not_offered.reason();
         }
     }
 }

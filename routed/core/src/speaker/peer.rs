@@ -12,7 +12,7 @@ use super::stale::{Deferral, Stale};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, SpeakerConfig};
 use crate::intern::{NameId, NameTable};
-use crate::policy::Rule;
+use crate::policy::{NameSet, Role, Rule};
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
 use crate::wire::{Families, Open};
@@ -112,6 +112,12 @@ pub(super) struct Peer {
     /// What decides on import and on export.
     pub(super) import: Rule,
     pub(super) export: Rule,
+    /// Peers whose routes import judges alike; 0 before it is known.
+    pub(super) import_class: u16,
+    /// Outside peers with an export policy: those to whose organisations it opens the same; else 0.
+    pub(super) opening_class: u16,
+    /// The names that it may offer; `None`: any.
+    allowed_names: Option<NameSet>,
     pub(super) address: IpAddr,
     pub(super) session: Session,
     /// As configured, and as its last OPEN said.
@@ -125,6 +131,10 @@ pub(super) struct Peer {
     pub(super) ever_ended_rib: bool,
     pub(super) treated_as_withdraw: u64,
     pub(super) treated_reason: Arc<str>,
+    /// Paths from it to names under our own domains.
+    pub(super) hijacks: u64,
+    /// Paths from it that ONLY_TO_CUSTOMER does not let come from it.
+    pub(super) leaks: u64,
     pub(super) established_count: u64,
 }
 
@@ -139,6 +149,9 @@ impl Peer {
             outside,
             import: Rule::new(config.import.as_ref(), outside),
             export: Rule::new(config.export.as_ref(), outside),
+            import_class: 0,
+            opening_class: 0,
+            allowed_names: allowed_names(&config),
             address: config.address.ip().to_canonical(),
             session: Session::new(session_config(&config, speaker), now),
             router_id: RouterId {
@@ -152,6 +165,8 @@ impl Peer {
             ever_ended_rib: false,
             treated_as_withdraw: 0,
             treated_reason: Arc::from(""),
+            hijacks: 0,
+            leaks: 0,
             established_count: 0,
             config,
         }
@@ -161,6 +176,7 @@ impl Peer {
     pub(super) fn configure(&mut self, config: PeerConfig) {
         self.import = Rule::new(config.import.as_ref(), self.outside);
         self.export = Rule::new(config.export.as_ref(), self.outside);
+        self.allowed_names = allowed_names(&config);
         self.config = config;
     }
 
@@ -171,11 +187,23 @@ impl Peer {
         self.established_count = before.established_count;
         self.treated_as_withdraw = before.treated_as_withdraw;
         self.treated_reason = before.treated_reason.clone();
+        self.hijacks = before.hijacks;
+        self.leaks = before.leaks;
     }
 
     /// The node name that its OPEN said, while the session is Established.
     pub(super) fn established_with(&self) -> Option<&str> {
         self.up.as_ref().map(|_| &*self.router_id.node)
+    }
+
+    /// Our role towards it; there are none inside an AS (RFC 9234 section 4).
+    pub(super) fn role(&self) -> Option<Role> {
+        self.config.role.filter(|_| !self.internal)
+    }
+
+    /// Whether an outside peer may offer a name.
+    pub(super) fn may_offer(&self, name: &str) -> bool {
+        self.allowed_names.as_ref().is_none_or(|allowed| allowed.contains(name))
     }
 
     /// Whether nothing of this source can ever be advertised to this peer: it is its own, or the policy says so.
@@ -225,4 +253,8 @@ fn seed(parts: &[&str]) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
+}
+
+fn allowed_names(config: &PeerConfig) -> Option<NameSet> {
+    config.allowed_names.as_deref().map(NameSet::new)
 }

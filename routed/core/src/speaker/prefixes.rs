@@ -1,7 +1,6 @@
-//! Prefixes of this node, and what outside peers may offer of prefixes.
+//! Prefixes of this node.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
@@ -11,7 +10,6 @@ use crate::event::LocalPrefix;
 use crate::intern::{AttrId, NameId};
 use crate::prefix::{Prefix, PrefixSet};
 use crate::rib::{LOCAL, Learned, Note, PeerId};
-use crate::wire::PrefixBlock;
 
 /// The prefixes that this node originates.
 #[derive(Debug, Default)]
@@ -23,6 +21,11 @@ pub(super) struct OwnPrefixes {
 impl OwnPrefixes {
     pub(super) fn iter(&self) -> impl Iterator<Item = Prefix> + '_ {
         self.all.iter().copied()
+    }
+
+    /// Whether a prefix is one of them or within one.
+    pub(super) fn covers(&self, prefix: Prefix) -> bool {
+        self.cover.covers(prefix)
     }
 
     pub(super) fn add(&mut self, prefix: Prefix) -> bool {
@@ -106,46 +109,5 @@ impl Speaker {
 
     fn is_outside(&self, peer: PeerId) -> bool {
         self.peer(peer).is_some_and(|peer| peer.outside)
-    }
-
-    pub(super) fn learn_prefixes(&mut self, index: usize, block: &PrefixBlock, learned: Learned, since: u32) {
-        let id = self.peers[index].id;
-        block.for_each(|prefix| {
-            let key = PrefixKey::new(prefix);
-            match self.judge_prefix(index, prefix, learned) {
-                Ok(learned) => {
-                    let name = self.rib.names.intern(key.as_bytes());
-                    self.rib.upsert(name, id, learned, since);
-                }
-                Err(reason) => {
-                    if let Some(name) = self.rib.names.lookup(key.as_bytes()) {
-                        self.rib.remove(name, id);
-                    }
-                    let peer = &mut self.peers[index];
-                    peer.treated_as_withdraw += 1;
-                    peer.treated_reason = reason;
-                }
-            }
-        });
-    }
-
-    /// A path to a prefix as import leaves it, or why the peer may not offer the prefix at all. Inside the organisation
-    /// any goes.
-    pub(super) fn judge_prefix(&self, index: usize, prefix: Prefix, learned: Learned) -> Result<Learned, Arc<str>> {
-        let peer = &self.peers[index];
-        if !peer.outside {
-            return Ok(learned);
-        }
-        if prefix.is_martian() {
-            return Err(format!("{prefix} is no prefix to take from another organisation").into());
-        }
-        if !peer.config.allowed_prefixes.covers(prefix) {
-            return Err(format!("{prefix} is not within the peer's allowed_prefixes").into());
-        }
-        if self.own_prefixes.cover.covers(prefix) {
-            let note = Note::OwnPrefix;
-            return Ok(Learned { note, ..learned });
-        }
-        Ok(learned)
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use super::export::Class;
 use super::peer::Up;
 use super::snapshot::{Neighbour, Offered, Surroundings, TablePage};
 use super::{Phase, Speaker};
@@ -171,9 +172,8 @@ impl Speaker {
         if let Some(known) = known.filter(|known| known.router_id.asn == peer.config.asn) {
             peer.router_id = known.router_id.clone();
         }
-        let class = self
-            .exports
-            .join(peer, known.and_then(|known| known.local), &mut self.rib.attrs);
+        let local = known.and_then(|known| known.local);
+        let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         let families = known.map_or(peer.config.families, |known| {
             known.families.common(peer.config.families)
         });

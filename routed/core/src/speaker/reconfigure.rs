@@ -86,7 +86,7 @@ impl Speaker {
         }
         if self.config.internal_communities != internal_communities {
             self.config.internal_communities = internal_communities;
-            self.rib.attrs.forget_exports(None);
+            self.rib.attrs.forget_exports();
             let outside = self.peers.iter().filter(|peer| peer.outside);
             redo.export
                 .extend(outside.filter_map(|peer| self.peers.find(&peer.config.name)));
@@ -135,6 +135,8 @@ impl Speaker {
         redo.scopes |= peer.outside;
         self.rib.add_peer(peer.id);
         let index = self.peers.insert(peer);
+        self.join_import_class(index);
+        self.join_opening_class(index);
         self.configure_session(index, now);
         if self.phase != Phase::New {
             self.session(index, SessionEvent::Start, now);
@@ -150,6 +152,7 @@ impl Speaker {
     fn retire(&mut self, index: usize, redo: &mut Redo) {
         let Peer { id, outside, .. } = self.peers[index];
         self.rib.drop_peer(id);
+        self.leave_classes(index);
         self.peers.retire(index);
         redo.scopes |= outside;
         redo.import.remove(&index);
@@ -180,6 +183,8 @@ impl Speaker {
             redo.refresh.insert(index);
         }
         self.peers[index].configure(new);
+        self.join_import_class(index);
+        self.join_opening_class(index);
         self.configure_session(index, now);
     }
 
@@ -212,7 +217,7 @@ impl Speaker {
         let names = &self.rib.names;
         referred.extend(names.ids().map(|name| names.get(name).loc_source));
         let freed = self.peers.free(|id| referred.contains(&id));
-        self.rib.attrs.forget_peers(&freed);
+        self.rib.attrs.forget_sources(&freed);
         self.peers.next_id()
     }
 
@@ -229,7 +234,7 @@ impl Speaker {
 
     /// Whether and how routes of our AS are passed on within it.
     fn redo_reflection(&mut self, redo: &mut Redo) {
-        self.rib.attrs.forget_exports(None);
+        self.rib.attrs.forget_exports();
         for index in self.peers.places() {
             if self.peers[index].internal {
                 redo.import.insert(index);

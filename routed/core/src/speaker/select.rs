@@ -207,7 +207,7 @@ impl Speaker {
         };
         let table = self.rib.attrs.hot(attr).table;
         let origin = Some(attrs.origin_node.clone());
-        let exported_to = self.exported_to(attr, source);
+        let exported_to = self.exported_to(name, attr, source);
         match self.rib.names.destination(name) {
             Destination::Name(name) => Selected::Name(Arc::new(Route {
                 name,

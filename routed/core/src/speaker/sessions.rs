@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::export::Class;
 use super::peer::{Conn, Opens, Up};
 use super::{Phase, Speaker};
 use crate::attrs::RouterId;
@@ -204,11 +205,11 @@ impl Speaker {
         let peer = &mut self.peers[index];
         if peer.router_id != router_id && peer.established_count > 0 {
             // What was reflected from it carries the old one.
-            self.rib.attrs.forget_peers(&[peer.id]);
+            self.rib.attrs.forget_sources(&[peer.id]);
         }
         peer.router_id = router_id;
         peer.established_count += 1;
-        let class = self.exports.join(peer, local, &mut self.rib.attrs);
+        let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         let families = sent.common_families(&received);
         let opens = Box::new(Opens { sent, received });
         peer.up = Some(Up::new(conn, class, families, Some(opens), now));

@@ -1,0 +1,135 @@
+//! What import decides by the name or prefix: whether the peer may offer it at all, and policies that read it.
+
+use std::sync::Arc;
+
+use super::by_key::{ByKey, Place};
+use super::import::Verdict;
+use super::judge::accepted;
+use super::peer::Peer;
+use super::prefixes::OwnPrefixes;
+use crate::event::SpeakerConfig;
+use crate::intern::Cached;
+use crate::policy::{Key, Policy, Rule};
+use crate::prefix::Prefix;
+use crate::rib::{LOCAL, Learned, Note, Rib};
+
+/// Why a peer may not offer a destination at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotOffered {
+    /// Outside `allowed_names`.
+    Name,
+    /// Nobody's to offer.
+    Martian(Prefix),
+    /// Outside `allowed_prefixes`.
+    Prefix(Prefix),
+}
+
+impl NotOffered {
+    /// As `show peer` prints it.
+    pub(super) fn reason(self) -> Arc<str> {
+        match self {
+            Self::Name => "the name is not within the peer's allowed_names".into(),
+            Self::Martian(prefix) => format!("{prefix} is no prefix to take from another organisation").into(),
+            Self::Prefix(prefix) => format!("{prefix} is not within the peer's allowed_prefixes").into(),
+        }
+    }
+}
+
+/// Judges what one peer offers.
+pub(super) struct OfferJudge<'a> {
+    pub(super) peer: &'a Peer,
+    pub(super) config: &'a SpeakerConfig,
+    pub(super) own_prefixes: &'a OwnPrefixes,
+    pub(super) by_key: &'a mut ByKey,
+}
+
+impl OfferJudge<'_> {
+    /// Whether every name gets the verdict as it is.
+    pub(super) fn takes_any_name(&self) -> bool {
+        !self.peer.outside || self.config.domains.is_empty() && self.peer.config.allowed_names.is_none()
+    }
+
+    /// The path to a destination, by the verdict on its attributes.
+    pub(super) fn judge(&mut self, verdict: &Verdict, key: Key<'_>, rib: &mut Rib) -> Result<Learned, NotOffered> {
+        let (learned, by_name) = match verdict {
+            Verdict::Withdraw(_) => return Err(NotOffered::Name),
+            Verdict::Learned(learned) => (*learned, false),
+            Verdict::ByName(learned) => (*learned, true),
+        };
+        if self.peer.outside
+            && let Some(note) = self.judge_outside(key)?
+        {
+            return Ok(Learned { note, ..learned });
+        }
+        match &self.peer.import {
+            Rule::Policy(policy) if by_name => Ok(self.ask(policy, learned, key, rib)),
+            Rule::All | Rule::Nothing | Rule::Policy(_) => Ok(learned),
+        }
+    }
+
+    /// What other organisations may offer, and why it is not used all the same.
+    fn judge_outside(&self, key: Key<'_>) -> Result<Option<Note>, NotOffered> {
+        match key {
+            Key::Name(name) if is_own(self.config, name) => Ok(Some(Note::OwnDomain)),
+            Key::Name(name) if !self.peer.may_offer(name) => Err(NotOffered::Name),
+            Key::Name(_) => Ok(None),
+            Key::Prefix(prefix) if prefix.is_martian() => Err(NotOffered::Martian(prefix)),
+            Key::Prefix(prefix) if !self.peer.config.allowed_prefixes.covers(prefix) => Err(NotOffered::Prefix(prefix)),
+            Key::Prefix(prefix) => Ok(self.own_prefixes.covers(prefix).then_some(Note::OwnPrefix)),
+        }
+    }
+
+    fn ask(&mut self, policy: &Arc<Policy>, learned: Learned, key: Key<'_>, rib: &mut Rib) -> Learned {
+        let place = Place {
+            class: self.peer.import_class,
+            origin: LOCAL,
+            attr: learned.attr,
+        };
+        let facing = (&*self.peer.config.name, self.peer.role());
+        let entry = self.by_key.entry(place, policy, &rib.attrs, facing);
+        if !entry.accepts(key, !self.peer.outside) {
+            let note = Note::ImportPolicy;
+            return Learned { note, ..learned };
+        }
+        let result = entry.known(&rib.attrs).unwrap_or_else(|| {
+            let attrs = rib.attrs.decode(learned.attr);
+            let changed = accepted(self.peer, &attrs, None, entry.changes());
+            let attr = changed.map_or(learned.attr, |attrs| rib.attrs.intern(&attrs));
+            let result = Cached { attr, note: 0 };
+            entry.remember(result, &rib.attrs);
+            result
+        });
+        let attr = result.attr;
+        Learned { attr, ..learned }
+    }
+}
+
+/// Whether a name is under our own domains: none such is taken from outside.
+pub(super) fn is_own(config: &SpeakerConfig, text: &str) -> bool {
+    config.domains.iter().any(|domain| is_under(text, domain.as_str()))
+}
+
+/// Whether a name is `domain` or below it (`*.domain` too).
+fn is_under(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_domains_cover_themselves_and_everything_below() {
+        for (name, under) in [
+            ("acme.example", true),
+            ("*.acme.example", true),
+            ("a.b.acme.example", true),
+            ("xacme.example", false),
+            ("*.example", false),
+            ("*", false),
+        ] {
+            assert_eq!(is_under(name, "acme.example"), under, "{name}");
+        }
+    }
+}
