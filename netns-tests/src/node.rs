@@ -183,15 +183,21 @@ impl Node {
         Ok(())
     }
 
+    /// Writes the configuration, for a daemon that is to start or to read it again.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config(&self) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.config)?;
+        Ok(fs::write(self.folder.join("routed.json"), text)?)
+    }
+
     /// Writes the configuration, starts catalyst-routed and waits until it answers catalystctl.
     ///
     /// # Errors
     /// It ends or does not answer.
     pub fn start_routed(&mut self) -> Result<()> {
-        fs::write(
-            self.folder.join("routed.json"),
-            serde_json::to_string_pretty(&self.config)?,
-        )?;
+        self.write_config()?;
         let program = programs::binary("catalyst-routed")?;
         let mut process = Process::start(&self.folder, "routed", &program, &["-c", "routed.json"])?;
         let what = format!("the start of catalyst-routed {}", self.name);

@@ -1,60 +1,87 @@
 //! The daemon from start to end: data planes, routing thread, admin API, signals.
 
-use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 
 use crate::admin::{self, Store};
 use crate::config::Config;
-use crate::driver::{Driver, DriverChannel, DriverConfig, start_planes};
+use crate::driver::{Driver, DriverChannel, DriverConfig, PlaneLoops, start_planes};
+use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Something that the configuration asks for cannot be had (an address in use), or the routing thread failed.
-pub fn run(config: Config) -> anyhow::Result<()> {
+pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("planes")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, source));
     // Nothing that still runs may delay the exit: the data planes serve on without us.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
-    let mut end = End::install()?;
-    let channel = DriverChannel::new();
-    let handle = channel.handle();
+async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
+    let mut signals = Signals::install()?;
     say_who_we_are(&config);
-    let mut planes = start_planes(&config, &handle).await?;
-    let store = Store::open(&config.node.state_dir);
-    let driver = driver_config(&config, &store);
-    let admin = admin::serve(&config, store, handle, planes.local_ports).await?;
-    let mut driver = Driver::start(driver, channel, planes.feeds)?;
+    let mut node = Node::start(config, source).await?;
     let signal = tokio::select! {
-        name = end.wait() => name,
-        result = admin => return result.context("the admin API ended"),
-        result = planes.loops.ended() => return result,
-        result = driver.ended() => return result,
+        name = signals.end(&node.reloader) => name,
+        result = &mut node.admin => return result.context("the admin API ended"),
+        result = node.loops.ended() => return result,
+        result = node.driver.ended() => return result,
     };
     tracing::info!(signal, "stopping: saying goodbye to peers, the data planes serve on");
-    driver.shutdown().await;
+    node.driver.shutdown().await;
     Ok(())
 }
 
-fn driver_config(config: &Config, store: &Store) -> DriverConfig {
-    let source = |(name, peer): (&String, &crate::config::Peer)| Some((Arc::from(name.as_str()), peer.source?.0));
-    DriverConfig {
-        speaker: config.speaker(),
-        services: admin::initial_services(config, store),
-        listen: Some(*config.peering.listen),
-        sources: config.peers.iter().filter_map(source).collect::<BTreeMap<_, _>>(),
+/// A node, running.
+pub struct Node {
+    /// The administration API; it serves while it is polled.
+    pub admin: Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
+    /// The routing thread.
+    pub driver: Driver,
+    /// The loops of the data planes.
+    pub loops: PlaneLoops,
+    /// Changes the configuration.
+    pub reloader: Arc<Reloader>,
+}
+
+impl Node {
+    /// Starts everything that the configuration asks for on the current runtime.
+    ///
+    /// # Errors
+    /// Something cannot be had: an address is in use.
+    pub async fn start(config: Config, source: Source) -> anyhow::Result<Self> {
+        let channel = DriverChannel::new();
+        let handle = channel.handle();
+        let planes = start_planes(&config, &handle).await?;
+        let store = Store::open(&config.node.state_dir);
+        let driver_config = DriverConfig {
+            speaker: config.speaker(),
+            services: store.over(config.local_services()),
+            listen: Some(*config.peering.listen),
+            sources: config.sources(),
+        };
+        let store = Arc::new(Mutex::new(store));
+        let live = LiveConfig::new(config);
+        let reloader = Arc::new(Reloader::new(source, live, Arc::clone(&store), handle.clone()));
+        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.local_ports).await?;
+        Ok(Self {
+            admin: Box::pin(admin),
+            driver: Driver::start(driver_config, channel, planes.feeds)?,
+            loops: planes.loops,
+            reloader,
+        })
     }
 }
 
@@ -78,25 +105,41 @@ fn say_who_we_are(config: &Config) {
     }
 }
 
-/// The signals that end the daemon.
-struct End {
+/// The signals that the daemon listens to.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
-impl End {
+impl Signals {
     fn install() -> anyhow::Result<Self> {
         let install = |kind| signal(kind).context("cannot install a signal handler");
         Ok(Self {
             terminate: install(SignalKind::terminate())?,
             interrupt: install(SignalKind::interrupt())?,
+            hangup: install(SignalKind::hangup())?,
         })
     }
 
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits for a signal to stop. SIGHUP has the configuration read again.
+    async fn end(&mut self, reloader: &Arc<Reloader>) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => drop(tokio::spawn(reload(Arc::clone(reloader)))),
+            }
         }
+    }
+}
+
+async fn reload(reloader: Arc<Reloader>) {
+    tracing::info!("SIGHUP: reading the configuration again");
+    match reloader.reload(Request::default(), |_| {}).await {
+        Ok(Outcome::Refused(reason)) => tracing::error!(%reason, "the configuration is not applied"),
+        Ok(Outcome::Unchanged) => tracing::info!("the configuration has not changed"),
+        Ok(Outcome::Applied(_) | Outcome::DryRun) => tracing::info!("the new configuration is in force"),
+        Err(error) => tracing::error!(%error, "the configuration is not applied"),
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use catalyst_routed::config::cli::{Action, EXIT_BAD_CONFIG, Invocation};
 use catalyst_routed::config::{Config, ConfigError};
+use catalyst_routed::reload::Source;
 use catalyst_routed::{daemon, telemetry};
 use tracing_subscriber::EnvFilter;
 
@@ -52,7 +53,11 @@ fn act(invocation: &Invocation, log: EnvFilter, config: Config, warnings: &[Conf
         Action::Run => {
             telemetry::init(invocation.log_format, log)?;
             warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            daemon::run(config)
+            let source = Source {
+                file: invocation.file.clone(),
+                flags: invocation.flags.clone(),
+            };
+            daemon::run(config, source)
         }
     }
 }

@@ -13,6 +13,8 @@ Examples:
   catalystctl watch routes
   catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
+  catalystctl reload --dry-run
+  catalystctl reload --confirm 60s && catalystctl confirm
   catalystctl --addr unix:/tmp/a/routed.sock show peers
 
 Exit codes: 0 done, 1 refused, 2 usage, 3 the daemon cannot be reached.";
@@ -44,6 +46,10 @@ pub(crate) enum Command {
     /// Change what this node offers, without a restart
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Have the configuration read again, print what differs, and apply it
+    Reload(ReloadArgs),
+    /// Keep what `reload --confirm` has applied
+    Confirm,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -99,6 +105,40 @@ pub(crate) enum ServiceCommand {
         /// The service name
         name: String,
     },
+}
+
+/// How the configuration is changed.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReloadArgs {
+    /// Only print what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Apply what can change while the daemon runs, although other keys need a restart
+    #[arg(long)]
+    pub(crate) partial: bool,
+    /// Undo it after this time (60s, 5m) unless `catalystctl confirm` follows
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) confirm: Option<u64>,
+    /// Go back to the configuration before the last reload
+    #[arg(long, conflicts_with_all = ["partial", "confirm"])]
+    pub(crate) undo: bool,
+}
+
+/// A length of time, in milliseconds.
+fn parse_time(text: &str) -> Result<u64, String> {
+    let expected = || format!("expected a time such as 60s, 5m or 500ms, found {text:?}");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(expected()),
+    };
+    let number: u64 = number.parse().map_err(|_| expected())?;
+    let time = number.checked_mul(millis).filter(|time| *time > 0);
+    time.ok_or_else(expected)
 }
 
 /// A service, as `services.NAME` of the configuration has it.
@@ -174,5 +214,14 @@ mod tests {
             })
         );
         assert!(parse_endpoint("http://h:1=x").is_err());
+    }
+
+    #[test]
+    fn times_carry_their_unit() {
+        let parsed = ["60s", "5m", "500ms", "1h"].map(|text| parse_time(text).unwrap());
+        assert_eq!(parsed, [60_000, 300_000, 500, 3_600_000]);
+        for bad in ["", "60", "s", "0s", "1d", "-1s", "99999999999999999h"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use catalyst_proto::admin::v1::admin_client::AdminClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
 use catalyst_proto::admin::v1::{
-    AddServiceRequest, GetConfigRequest, GetPeerRequest, GetPolicyRequest, GetPolicyResponse, GetRouteRequest,
-    ListPeersRequest, ListPluginsRequest, ListPoliciesRequest, ListRoutesRequest, Peer, Plugin, Policy,
-    RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    AddServiceRequest, ConfirmReloadRequest, GetConfigRequest, GetPeerRequest, GetPolicyRequest, GetPolicyResponse,
+    GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListPoliciesRequest, ListRoutesRequest, Peer, Plugin,
+    Policy, ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use crate::failure::{Failure, Outcome};
 
@@ -98,9 +98,31 @@ impl Client {
         self.answer(result)
     }
 
-    pub(crate) async fn config(&mut self) -> Outcome<String> {
+    /// The effective configuration, and in how many milliseconds the last reload is undone (0: it stays).
+    pub(crate) async fn config(&mut self) -> Outcome<(String, u64)> {
         let result = self.admin.get_config(GetConfigRequest {}).await;
-        self.answer(result).map(|answer| answer.json)
+        self.answer(result).map(|answer| (answer.json, answer.undone_in_ms))
+    }
+
+    pub(crate) async fn reload(&mut self, request: ReloadRequest) -> Outcome<Streaming<ReloadEvent>> {
+        let result = self.admin.reload(request).await;
+        self.answer(result)
+    }
+
+    /// The next message of a reload. The mistakes of a configuration come one to a line.
+    pub(crate) async fn next_of_reload(&self, stream: &mut Streaming<ReloadEvent>) -> Outcome<Option<ReloadEvent>> {
+        stream.message().await.map_err(|status| {
+            if status.code() == Code::InvalidArgument {
+                let mistakes = status.message();
+                return Failure::refused(format!("nothing was changed, the configuration is bad:\n{mistakes}"));
+            }
+            Failure::from_status(&status, &self.addr)
+        })
+    }
+
+    pub(crate) async fn confirm_reload(&mut self) -> Outcome {
+        let result = self.admin.confirm_reload(ConfirmReloadRequest {}).await;
+        self.answer(result).map(|_| ())
     }
 
     /// Whether a service of this name was replaced.

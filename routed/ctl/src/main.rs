@@ -9,6 +9,7 @@ mod output;
 mod peers;
 mod plugins;
 mod policies;
+mod reload;
 mod routes;
 mod service;
 mod table;
@@ -51,6 +52,8 @@ async fn run(args: Args) -> Outcome {
         Command::Show(show) => run_show(show, &mut client, &mut out).await?,
         Command::Watch(WatchCommand::Routes) => watch::routes(&mut client, &mut out).await?,
         Command::Service(service) => run_service(service, &mut client, &mut out).await?,
+        Command::Reload(args) => reload::reload(args, &mut client, &mut out).await?,
+        Command::Confirm => reload::confirm(&mut client, &mut out).await?,
         Command::Completions { .. } => {}
     }
     out.flush()
@@ -74,7 +77,11 @@ async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> O
         ShowCommand::Plugins => plugins::show(client, out).await,
         // The configuration is JSON in either format.
         ShowCommand::Config => {
-            let json = client.config().await?;
+            let (json, undone_in_ms) = client.config().await?;
+            if undone_in_ms > 0 {
+                let left = text::duration(undone_in_ms.div_ceil(1000));
+                eprintln!("catalystctl: the last reload is undone in {left} unless `catalystctl confirm` follows");
+            }
             out.line(&json)
         }
     }

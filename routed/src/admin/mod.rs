@@ -2,6 +2,7 @@
 
 mod convert;
 mod explain;
+mod reload;
 mod service;
 mod sessions;
 mod socket;
@@ -12,47 +13,40 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::Context;
-use catalyst_core::event::LocalService;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
 use catalyst_proto::admin::v1::explain_server::ExplainServer;
+use tokio::sync::Mutex;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
-use crate::config::{Config, Listen};
+use crate::config::Listen;
 use crate::driver::SpeakerHandle;
+use crate::reload::Reloader;
 use explain::ExplainService;
 use service::AdminService;
 use socket::UnixSocket;
 pub use store::Store;
 
-/// The services that this node offers from the start: those of the configuration, and over them those that were added
-/// at run time.
-#[must_use]
-pub fn initial_services(config: &Config, store: &Store) -> Vec<LocalService> {
-    let added = store.local_services();
-    let mut services = config.local_services();
-    services.retain(|service| added.iter().all(|a| a.name != service.name));
-    services.extend(added);
-    services
-}
+/// The services that were added at run time, shared by those who change what this node offers. Held over a change on
+/// disk and its event, so that both happen in the same order.
+pub type SharedStore = Arc<Mutex<Store>>;
 
 /// Binds the socket of `admin.listen`; the future serves until it is dropped.
 ///
 /// # Errors
 /// The address is in use or cannot be bound.
 pub async fn serve(
-    config: &Config,
-    store: Store,
+    reloader: Arc<Reloader>,
+    store: SharedStore,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
-    let shared = Arc::new(config.clone());
-    let explain = ExplainServer::new(ExplainService::new(Arc::clone(&shared)));
-    let service = AdminServer::new(AdminService::new(shared, store, speaker, local_ports));
+    let listen = reloader.live().get().admin.listen.clone();
+    let explain = ExplainServer::new(ExplainService::new(reloader.live().clone()));
+    let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));
     let router = Server::builder().add_service(service).add_service(explain);
-    let listen = config.admin.listen.clone();
     let listener = Listener::bind(&listen)
         .await
         .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;

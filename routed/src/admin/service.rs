@@ -11,19 +11,21 @@ use catalyst_core::view::RouteView;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::Admin;
 use catalyst_proto::admin::v1::{
-    AddServiceRequest, AddServiceResponse, GetConfigRequest, GetConfigResponse, GetPeerRequest, GetRouteRequest,
-    GetRouteResponse, ListPeersRequest, ListPeersResponse, ListPluginsRequest, ListPluginsResponse, ListRoutesRequest,
-    Peer, RemoveServiceRequest, RemoveServiceResponse, Route, RouteEvent, WatchRoutesRequest,
+    AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, ConfirmReloadResponse, GetConfigRequest,
+    GetConfigResponse, GetPeerRequest, GetRouteRequest, GetRouteResponse, ListPeersRequest, ListPeersResponse,
+    ListPluginsRequest, ListPluginsResponse, ListRoutesRequest, Peer, ReloadEvent, ReloadRequest, RemoveServiceRequest,
+    RemoveServiceResponse, Route, RouteEvent, WatchRoutesRequest,
 };
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::convert;
 use super::store::Store;
 use super::watch::Watch;
+use super::{SharedStore, convert, reload};
 use crate::config::{Config, local_service};
 use crate::driver::{Gone, SpeakerHandle};
+use crate::reload::Reloader;
 
 /// Paths read from the Speaker at a time: a long table does not hold up routing.
 pub(super) const CHUNK: usize = 1000;
@@ -32,30 +34,39 @@ const BACKLOG: usize = 256;
 
 /// Answers catalystctl.
 pub(super) struct AdminService {
-    config: Arc<Config>,
-    /// Held over a change on disk and its event, so that both happen in the same order.
-    store: Arc<Mutex<Store>>,
+    pub(super) reloader: Arc<Reloader>,
+    store: SharedStore,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
 }
 
 impl AdminService {
-    pub(super) fn new(config: Arc<Config>, store: Store, speaker: SpeakerHandle, local_ports: LocalPorts) -> Self {
+    pub(super) fn new(
+        reloader: Arc<Reloader>,
+        store: SharedStore,
+        speaker: SpeakerHandle,
+        local_ports: LocalPorts,
+    ) -> Self {
         Self {
-            config,
-            store: Arc::new(Mutex::new(store)),
+            reloader,
+            store,
             speaker,
             local_ports,
         }
     }
 
+    fn config(&self) -> Arc<Config> {
+        self.reloader.live().get()
+    }
+
     /// A path as a message, with the address that local clients dial and the names of its communities.
     fn described(&self, view: &RouteView) -> Route {
         let mut route = convert::route(view);
-        let names = self.config.names_of_communities();
+        let config = self.config();
+        let names = config.names_of_communities();
         let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
         route.community_names = route.communities.iter().filter_map(named).collect();
-        let envoy = self.config.plugins.envoy.as_ref();
+        let envoy = config.plugins.envoy.as_ref();
         let protocol = view.attrs.service.as_ref().map(|service| service.protocol);
         let name = view.destination.name();
         let port = name.and_then(|name| self.local_ports.port_of(name.as_str()));
@@ -91,6 +102,7 @@ fn parse_destination(text: &str) -> Result<Destination, Status> {
 impl Admin for AdminService {
     type ListRoutesStream = ReceiverStream<Result<Route, Status>>;
     type WatchRoutesStream = ReceiverStream<Result<RouteEvent, Status>>;
+    type ReloadStream = ReceiverStream<Result<ReloadEvent, Status>>;
 
     async fn list_routes(
         &self,
@@ -144,13 +156,18 @@ impl Admin for AdminService {
     }
 
     async fn get_config(&self, _: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
-        let json = serde_json::to_string_pretty(&*self.config).map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::new(GetConfigResponse { json }))
+        let json =
+            serde_json::to_string_pretty(&*self.config()).map_err(|error| Status::internal(error.to_string()))?;
+        let left = self.reloader.undone_in().await;
+        Ok(Response::new(GetConfigResponse {
+            json,
+            undone_in_ms: left.map_or(0, reload::millis),
+        }))
     }
 
     async fn add_service(&self, request: Request<AddServiceRequest>) -> Result<Response<AddServiceResponse>, Status> {
         let AddServiceRequest { name, service_json } = request.into_inner();
-        let parsed = self.config.parse_service(&name, &service_json);
+        let parsed = self.config().parse_service(&name, &service_json);
         let (name, service) = parsed.map_err(|errors| Status::invalid_argument(errors.to_string()))?;
         let local = local_service(name.clone(), &service);
         let store = Arc::clone(&self.store).lock_owned().await;
@@ -185,6 +202,18 @@ impl Admin for AdminService {
             .await
             .map_err(|Gone| gone())?;
         Ok(Response::new(RemoveServiceResponse {}))
+    }
+
+    async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<Self::ReloadStream>, Status> {
+        Ok(Response::new(reload::start(&self.reloader, &request.into_inner())?))
+    }
+
+    async fn confirm_reload(
+        &self,
+        _: Request<ConfirmReloadRequest>,
+    ) -> Result<Response<ConfirmReloadResponse>, Status> {
+        self.reloader.confirm().await.map_err(|error| reload::refusal(&error))?;
+        Ok(Response::new(ConfirmReloadResponse {}))
     }
 }
 

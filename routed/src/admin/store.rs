@@ -42,7 +42,15 @@ impl Store {
         Self { file, services }
     }
 
-    pub(super) fn local_services(&self) -> Vec<LocalService> {
+    /// These services, and over them those that were added at run time: what this node is to offer.
+    pub(crate) fn over(&self, configured: Vec<LocalService>) -> Vec<LocalService> {
+        let kept = configured
+            .into_iter()
+            .filter(|service| !self.services.contains_key(&service.name));
+        kept.chain(self.local_services()).collect()
+    }
+
+    fn local_services(&self) -> Vec<LocalService> {
         self.services
             .iter()
             .map(|(name, service)| local_service(name.clone(), service))

@@ -1,12 +1,13 @@
 //! From what was written to what the core runs on.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
-use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PeerName, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_core::wire::Families;
@@ -23,7 +24,7 @@ const ACK_WAIT: Duration = Duration::from_secs(1);
 /// The path of a GraphQL endpoint that says none.
 const GRAPHQL_PATH: &str = "/graphql";
 /// The session's local address, and no data plane behind it.
-const NO_DATA_PLANE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+const NO_DATA_PLANE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// An empty range: tcp services get no port.
 #[expect(clippy::reversed_empty_ranges, reason = "empty is what is meant")]
@@ -77,6 +78,13 @@ impl Config {
                 .collect(),
             internal_communities: self.internal_communities(),
         }
+    }
+
+    /// The source address to bind when dialling a peer.
+    #[must_use]
+    pub fn sources(&self) -> BTreeMap<PeerName, IpAddr> {
+        let source = |(name, peer): (&String, &Peer)| Some((name.as_str().into(), peer.source?.0));
+        self.peers.iter().filter_map(source).collect()
     }
 
     /// The services of this node, in order of name.

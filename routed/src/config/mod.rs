@@ -12,6 +12,7 @@ mod check;
 mod communities;
 mod convert;
 mod de;
+mod differ;
 mod either;
 mod error;
 mod flags;
@@ -28,6 +29,7 @@ mod types;
 mod url;
 
 pub use convert::local_service;
+pub use differ::{KeyChange, key_changes, without_restart};
 pub use either::{Either, Many};
 pub use error::{ConfigError, ConfigErrors};
 pub use flags::Flag;

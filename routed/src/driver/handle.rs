@@ -1,9 +1,11 @@
 //! How everything else talks to the task that owns the Speaker.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use catalyst_core::event::{Event, PeerName};
+use catalyst_core::event::{Event, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::TcpStream;
@@ -31,10 +33,23 @@ pub(super) enum Input {
     Incoming(TcpStream),
     /// A look at the state, or an administrative act that needs an answer.
     Query(Query),
+    /// The configuration has changed; answered once it is in force.
+    Reconfigure(Box<Reconfiguration>, oneshot::Sender<()>),
     /// A data plane saw a gap in versions.
     NeedReset(Arc<str>),
     /// Say goodbye, flush, stop.
     Shutdown,
+}
+
+/// A change of configuration, applied as one batch.
+#[derive(Debug, Clone)]
+pub struct Reconfiguration {
+    /// The Speaker's new configuration.
+    pub speaker: SpeakerConfig,
+    /// The source address to bind when dialling a peer.
+    pub sources: BTreeMap<PeerName, IpAddr>,
+    /// Services that come, change or go.
+    pub services: Vec<Event>,
 }
 
 /// The Speaker's task has ended: the daemon is stopping.
@@ -92,6 +107,16 @@ impl SpeakerHandle {
     /// [`Gone`] once the daemon is stopping.
     pub async fn event(&self, event: Event) -> Result<(), Gone> {
         self.send(Input::Event(event)).await
+    }
+
+    /// Changes the configuration; returns once it is in force.
+    ///
+    /// # Errors
+    /// [`Gone`] once the daemon is stopping.
+    pub async fn reconfigure(&self, change: Reconfiguration) -> Result<(), Gone> {
+        let (done, answer) = oneshot::channel();
+        self.send(Input::Reconfigure(Box::new(change), done)).await?;
+        answer.await.map_err(|_| Gone)
     }
 
     /// Names whose routes change from now on. A query sent after this call sees a state that later batches build on.

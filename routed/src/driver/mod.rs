@@ -10,13 +10,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerName, SpeakerConfig};
+use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerConfig, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use handle::{Gone, SpeakerHandle};
+pub use handle::{Gone, Reconfiguration, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, Planes, start_planes};
@@ -133,6 +133,14 @@ async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, li
     routing.say_goodbye().await;
 }
 
+/// Where each peer is dialled, and from which address.
+type Targets = BTreeMap<PeerName, (SocketAddr, Option<IpAddr>)>;
+
+fn targets(config: &SpeakerConfig, sources: &BTreeMap<PeerName, IpAddr>) -> Targets {
+    let target = |peer: &PeerConfig| (peer.name.clone(), (peer.address, sources.get(&peer.name).copied()));
+    config.peers.iter().map(target).collect()
+}
+
 /// The Speaker and everything that its effects act on.
 struct Routing {
     speaker: Speaker,
@@ -141,7 +149,7 @@ struct Routing {
     feeds: PlaneFeeds,
     connections: HashMap<ConnId, Connection>,
     next_conn: u64,
-    targets: BTreeMap<PeerName, (SocketAddr, Option<IpAddr>)>,
+    targets: Targets,
     sayings: Sayings,
 }
 
@@ -152,14 +160,7 @@ impl Routing {
         changed: broadcast::Sender<Arc<Vec<Destination>>>,
         feeds: PlaneFeeds,
     ) -> Self {
-        let targets = (config.speaker.peers.iter())
-            .map(|peer| {
-                (
-                    peer.name.clone(),
-                    (peer.address, config.sources.get(&peer.name).copied()),
-                )
-            })
-            .collect();
+        let targets = targets(&config.speaker, &config.sources);
         let now = Instant::now();
         let mut speaker = Speaker::new(config.speaker, now);
         speaker.start(now);
@@ -211,9 +212,24 @@ impl Routing {
                 self.flush();
                 run(&mut self.speaker, now);
             }
+            Input::Reconfigure(change, done) => {
+                self.reconfigure(*change, now);
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the configuration to be in force");
+                }
+            }
             Input::NeedReset(plane) => self.feeds.send_to(&plane, self.speaker.reset()),
             Input::Shutdown => {}
         }
+    }
+
+    fn reconfigure(&mut self, change: Reconfiguration, now: Instant) {
+        self.targets = targets(&change.speaker, &change.sources);
+        self.speaker.handle(Event::Reconfigure(Box::new(change.speaker)), now);
+        for event in change.services {
+            self.speaker.handle(event, now);
+        }
+        self.flush();
     }
 
     fn event(&mut self, event: Event, now: Instant) {

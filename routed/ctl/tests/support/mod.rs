@@ -4,9 +4,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use catalyst_routed::admin::{self, Store};
 use catalyst_routed::config::{Config, Flag, load};
-use catalyst_routed::driver::{Driver, DriverChannel, DriverConfig, start_planes};
+use catalyst_routed::daemon;
+use catalyst_routed::driver::Driver;
+use catalyst_routed::reload::Source;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -60,7 +61,8 @@ impl Node {
         ];
         let all = [flags(&base), flags(&[("state-dir", &state)]), more.to_vec()].concat();
         let config = load(None, &all)?;
-        let running = Running::start(&config)?;
+        let source = Source { file: None, flags: all };
+        let running = Running::start(config, source)?;
         Ok(Self {
             addr,
             flags: more.to_vec(),
@@ -98,37 +100,21 @@ impl Node {
 }
 
 impl Running {
-    fn start(config: &Config) -> anyhow::Result<Self> {
+    fn start(config: Config, source: Source) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
-        let channel = DriverChannel::new();
-        let handle = channel.handle();
-        let (driver, admin) = runtime.block_on(async {
-            let planes = start_planes(config, &handle).await?;
-            let store = Store::open(&config.node.state_dir);
-            let driver = driver_config(config, &store);
-            let admin = admin::serve(config, store, handle, planes.local_ports).await?;
-            anyhow::Ok((Driver::start(driver, channel, planes.feeds)?, tokio::spawn(admin)))
-        })?;
-        Ok(Self { runtime, driver, admin })
+        let node = runtime.block_on(daemon::Node::start(config, source))?;
+        let admin = runtime.spawn(node.admin);
+        Ok(Self {
+            runtime,
+            driver: node.driver,
+            admin,
+        })
     }
 
     fn stop(self) {
         self.runtime.block_on(self.driver.shutdown());
         self.admin.abort();
         drop(self.runtime.block_on(self.admin));
-    }
-}
-
-fn driver_config(config: &Config, store: &Store) -> DriverConfig {
-    let sources = config
-        .peers
-        .iter()
-        .filter_map(|(name, peer)| Some((name.as_str().into(), peer.source?.0)));
-    DriverConfig {
-        speaker: config.speaker(),
-        services: admin::initial_services(config, store),
-        listen: Some(*config.peering.listen),
-        sources: sources.collect(),
     }
 }
 

@@ -2,21 +2,19 @@
 
 mod policies;
 
-use std::sync::Arc;
-
 use catalyst_proto::admin::v1::explain_server::Explain;
 use catalyst_proto::admin::v1::{GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse};
 use tonic::{Request, Response, Status};
 
-use crate::config::Config;
+use crate::reload::LiveConfig;
 
 /// Answers questions of catalystctl that begin with why.
 pub(super) struct ExplainService {
-    config: Arc<Config>,
+    config: LiveConfig,
 }
 
 impl ExplainService {
-    pub(super) fn new(config: Arc<Config>) -> Self {
+    pub(super) fn new(config: LiveConfig) -> Self {
         Self { config }
     }
 }
@@ -25,11 +23,11 @@ impl ExplainService {
 impl Explain for ExplainService {
     async fn list_policies(&self, _: Request<ListPoliciesRequest>) -> Result<Response<ListPoliciesResponse>, Status> {
         Ok(Response::new(ListPoliciesResponse {
-            policies: policies::list(&self.config),
+            policies: policies::list(&self.config.get()),
         }))
     }
 
     async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Result<Response<GetPolicyResponse>, Status> {
-        policies::get(&self.config, &request.into_inner().name).map(Response::new)
+        policies::get(&self.config.get(), &request.into_inner().name).map(Response::new)
     }
 }
