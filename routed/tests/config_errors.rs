@@ -97,6 +97,118 @@ fn types_are_named_in_plain_words() {
     }
 }
 
+/// One line each, in the order of the text; nothing that only follows from another line.
+#[test]
+fn every_wrong_value_key_and_gap_is_told_at_once() {
+    let text = r#"{
+  "node": { "as": "x", "organisation": "acme" },
+  "peering": { "drain": 3, "hold": "1s" },
+  "peers": {
+    "b": { "address": "b:1790" },
+    "c": { "address": "127.0.0.3:1790", "as": 65003, "passive": "no" }
+  },
+  "services": {
+    "s.acme": { "endpoints": [
+      { "url": "http://127.0.0.1:4001" },
+      { "url": "gopher://x", "weight": -1 },
+      { "url": "http://127.0.0.1:4002" },
+      { "weight": 2 }
+    ] },
+    "t.acme": 7
+  },
+  "plugins": { "envoy": { "tcp_ports": "9-1" } }
+}"#;
+    let error = refused(text);
+    let found: Vec<&str> = error
+        .lines()
+        .map(|line| line.strip_prefix("routed.json:").unwrap())
+        .collect();
+    let expected = [
+        r#"2:11: node: missing key "name""#,
+        r#"2:19: node.as: expected a whole number from 0 to 4294967295, found "x""#,
+        r#"3:25: peering.drain: expected a duration"#,
+        r#"3:28: peering.hold: unknown key; expected listen, hold_time"#,
+        r#"5:10: peers["b"]: missing key "as""#,
+        r#"5:23: peers["b"].address: expected IP:port, found "b:1790""#,
+        r#"6:65: peers["c"].passive: expected true or false, found "no""#,
+        r#"9:15: services["s.acme"]: missing key "protocol""#,
+        r#"11:16: services["s.acme"].endpoints[1].url: expected "#,
+        r#"11:40: services["s.acme"].endpoints[1].weight: expected a whole number from 0 to 4294967295, found -1"#,
+        r#"13:7: services["s.acme"].endpoints[3]: missing key "url""#,
+        r#"15:15: services["t.acme"]: expected an object, found 7"#,
+        r#"17:40: plugins.envoy.tcp_ports: expected "#,
+    ];
+    assert_eq!(found.len(), expected.len(), "{error}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\n  expected: {expected}\n{error}");
+    }
+}
+
+#[test]
+fn an_empty_object_lacks_every_section_and_an_empty_section_every_key() {
+    assert_eq!(refused("{}"), r#"routed.json:1:1: missing key "node""#);
+    let error = refused(r#"{ "node": {} }"#);
+    let keys: Vec<&str> = error.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(keys, [r#""name""#, r#""as""#, r#""organisation""#], "{error}");
+    assert_eq!(refused("[]"), "routed.json:1:1: expected an object, found a list");
+    assert_eq!(
+        refused(r#"{ "node": ["a", 65001, "acme"] }"#),
+        "routed.json:1:11: node: expected an object, found a list"
+    );
+}
+
+#[test]
+fn the_list_of_mistakes_has_an_end_and_says_so() {
+    let peer = |at: usize| format!(r#""p{at}": {{ "address": "x", "as": 1 }}"#);
+    let peers = |count: usize| (0..count).map(peer).collect::<Vec<_>>().join(",\n");
+    let with = |count: usize| BASE.replace("\"peers\": {", &format!("\"peers\": {{\n{},", peers(count)));
+    let error = refused(&with(20));
+    assert_eq!(error.lines().count(), 20, "{error}");
+    assert!(!error.contains("there are more"));
+    let error = refused(&with(1000));
+    assert_eq!(error.lines().count(), 21, "{error}");
+    assert!(
+        error.lines().nth(19).unwrap().contains("[\"p19\"]"),
+        "the first ones: {error}"
+    );
+    assert!(error.ends_with("\nthese are the first 20, there are more"), "{error}");
+}
+
+#[test]
+fn duplicate_keys_are_told_beside_wrong_values_and_before_a_syntax_error() {
+    let text = BASE.replace("\"as\": 65001", "\"as\": 65001, \"as\": 65009, \"name\": 7");
+    let error = refused(&text.replace("65002", "\"x\""));
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(
+        lines[0].contains("node.as: duplicate key") && lines[1].contains("node.name: duplicate key"),
+        "{error}"
+    );
+    assert!(
+        lines[2].contains(r#"peers["b"].as: expected a whole number"#),
+        "{error}"
+    );
+    let error = refused(&text.replace("65002 }", "65002 ]"));
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 3, "{error}");
+    assert!(lines[2].contains("expected ',' or '}', found ']'"), "{error}");
+}
+
+#[test]
+fn every_flag_that_cannot_be_used_is_told() {
+    let error = set(&["peering.drain", "peers.b.as=x", "peering.hold_time=5s"]).unwrap_err();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(
+        lines[0].starts_with("--set peering.drain: expected PATH=VALUE"),
+        "{error}"
+    );
+    assert!(
+        lines[1].starts_with(r#"--set peers.b.as=x: peers["b"].as: expected a whole number"#),
+        "{error}"
+    );
+}
+
 #[test]
 fn rules_between_keys_are_shown_at_the_key_that_breaks_them() {
     let text = BASE.replace("127.0.0.2:1790", "127.0.0.1:1790");
@@ -434,7 +546,10 @@ fn flags_that_cannot_be_used_name_themselves() {
 #[test]
 fn what_is_missing_on_the_command_line_is_nobodys_fault_in_particular() {
     let error = load_text(None, &[Flag::new("name", "a")]).unwrap_err().to_string();
-    assert_eq!(error, "command line: node: missing key \"as\"");
+    assert_eq!(
+        error,
+        "command line: node: missing key \"as\"\ncommand line: node: missing key \"organisation\""
+    );
     let error = load(None, &[]).unwrap_err().to_string();
     assert!(error.contains("no configuration: give a file by -c FILE"), "{error}");
 }

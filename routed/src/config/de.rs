@@ -1,148 +1,23 @@
-//! Reads typed values out of [`Node`]s. The first error is kept with the place and the key path where it arose.
-
-use std::fmt;
+//! Reads typed values out of [`Node`]s. The first error is kept with the place and the key path where it arose; `recover`
+//! finds the others.
 
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
     Visitor,
 };
 
-use super::path::{KeyPath, Step};
-use super::tree::{Member, Node, Origin, Value};
+use super::path::Step;
+use super::tree::{Member, Node, Value};
+use super::type_error::TypeError;
 
-/// The longest piece of a wrong value that an error repeats, in characters.
-const MAX_QUOTED: usize = 60;
-
-/// Reads a `T`.
-pub(super) fn from_node<T: de::DeserializeOwned>(node: &Node) -> Result<T, TypeError> {
-    T::deserialize(At { node, map: false }).map_err(|e| e.or_at(node.origin))
-}
-
-/// A value of the wrong type or form.
-#[derive(Debug)]
-pub(super) struct TypeError {
-    pub(super) message: String,
-    pub(super) origin: Option<Origin>,
-    /// A key is missing: no single flag is to blame for that.
-    missing: bool,
-    /// Innermost step first.
-    steps: Vec<Step>,
-}
-
-impl TypeError {
-    /// The whole path of the value.
-    pub(super) fn path(&self) -> KeyPath {
-        KeyPath(self.steps.iter().rev().cloned().collect())
-    }
-
-    fn or_at(mut self, origin: Origin) -> Self {
-        let origin = if self.missing && matches!(origin, Origin::Flag(_)) {
-            Origin::Nowhere
-        } else {
-            origin
-        };
-        self.origin.get_or_insert(origin);
-        self
-    }
-
-    fn within(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-}
-
-impl de::Error for TypeError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self {
-            message: message.to_string(),
-            origin: None,
-            missing: false,
-            steps: Vec::new(),
-        }
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!(
-            "expected {}, found {}",
-            plain(&expected.to_string()),
-            Found(found)
-        ))
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("expected {}, found {}", any_of(expected), quote(variant)))
-    }
-
-    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("unknown key; expected {}", any_of(expected)))
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self {
-            missing: true,
-            ..Self::custom(format_args!("missing key {field:?}"))
-        }
-    }
-}
-
-impl fmt::Display for TypeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for TypeError {}
-
-/// A wrong string as errors repeat it.
-pub(super) fn quote(text: &str) -> String {
-    let short: String = text.chars().take(MAX_QUOTED).collect();
-    let ellipsis = if short.len() < text.len() { "..." } else { "" };
-    format!("{}{ellipsis}", serde_json::Value::from(short))
-}
-
-pub(super) fn any_of(names: &[&str]) -> String {
-    names.join(", ")
-}
-
-/// serde names types as Rust does; people who write JSON know numbers.
-fn plain(expected: &str) -> String {
-    match expected {
-        "u8" => "a whole number from 0 to 255".to_owned(),
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" => "a whole number from 0 to 4294967295".to_owned(),
-        "a boolean" => "true or false".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        other => match other.strip_prefix("struct ") {
-            Some(_) => "an object".to_owned(),
-            None => other.replace("a map", "an object"),
-        },
-    }
-}
-
-struct Found<'a>(Unexpected<'a>);
-
-impl fmt::Display for Found<'_> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "the rest of serde's enum does not occur in JSON"
-    )]
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Unexpected::Bool(b) => write!(f, "{b}"),
-            Unexpected::Unsigned(n) => write!(f, "{n}"),
-            Unexpected::Signed(n) => write!(f, "{n}"),
-            Unexpected::Float(n) => write!(f, "{n}"),
-            Unexpected::Str(s) => f.write_str(&quote(s)),
-            Unexpected::Unit => f.write_str("null"),
-            Unexpected::Seq => f.write_str("a list"),
-            Unexpected::Map => f.write_str("an object"),
-            other => write!(f, "{other}"),
-        }
-    }
+/// Reads a `T` as if the nodes `left_out` (list elements, or members with their keys) were not there.
+pub(super) fn from_node<T: de::DeserializeOwned>(node: &Node, left_out: &[&Node]) -> Result<T, TypeError> {
+    let at = At {
+        node,
+        map: false,
+        left_out,
+    };
+    T::deserialize(at).map_err(|e| e.or_at(node.origin))
 }
 
 /// A node being read; `map` says that its keys are names, not fields of a section.
@@ -150,6 +25,7 @@ impl fmt::Display for Found<'_> {
 struct At<'a> {
     node: &'a Node,
     map: bool,
+    left_out: &'a [&'a Node],
 }
 
 impl<'de> Deserializer<'de> for At<'_> {
@@ -161,11 +37,16 @@ impl<'de> Deserializer<'de> for At<'_> {
             Value::Bool(b) => visitor.visit_bool(*b),
             Value::Number(n) => visit_number(n, visitor),
             Value::String(s) => visitor.visit_str(s),
-            Value::Array(nodes) => visitor.visit_seq(Elements { nodes, next: 0 }),
+            Value::Array(nodes) => visitor.visit_seq(Elements {
+                nodes,
+                next: 0,
+                left_out: self.left_out,
+            }),
             Value::Object(members) => visitor.visit_map(Members {
                 members,
                 next: 0,
                 map: self.map,
+                left_out: self.left_out,
             }),
         };
         result.map_err(|e| e.or_at(self.node.origin))
@@ -178,6 +59,21 @@ impl<'de> Deserializer<'de> for At<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {
         Self { map: true, ..self }.deserialize_any(visitor)
+    }
+
+    /// serde would take a list for a section, its keys by position.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, TypeError> {
+        match &self.node.value {
+            Value::Array(_) => Err(TypeError::invalid_type(Unexpected::Seq, &visitor).or_at(self.node.origin)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.deserialize_any(visitor)
+            }
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, TypeError> {
@@ -203,7 +99,7 @@ impl<'de> Deserializer<'de> for At<'_> {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct struct identifier ignored_any
+        tuple_struct identifier ignored_any
     }
 }
 
@@ -232,21 +128,31 @@ impl<'de, 'a> EnumAccess<'de> for Unit<'a> {
     }
 }
 
+/// By identity: the same content elsewhere is another node.
+fn is_left_out(node: &Node, left_out: &[&Node]) -> bool {
+    left_out.iter().any(|out| std::ptr::eq(*out, node))
+}
+
 struct Elements<'a> {
     nodes: &'a [Node],
     next: usize,
+    left_out: &'a [&'a Node],
 }
 
 impl<'de> SeqAccess<'de> for Elements<'_> {
     type Error = TypeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, TypeError> {
-        let Some(node) = self.nodes.get(self.next) else {
+        let mut rest = self.nodes.iter().enumerate().skip(self.next);
+        let Some((index, node)) = rest.find(|(_, node)| !is_left_out(node, self.left_out)) else {
             return Ok(None);
         };
-        let index = self.next;
-        self.next += 1;
-        let element = seed.deserialize(At { node, map: false });
+        self.next = index + 1;
+        let element = seed.deserialize(At {
+            node,
+            map: false,
+            left_out: self.left_out,
+        });
         element
             .map(Some)
             .map_err(|e| e.or_at(node.origin).within(Step::Index(index)))
@@ -257,6 +163,7 @@ struct Members<'a> {
     members: &'a [Member],
     next: usize,
     map: bool,
+    left_out: &'a [&'a Node],
 }
 
 impl Members<'_> {
@@ -273,6 +180,13 @@ impl<'de> MapAccess<'de> for Members<'_> {
     type Error = TypeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, TypeError> {
+        while self
+            .members
+            .get(self.next)
+            .is_some_and(|member| is_left_out(&member.node, self.left_out))
+        {
+            self.next += 1;
+        }
         let Some(member) = self.members.get(self.next) else {
             return Ok(None);
         };
@@ -289,6 +203,7 @@ impl<'de> MapAccess<'de> for Members<'_> {
         let value = seed.deserialize(At {
             node: &member.node,
             map: false,
+            left_out: self.left_out,
         });
         value.map_err(|e| e.or_at(member.node.origin).within(self.step(&member.key)))
     }

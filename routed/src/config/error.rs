@@ -18,6 +18,22 @@ pub struct ConfigError {
     pub message: String,
 }
 
+impl ConfigError {
+    /// Something to say of the errors before it.
+    pub(super) fn note(message: String) -> Self {
+        Self {
+            origin: Origin::Nowhere,
+            place: String::new(),
+            path: KeyPath::default(),
+            message,
+        }
+    }
+
+    fn is_note(&self) -> bool {
+        self.place.is_empty() && self.path.0.is_empty()
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.place.is_empty() {
@@ -37,7 +53,7 @@ pub struct ConfigErrors(pub Vec<ConfigError>);
 impl ConfigErrors {
     /// The same errors in a text that nobody has seen: told by key alone, which stands below `base`.
     pub(super) fn below(mut self, base: &KeyPath) -> Self {
-        for error in &mut self.0 {
+        for error in self.0.iter_mut().filter(|error| !error.is_note()) {
             error.place.clear();
             error.path.0.splice(0..0, base.0.iter().cloned());
         }

@@ -132,7 +132,7 @@ fn extra(path: &KeyPath, part: &str) -> Result<Override, FlagError> {
     let Some((key, value)) = part.split_once('=') else {
         return Err((
             path.clone(),
-            format!("expected KEY=VALUE, found {}", super::de::quote(part)),
+            format!("expected KEY=VALUE, found {}", super::type_error::quote(part)),
         ));
     };
     Override::new(&path.field(key), value)

@@ -11,18 +11,21 @@ use serde::de::DeserializeOwned;
 use super::check::{Problem, Problems, check, check_fit, check_names, check_service};
 use super::error::{ConfigError, ConfigErrors, Sources};
 use super::flags::Flag;
+use super::parse::{self, SyntaxError};
 use super::path::KeyPath;
+use super::recover::{self, Required, required_by_schema};
+use super::schema;
 use super::set::apply;
 use super::tree::{Node, Origin, Value};
+use super::type_error::TypeError;
 use super::types::{Config, Service};
-use super::{de, parse, schema};
 
 /// The largest configuration file in bytes.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The largest service in an administrative request, in bytes.
 const MAX_SERVICE_BYTES: usize = 1 << 20;
-/// How many problems are listed.
-const MAX_PROBLEMS: usize = 50;
+/// How many mistakes are listed.
+const MAX_LISTED: usize = 20;
 
 /// Reads a configuration from a file, flags, or both (flags win, later flags over earlier ones).
 ///
@@ -64,31 +67,44 @@ fn read_all(file: Option<(&str, &str)>, flags: &[Flag]) -> Result<(Config, Vec<C
         file: file.map(|(name, _)| name.to_owned()).unwrap_or_default(),
         flags: flags.iter().map(Flag::shown).collect(),
     };
-    let root = overlaid(&sources, file.map(|(_, text)| text), flags)?;
-    let mut config: Config = typed(&sources, &root)?;
+    let (root, mut errors) = overlaid(&sources, file.map(|(_, text)| text), flags)?;
+    let config = typed(&sources, &root, &required_by_schema);
+    if !errors.is_empty() {
+        errors.extend(config.err().into_iter().flat_map(|errors| errors.0));
+        return Err(listed(errors));
+    }
+    let mut config: Config = config?;
     let problems = check(&config);
     refuse(&sources, &root, problems.errors)?;
     config.complete();
-    Ok((config, placed(&sources, &root, problems.warnings)))
+    Ok((config, listed(placed(&sources, &root, problems.warnings)).0))
 }
 
-/// The text with the flags laid over it.
-fn overlaid(sources: &Sources, text: Option<&str>, flags: &[Flag]) -> Result<Node, ConfigErrors> {
-    let mut root = match text {
+/// The text with the flags laid over it, and the duplicate keys of the text.
+fn overlaid(sources: &Sources, text: Option<&str>, flags: &[Flag]) -> Result<(Node, Vec<ConfigError>), ConfigErrors> {
+    let (mut root, duplicates) = match text {
         Some(text) => parse_text(sources, text)?,
         None if flags.is_empty() => {
             let message = "no configuration: give a file by -c FILE, or at least --name, --as and --org";
             return Err(sources.refuse(Origin::Nowhere, KeyPath::default(), message.to_owned()));
         }
-        None => Node::empty(),
+        None => (Node::empty(), Vec::new()),
     };
+    let mut errors = duplicates.clone();
     for (index, flag) in flags.iter().enumerate() {
-        let fail = |(path, message)| sources.refuse(Origin::Flag(index), path, message);
-        for one in flag.expand().map_err(fail)? {
-            apply(&mut root, &one, index).map_err(fail)?;
-        }
+        let laid = flag
+            .expand()
+            .and_then(|all| all.iter().try_for_each(|one| apply(&mut root, one, index)));
+        errors.extend(
+            laid.err()
+                .map(|(path, message)| sources.error(Origin::Flag(index), path, message)),
+        );
     }
-    Ok(root)
+    // A flag that could not be used may be what the rest lacks.
+    if errors.len() > duplicates.len() {
+        return Err(listed(errors));
+    }
+    Ok((root, duplicates))
 }
 
 impl Config {
@@ -124,13 +140,18 @@ pub fn parse_service(name: &str, json: &str) -> Result<(ServiceName, Service), C
     if json.len() > MAX_SERVICE_BYTES {
         return Err(fail(format!("larger than {MAX_SERVICE_BYTES} bytes")));
     }
-    let root = parse_text(&sources, json)?;
+    let root = parse_whole(&sources, json)?;
     let service = checked_service(&sources, &root).map_err(|errors| errors.below(&path))?;
     Ok((name, service))
 }
 
 fn checked_service(sources: &Sources, root: &Node) -> Result<Service, ConfigErrors> {
-    let service: Service = typed(sources, root)?;
+    let below_services = |path: &KeyPath| {
+        let mut whole = KeyPath::default().field("services").key("*");
+        whole.0.extend(path.0.iter().cloned());
+        required_by_schema(&whole)
+    };
+    let service: Service = typed(sources, root, &below_services)?;
     let mut problems = Problems::default();
     check_service(&service, &KeyPath::default(), &mut problems);
     refuse(sources, root, problems.errors)?;
@@ -159,9 +180,17 @@ pub fn load_services(file: &Path) -> Result<BTreeMap<ServiceName, Service>, Conf
         flags: Vec::new(),
     };
     let text = read(file).map_err(|message| sources.refuse(Origin::Nowhere, KeyPath::default(), message))?;
-    let root = parse_text(&sources, &text)?;
+    let root = parse_whole(&sources, &text)?;
     check_version(&sources, &root)?;
-    let ServicesFile { services, .. } = typed(&sources, &root)?;
+    // The file has keys of its own; what is below `services` is spelled as in the configuration.
+    let required = |path: &KeyPath| {
+        if path.0.is_empty() {
+            vec!["version".to_owned(), "services".to_owned()]
+        } else {
+            required_by_schema(path)
+        }
+    };
+    let ServicesFile { services, .. } = typed(&sources, &root, &required)?;
     let mut problems = Problems::default();
     let mut by_name = BTreeMap::new();
     for (key, service) in services {
@@ -204,34 +233,53 @@ fn read(file: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
 }
 
-fn parse_text(sources: &Sources, text: &str) -> Result<Node, ConfigErrors> {
-    parse::parse(text).map_err(|e| sources.refuse(e.origin, schema::spell(&e.path), e.message))
+/// The text and its duplicate keys, of which the first counts.
+fn parse_text(sources: &Sources, text: &str) -> Result<(Node, Vec<ConfigError>), ConfigErrors> {
+    let placed = |errors: Vec<SyntaxError>| -> Vec<ConfigError> {
+        let place = |e: SyntaxError| sources.error(e.origin, schema::spell(&e.path), e.message);
+        errors.into_iter().map(place).collect()
+    };
+    match parse::parse_on(text) {
+        Ok((node, duplicates)) => Ok((node, placed(duplicates))),
+        Err(errors) => Err(listed(placed(errors))),
+    }
 }
 
-fn typed<T: DeserializeOwned>(sources: &Sources, root: &Node) -> Result<T, ConfigErrors> {
-    de::from_node(root).map_err(|e| {
-        let origin = e.origin.unwrap_or(root.origin);
-        sources.refuse(origin, e.path(), e.message)
-    })
+/// As [`parse_text`]; duplicate keys are refused.
+fn parse_whole(sources: &Sources, text: &str) -> Result<Node, ConfigErrors> {
+    let (node, duplicates) = parse_text(sources, text)?;
+    if duplicates.is_empty() {
+        Ok(node)
+    } else {
+        Err(listed(duplicates))
+    }
+}
+
+fn typed<T: DeserializeOwned>(sources: &Sources, root: &Node, required: Required<'_>) -> Result<T, ConfigErrors> {
+    let place = |e: TypeError| sources.error(e.origin.unwrap_or(root.origin), e.path(), e.message);
+    recover::read(root, required, MAX_LISTED + 1).map_err(|errors| listed(errors.into_iter().map(place).collect()))
+}
+
+/// Errors, or warnings, in the order of the text, and not without end.
+fn listed(mut errors: Vec<ConfigError>) -> ConfigErrors {
+    // Of one place and key they stand as they were found: keys that are missing in the order of docs/config.md.
+    errors.sort_by(|one, other| (one.origin, &one.path).cmp(&(other.origin, &other.path)));
+    if errors.len() > MAX_LISTED {
+        errors.truncate(MAX_LISTED);
+        let message = format!("these are the first {MAX_LISTED}, there are more");
+        errors.push(ConfigError::note(message));
+    }
+    ConfigErrors(errors)
 }
 
 /// Turns broken rules into errors.
 fn refuse(sources: &Sources, root: &Node, problems: Vec<Problem>) -> Result<(), ConfigErrors> {
     let errors = placed(sources, root, problems);
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigErrors(errors))
-    }
+    if errors.is_empty() { Ok(()) } else { Err(listed(errors)) }
 }
 
-/// Problems with their places, in the order of the text.
+/// Problems with their places.
 fn placed(sources: &Sources, root: &Node, problems: Vec<Problem>) -> Vec<ConfigError> {
-    let mut errors: Vec<ConfigError> = problems
-        .into_iter()
-        .take(MAX_PROBLEMS)
-        .map(|(path, message)| sources.error(root.locate(&path), path, message))
-        .collect();
-    errors.sort();
-    errors
+    let place = |(path, message): Problem| sources.error(root.locate(&path), path, message);
+    problems.into_iter().map(place).collect()
 }

@@ -1,7 +1,7 @@
 //! The configuration: `routed.json`, the command line, or both.
 //!
 //! A text becomes a tree that knows where each value stands (`tree`), flags are laid over it (`set`), the tree is
-//! read into types (`types`), rules between keys are checked, and the result is turned into what the core runs on.
+//! read into types (`types`, all that is wrong by `recover`), rules between keys are checked, and the result is turned into what the core runs on.
 //! Each error names its place and its key: `routed.json:12:7: peers["b"].address: expected IP:port, found "x"`.
 
 pub mod cli;
@@ -22,9 +22,11 @@ mod parse;
 mod path;
 mod plugins;
 pub mod policy;
+mod recover;
 mod set;
 mod text;
 mod tree;
+mod type_error;
 mod types;
 mod url;
 

@@ -7,6 +7,8 @@ use super::tree::{Member, Node, Origin, Value};
 
 /// How deep lists and objects may nest. The schema needs 6.
 const MAX_DEPTH: usize = 32;
+/// How many duplicate keys are remembered.
+const MAX_DUPLICATES: usize = 100;
 
 /// A syntax error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,18 +20,26 @@ pub(super) struct SyntaxError {
 
 /// Parses a whole JSON text.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let (node, duplicates) = parse_on(text).map_err(|mut errors| errors.remove(0))?;
+    duplicates.into_iter().next().map_or(Ok(node), Err)
+}
+
+/// As [`parse`], but reads on after a duplicate key, of which the first one counts.
+///
+/// # Errors
+/// Where reading ends, after the duplicates up to there: never empty.
+pub(super) fn parse_on(text: &str) -> Result<(Node, Vec<SyntaxError>), Vec<SyntaxError>> {
     let mut parser = Parser {
         text,
         at: 0,
         line: 1,
         column: 1,
         path: KeyPath::default(),
+        duplicates: Vec::new(),
     };
-    let node = parser.value()?;
-    parser.skip_space();
-    match parser.peek() {
-        None => Ok(node),
-        Some(c) => parser.fail(format!("expected the end of the text, found {c:?}")),
+    match parser.document() {
+        Ok(node) => Ok((node, parser.duplicates)),
+        Err(error) => Err(parser.duplicates.into_iter().chain([error]).collect()),
     }
 }
 
@@ -39,11 +49,21 @@ struct Parser<'a> {
     line: u32,
     column: u32,
     path: KeyPath,
+    duplicates: Vec<SyntaxError>,
 }
 
 type Parsed<T> = Result<T, SyntaxError>;
 
 impl<'a> Parser<'a> {
+    fn document(&mut self) -> Parsed<Node> {
+        let node = self.value()?;
+        self.skip_space();
+        match self.peek() {
+            None => Ok(node),
+            Some(c) => self.fail(format!("expected the end of the text, found {c:?}")),
+        }
+    }
+
     fn value(&mut self) -> Parsed<Node> {
         self.skip_space();
         let origin = self.origin();
@@ -66,14 +86,15 @@ impl<'a> Parser<'a> {
             return Ok(Value::Object(members));
         }
         loop {
-            members.push(self.member(&mut seen)?);
+            members.extend(self.member(&mut seen)?);
             if self.separator('}')? {
                 return Ok(Value::Object(members));
             }
         }
     }
 
-    fn member(&mut self, seen: &mut BTreeMap<String, (u32, u32)>) -> Parsed<Member> {
+    /// `None`: a duplicate.
+    fn member(&mut self, seen: &mut BTreeMap<String, (u32, u32)>) -> Parsed<Option<Member>> {
         self.skip_space();
         if self.peek() != Some('"') {
             let found = self.peek();
@@ -83,13 +104,10 @@ impl<'a> Parser<'a> {
         let origin = self.origin();
         let key = self.string()?;
         self.path.0.push(Step::Field(key.clone()));
-        if let Some((line, column)) = seen.insert(key.clone(), (line, column)) {
-            let message = format!("duplicate key; the first is at line {line}, column {column}");
-            return Err(SyntaxError {
-                origin,
-                path: self.path.clone(),
-                message,
-            });
+        let first = seen.get(&key).copied();
+        match first {
+            Some(first) => self.note_duplicate(origin, first),
+            None => drop(seen.insert(key.clone(), (line, column))),
         }
         if !self.next_is(':') {
             let found = self.peek();
@@ -97,7 +115,17 @@ impl<'a> Parser<'a> {
         }
         let node = self.value()?;
         self.path.0.pop();
-        Ok(Member { key, origin, node })
+        Ok(first.is_none().then_some(Member { key, origin, node }))
+    }
+
+    fn note_duplicate(&mut self, origin: Origin, (line, column): (u32, u32)) {
+        if self.duplicates.len() < MAX_DUPLICATES {
+            self.duplicates.push(SyntaxError {
+                origin,
+                path: self.path.clone(),
+                message: format!("duplicate key; the first is at line {line}, column {column}"),
+            });
+        }
     }
 
     fn array(&mut self) -> Parsed<Value> {

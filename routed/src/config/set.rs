@@ -1,10 +1,10 @@
 //! Flags as overrides of the tree: `--set PATH=VALUE` and the short flags that stand for it.
 
-use super::de::quote;
 use super::parse;
 use super::path::{KeyPath, Step};
 use super::schema::{Kind, kind, resolve, short};
 use super::tree::{Member, Node, Origin, Value};
+use super::type_error::quote;
 
 /// A value given by a flag.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use catalyst_core::route::Protocol;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::de::quote;
+use super::type_error::quote;
 
 /// A type with a spelling in the configuration.
 pub trait Text: Sized {

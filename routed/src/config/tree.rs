@@ -81,6 +81,14 @@ impl Node {
         }
     }
 
+    /// The value at `path`.
+    pub(super) fn find(&self, path: &KeyPath) -> Option<&Self> {
+        path.0.iter().try_fold(self, |node, step| match step {
+            Step::Field(key) | Step::Key(key) => node.member(key).map(|member| &member.node),
+            Step::Index(index) => node.element(*index),
+        })
+    }
+
     /// Where `path` was written: the key where there is one, or the nearest part around it that was written at all.
     pub(super) fn locate(&self, path: &KeyPath) -> Origin {
         let mut node = self;

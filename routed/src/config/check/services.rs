@@ -69,7 +69,7 @@ fn check_path(service: &Service, path: &KeyPath, problems: &mut Problems) {
     problems.unless(text.starts_with('/') && text.len() <= MAX_PATH_BYTES && printable, path.field("path"), || {
         format!(
             "expected a path that begins with '/', of at most {MAX_PATH_BYTES} printable ASCII characters, found {}",
-            super::super::de::quote(text)
+            super::super::type_error::quote(text)
         )
     });
 }
