@@ -217,6 +217,18 @@ impl Node {
         Ok(value.unwrap_or(0))
     }
 
+    /// Bytes that Envoy has received from catalyst-routed.
+    ///
+    /// # Errors
+    /// No answer, or Envoy was not started.
+    pub fn bytes_from_daemon(&self) -> Result<u64> {
+        let bootstrap: Value = serde_json::from_str(&std::fs::read_to_string(self.folder.join("envoy.json"))?)?;
+        let cluster = bootstrap["static_resources"]["clusters"][0]["name"]
+            .as_str()
+            .context("the xDS cluster")?;
+        self.envoy_stat(&format!("cluster.{cluster}.upstream_cx_rx_bytes_total"))
+    }
+
     /// The local port of a tcp service, as Envoy has it.
     ///
     /// # Errors

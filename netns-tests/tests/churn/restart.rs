@@ -1,8 +1,8 @@
 //! The daemon dies and returns; its Envoy must not notice.
 
-use anyhow::{Context, Result, ensure};
-use catalyst_netns_tests::{Node, scenario};
-use serde_json::{Value, json};
+use anyhow::{Result, ensure};
+use catalyst_netns_tests::scenario;
+use serde_json::json;
 
 use super::Churn;
 
@@ -10,20 +10,11 @@ use super::Churn;
 /// more than this.
 const RECONNECT_BYTES: u64 = 300;
 
-/// Bytes that Envoy has received from catalyst-routed.
-fn bytes_from_daemon(node: &Node) -> Result<u64> {
-    let bootstrap: Value = serde_json::from_str(&std::fs::read_to_string(node.folder().join("envoy.json"))?)?;
-    let cluster = bootstrap["static_resources"]["clusters"][0]["name"]
-        .as_str()
-        .context("the xDS cluster")?;
-    node.envoy_stat(&format!("cluster.{cluster}.upstream_cx_rx_bytes_total"))
-}
-
 fn check_restart(churn: &mut Churn) -> Result<()> {
     let (load, _) = churn.load();
     load.wait_for_more(500)?;
     let held = churn.a.envoy_admin("/config_dump")?.len();
-    let before = bytes_from_daemon(&churn.a)?;
+    let before = churn.a.bytes_from_daemon()?;
     ensure!(before > RECONNECT_BYTES, "what Envoy holds took only {before} bytes");
     churn.a.kill_routed()?;
     load.wait_for_more(500)?;
@@ -33,7 +24,7 @@ fn check_restart(churn: &mut Churn) -> Result<()> {
         churn.a.wait_programmed(&format!("steady{number}.acme"))?;
     }
     load.wait_for_more(500)?;
-    let resent = bytes_from_daemon(&churn.a)? - before;
+    let resent = churn.a.bytes_from_daemon()? - before;
     eprintln!("Envoy took {before} bytes before the restart, {resent} for it");
     ensure!(
         resent < RECONNECT_BYTES,
