@@ -63,6 +63,21 @@ impl Step {
         }
     }
 
+    /// The values that it compared, the loser's first; `None` where they say nothing, or a third path may have decided.
+    pub(crate) fn values(self, loser: &Candidate<'_>, winner: &Candidate<'_>) -> Option<(String, String)> {
+        let both = |value: fn(&Candidate<'_>) -> String| Some((value(loser), value(winner)));
+        match self {
+            Self::LocalPref => both(|it| it.local_pref.to_string()),
+            Self::AsPath => both(|it| format!("{} ASes", it.as_path.len())),
+            Self::Med if loser.as_path.first() == winner.as_path.first() => both(|it| it.med.to_string()),
+            Self::ClusterList => both(|it| format!("{} clusters", it.cluster_len)),
+            Self::RouterId => both(|it| it.router_id.to_string()),
+            Self::PeerAddress => both(|it| it.peer_address.to_string()),
+            Self::Origin => both(|it| format!("{:?}", it.origin).to_lowercase()),
+            Self::Med | Self::NextHopUnusable | Self::Stale | Self::LocallyOriginated | Self::Session => None,
+        }
+    }
+
     fn is_before_med(self) -> bool {
         (self as u8) < Self::Med as u8
     }

@@ -29,6 +29,7 @@ mod show;
 mod show_peers;
 mod snapshot;
 mod stale;
+mod why;
 mod withdraw;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,8 @@
 //! Snapshots of the Speaker's state for people and programs: what `show` prints.
 
+mod policy_test;
 mod session;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +15,9 @@ use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
 
+pub use policy_test::{Direction, PolicyQuestion, PolicyTest, PolicyTestError};
 pub use session::{GracefulView, SessionView};
+pub use why::{ExportReason, PathWhy, PeerWhy, WhyView};
 
 /// One path to a name or prefix, as `show routes` and `show route NAME` print it.
 #[derive(Debug, Clone)]

@@ -74,6 +74,17 @@ pub struct ConditionTrace {
     pub inner: Vec<ConditionTrace>,
 }
 
+impl Trace {
+    /// The statements that applied, by place.
+    pub(crate) fn applied(&self) -> Vec<usize> {
+        let statements = self.statements.iter().enumerate();
+        statements
+            .filter(|(_, it)| it.applies)
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
 /// Evaluates a policy and says how.
 #[must_use]
 pub fn trace(policy: &Policy, question: &Question<'_>) -> Trace {

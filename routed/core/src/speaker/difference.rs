@@ -130,6 +130,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.refresh |= allowance;
     it.import |= it.note(old.import != *import, "import");
     it.export |= it.note(old.export != *export, "export");
-    it.import |= it.note(old.allowed_names != *allowed_names, "allowed_names");
+    let other_names = it.note(old.allowed_names != *allowed_names, "allowed_names");
+    it.import |= other_names;
+    it.refresh |= other_names;
     it
 }

@@ -44,18 +44,22 @@ impl Class {
 
     /// The class of an Established session.
     pub(super) fn of_session(peer: &Peer, local: Option<std::net::SocketAddr>) -> Self {
-        let mut next_hop = peer.config.next_hop;
-        if let (true, Some(local)) = (next_hop.ip().is_unspecified(), local) {
-            next_hop.set_ip(local.ip().to_canonical());
-        }
-        let words = Words {
-            internal: peer.internal,
-            outside: peer.outside,
-            next_hop_self: peer.config.next_hop_self || peer.outside,
-            next_hop,
-            role: peer.role(),
-        };
-        Self::of(peer, Some(words))
+        Self::of(peer, Some(words(peer, local)))
+    }
+}
+
+/// How routes are worded for a peer; `local` is our address on its session.
+pub(super) fn words(peer: &Peer, local: Option<std::net::SocketAddr>) -> Words {
+    let mut next_hop = peer.config.next_hop;
+    if let (true, Some(local)) = (next_hop.ip().is_unspecified(), local) {
+        next_hop.set_ip(local.ip().to_canonical());
+    }
+    Words {
+        internal: peer.internal,
+        outside: peer.outside,
+        next_hop_self: peer.config.next_hop_self || peer.outside,
+        next_hop,
+        role: peer.role(),
     }
 }
 

@@ -21,10 +21,12 @@ enum Rank {
     Rejected,
 }
 
-struct Standing {
+pub(super) struct Standing {
     rank: Rank,
     best: bool,
     lost: Option<Step>,
+    /// What the step compared: its own value, and that of the path that won.
+    pub(super) values: Option<(String, String)>,
 }
 
 impl Speaker {
@@ -68,6 +70,17 @@ impl Speaker {
 
     /// Every path of a name, best first.
     pub(super) fn show_name(&self, name: NameId, now: Instant) -> Vec<RouteView> {
+        let mut views: Vec<RouteView> = self
+            .standings(name)
+            .iter()
+            .map(|(standing, id)| self.show_path(self.rib.path(*id), standing, now))
+            .collect();
+        views.extend(self.show_draining(name, now));
+        views
+    }
+
+    /// Where each path of a name stands, best first.
+    pub(super) fn standings(&self, name: NameId) -> Vec<(Standing, PathId)> {
         let (paths, candidates, decision) = self.decide(name);
         let standing = |index: usize| standing(&candidates, &decision, index);
         let mut shown: Vec<(Standing, PathId)> =
@@ -79,6 +92,7 @@ impl Speaker {
                     rank: Rank::Rejected,
                     best: false,
                     lost: None,
+                    values: None,
                 },
                 id,
             )
@@ -88,15 +102,10 @@ impl Speaker {
             let from = self.peer(self.rib.path(*id).peer).map(|peer| peer.config.name.clone());
             (standing.rank, closeness, from)
         });
-        let mut views: Vec<RouteView> = shown
-            .iter()
-            .map(|(standing, id)| self.show_path(self.rib.path(*id), standing, now))
-            .collect();
-        views.extend(self.show_draining(name, now));
-        views
+        shown
     }
 
-    fn show_path(&self, path: &Path, standing: &Standing, now: Instant) -> RouteView {
+    pub(super) fn show_path(&self, path: &Path, standing: &Standing, now: Instant) -> RouteView {
         let selected = standing.rank <= Rank::Multipath;
         let data_planes = if selected {
             self.planes.statuses(path.name)
@@ -194,9 +203,17 @@ fn standing(candidates: &[Candidate<'_>], decision: &Decision, index: usize) -> 
     } else {
         Rank::Beaten
     };
+    let same_table = |winner: &&usize| candidates[**winner].table == candidates[index].table;
+    let of_its_table = decision.best.iter().flatten().find(same_table).copied();
+    let winner = of_its_table.filter(|_| !best).or(decision.selected);
+    let lost = decision.lost[index];
+    let values = lost
+        .zip(winner)
+        .and_then(|(step, winner)| step.values(&candidates[index], &candidates[winner]));
     Standing {
         rank,
         best,
-        lost: decision.lost[index],
+        lost,
+        values,
     }
 }

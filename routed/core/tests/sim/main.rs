@@ -6,6 +6,7 @@
     reason = "all of this is test code; clippy sees only #[test] as such"
 )]
 
+mod borders;
 mod bounds;
 mod checks;
 mod config;
@@ -14,8 +15,10 @@ mod gating;
 mod graceful;
 mod model;
 mod net;
+mod policy_words;
 mod preview;
 mod random;
 mod reconfigure;
 mod restart;
 mod topologies;
+mod why;
