@@ -1,6 +1,6 @@
 //! Everything about one thing: a heading, then a line per property, long values on several.
 
-use crate::text::{WIDTH, clean, width, wrap};
+use crate::text::{clean, columns, width, wrap};
 
 /// Columns of the property names.
 const NAMES: usize = 16;
@@ -14,7 +14,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// A line of its own.
     pub(crate) fn heading(&mut self, text: &str) {
-        self.lines.extend(wrap(&clean(text), WIDTH));
+        self.lines.extend(wrap(&clean(text), columns()));
     }
 
     /// A property; left out if there is nothing to say.
@@ -22,7 +22,7 @@ impl Answer {
         if value.is_empty() {
             return;
         }
-        for (at, line) in wrap(&clean(value), WIDTH - NAMES - 2).into_iter().enumerate() {
+        for (at, line) in wrap(&clean(value), columns() - NAMES - 2).into_iter().enumerate() {
             let name = if at == 0 { name } else { "" };
             debug_assert!(width(name) < NAMES);
             self.lines.push(format!("  {name:NAMES$}{line}").trim_end().to_owned());
@@ -33,6 +33,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::WIDTH;
 
     #[test]
     fn long_values_take_several_lines_of_the_same_column() {

@@ -100,7 +100,7 @@ pub(crate) enum WatchCommand {
 pub(crate) enum ServiceCommand {
     /// Offer a service; one of the same name is replaced. Kept over restarts, also in place of a configured one
     Add(AddArgs),
-    /// Stop offering a service. One of the configuration file is back after a restart
+    /// Stop offering a service. One of the configuration is back with the next reload or restart
     Remove {
         /// The service name
         name: String,

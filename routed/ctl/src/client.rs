@@ -6,9 +6,10 @@ use std::time::Duration;
 use catalyst_proto::admin::v1::admin_client::AdminClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
 use catalyst_proto::admin::v1::{
-    AddServiceRequest, ConfirmReloadRequest, GetConfigRequest, GetPeerRequest, GetPolicyRequest, GetPolicyResponse,
-    GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListPoliciesRequest, ListRoutesRequest, Peer, Plugin,
-    Policy, ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
+    GetPolicyRequest, GetPolicyResponse, GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListPoliciesRequest,
+    ListRoutesRequest, Peer, Plugin, Policy, ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent,
+    WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -98,10 +99,10 @@ impl Client {
         self.answer(result)
     }
 
-    /// The effective configuration, and in how many milliseconds the last reload is undone (0: it stays).
-    pub(crate) async fn config(&mut self) -> Outcome<(String, u64)> {
+    /// The effective configuration, and how it differs from the file.
+    pub(crate) async fn config(&mut self) -> Outcome<GetConfigResponse> {
         let result = self.admin.get_config(GetConfigRequest {}).await;
-        self.answer(result).map(|answer| (answer.json, answer.undone_in_ms))
+        self.answer(result)
     }
 
     pub(crate) async fn reload(&mut self, request: ReloadRequest) -> Outcome<Streaming<ReloadEvent>> {
@@ -125,15 +126,15 @@ impl Client {
         self.answer(result).map(|_| ())
     }
 
-    /// Whether a service of this name was replaced.
-    pub(crate) async fn add_service(&mut self, name: String, service_json: String) -> Outcome<bool> {
+    pub(crate) async fn add_service(&mut self, name: String, service_json: String) -> Outcome<AddServiceResponse> {
         let result = self.admin.add_service(AddServiceRequest { name, service_json }).await;
-        self.answer(result).map(|answer| answer.replaced)
+        self.answer(result)
     }
 
-    pub(crate) async fn remove_service(&mut self, name: String) -> Outcome {
+    /// Whether the configuration has a service of this name.
+    pub(crate) async fn remove_service(&mut self, name: String) -> Outcome<bool> {
         let result = self.admin.remove_service(RemoveServiceRequest { name }).await;
-        self.answer(result).map(|_| ())
+        self.answer(result).map(|answer| answer.configured)
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod client;
+mod config;
 mod failure;
 mod model;
 mod output;
@@ -27,6 +28,7 @@ use output::Output;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    text::fit(terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, _)| columns.0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime
         .map_err(|e| Failure::refused(e.to_string()))
@@ -75,15 +77,7 @@ async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> O
         ShowCommand::Policies => policies::show_all(client, out).await,
         ShowCommand::Policy { name } => policies::show_one(name, client, out).await,
         ShowCommand::Plugins => plugins::show(client, out).await,
-        // The configuration is JSON in either format.
-        ShowCommand::Config => {
-            let (json, undone_in_ms) = client.config().await?;
-            if undone_in_ms > 0 {
-                let left = text::duration(undone_in_ms.div_ceil(1000));
-                eprintln!("catalystctl: the last reload is undone in {left} unless `catalystctl confirm` follows");
-            }
-            out.line(&json)
-        }
+        ShowCommand::Config => config::show(client, out).await,
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct Route {
     /// Where local clients dial a tcp service; `show route` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     local_address: Option<String>,
+    /// Who has a service of this node offered; `show route` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered_by: Option<String>,
 }
 
 /// An endpoint of a service of this node.
@@ -76,6 +79,7 @@ impl From<proto::Route> for Route {
             weight: route.weight,
             draining: route.draining,
             local_address: given(route.local_address),
+            offered_by: given(route.offered_by),
         }
     }
 }

@@ -40,7 +40,7 @@ fn render(peers: &[Peer]) -> Vec<String> {
         ("SINCE", Fit::Whole),
         ("RCVD", Fit::Whole),
         ("SENT", Fit::Whole),
-        ("NOTE", Fit::End(8)),
+        ("NOTE", Fit::Wrap(8)),
     ]);
     for peer in peers {
         table.row([
@@ -270,7 +270,9 @@ mod tests {
         let expected = "\
 NAME  ADDRESS         AS     ORG   STATE        SINCE  RCVD  SENT  NOTE
 b     127.0.0.2:1790  65002  acme  Established  1m01s  12    3
-c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OPEN Message Error, B…";
+c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OPEN Message Error,
+                                                                   Bad Peer AS: expected AS 65001,
+                                                                   got AS 65009";
         assert_eq!(table, expected, "\n{table}");
     }
 

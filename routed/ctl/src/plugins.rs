@@ -8,7 +8,7 @@ use crate::failure::Outcome;
 use crate::model;
 use crate::output::{Format, Output};
 use crate::table::{Fit, Table};
-use crate::text::{WIDTH, clean, wrap};
+use crate::text::{clean, columns, wrap};
 
 pub(crate) async fn show(client: &mut Client, out: &mut Output) -> Outcome {
     let plugins = client.plugins().await?;
@@ -60,9 +60,9 @@ fn rejections(plugin: &Plugin) -> Vec<String> {
     answer.lines
 }
 
-fn indented(text: &str, columns: usize) -> impl Iterator<Item = String> + use<> {
-    let margin = " ".repeat(columns);
-    wrap(&clean(text), WIDTH - columns)
+fn indented(text: &str, margin: usize) -> impl Iterator<Item = String> + use<> {
+    let margin = " ".repeat(margin);
+    wrap(&clean(text), columns() - margin.len())
         .into_iter()
         .map(move |line| format!("{margin}{line}"))
 }
@@ -70,7 +70,7 @@ fn indented(text: &str, columns: usize) -> impl Iterator<Item = String> + use<> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::width;
+    use crate::text::{WIDTH, width};
     use catalyst_proto::admin::v1::RejectedName;
 
     #[test]

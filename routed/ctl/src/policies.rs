@@ -81,8 +81,8 @@ fn render(policies: &[Policy]) -> Vec<String> {
         ("NAME", Fit::Middle(16)),
         ("STATEMENTS", Fit::Whole),
         ("TESTS", Fit::Whole),
-        ("IMPORT OF", Fit::End(16)),
-        ("EXPORT TO", Fit::End(16)),
+        ("IMPORT OF", Fit::Wrap(16)),
+        ("EXPORT TO", Fit::Wrap(16)),
     ]);
     for policy in policies {
         let name = if policy.built_in {

@@ -12,7 +12,7 @@ use crate::args::ReloadArgs;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Format, Output};
-use crate::text::{WIDTH, clean, duration, elide_end, wrap};
+use crate::text::{clean, columns, duration, elide_middle, wrap};
 
 /// Names that a line of the table shows of each list.
 const SHOWN: usize = 5;
@@ -103,7 +103,7 @@ fn section(heading: &str, below: impl IntoIterator<Item = String>, lines: &mut V
 }
 
 fn wrapped(indent: &str, text: &str) -> Vec<String> {
-    let lines = wrap(&clean(text), WIDTH - indent.len() - 2);
+    let lines = wrap(&clean(text), columns() - indent.len() - 2);
     let indented = lines.into_iter().enumerate();
     indented
         .map(|(at, line)| format!("{indent}{}{line}", if at == 0 { "" } else { "  " }))
@@ -113,7 +113,7 @@ fn wrapped(indent: &str, text: &str) -> Vec<String> {
 fn key(change: &KeyChange) -> Vec<String> {
     let value = |json: &str| match json {
         "" => "(not there)".to_owned(),
-        json => elide_end(json, VALUE),
+        json => elide_middle(json, VALUE.max(columns() / 3)),
     };
     let restart = if change.needs_restart { ", needs a restart" } else { "" };
     let text = format!(
@@ -304,7 +304,7 @@ impl From<Option<NameChanges>> for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::width;
+    use crate::text::{WIDTH, width};
 
     fn list(names: &[&str], count: u64) -> Option<NameList> {
         let first = names.iter().map(ToString::to_string).collect();

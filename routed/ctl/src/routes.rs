@@ -44,7 +44,7 @@ fn render(routes: &[Route]) -> Vec<String> {
         ("FROM", Fit::Middle(8)),
         ("NEXT HOP", Fit::Middle(15)),
         ("AS PATH", Fit::Middle(7)),
-        ("STATUS", Fit::End(20)),
+        ("STATUS", Fit::Wrap(20)),
     ]);
     for route in routes {
         table.row([
@@ -79,10 +79,18 @@ pub(crate) fn status(route: &Route) -> String {
         parts.push("stale".to_owned());
     }
     parts.extend(planes(route));
-    if !route.reason.is_empty() {
-        parts.push(route.reason.clone());
-    }
+    parts.extend(Some(reason(route)).filter(|reason| !reason.is_empty()));
     parts.join("; ")
+}
+
+/// The reason, without the words of a data plane that stand beside it already.
+fn reason(route: &Route) -> String {
+    let refusals = route
+        .data_planes
+        .values()
+        .filter_map(|status| status.strip_prefix("rejected: "));
+    let said = refusals.filter_map(|why| route.reason.strip_suffix(why)?.strip_suffix(": "));
+    said.min_by_key(|rest| rest.len()).unwrap_or(&route.reason).to_owned()
 }
 
 /// "programmed" if all planes agree on it, else each plane by name; trouble first.
@@ -139,6 +147,7 @@ fn describe_path(path: &Route, answer: &mut Answer) {
             .collect::<Vec<_>>()
             .join(", "),
     );
+    answer.property("offered by", &path.offered_by);
     answer.property("dial here", &path.local_address);
     answer.property("next hop", &path.next_hop);
     answer.property("table", &path.table);

@@ -1,5 +1,6 @@
 //! `service add` and `service remove`.
 
+use catalyst_proto::admin::v1::AddServiceResponse;
 use serde_json::{Map, Value, json};
 
 use crate::args::{AddArgs, Endpoint};
@@ -9,20 +10,30 @@ use crate::output::{Format, Output};
 
 pub(crate) async fn add(args: AddArgs, client: &mut Client, out: &mut Output) -> Outcome {
     let service = service(&args).to_string();
-    let replaced = client.add_service(args.name.clone(), service).await?;
-    match out.format {
-        Format::Json => out.json(&json!({ "name": args.name, "replaced": replaced })),
-        Format::Table if replaced => out.line(&format!("replaced {}", args.name)),
-        Format::Table => out.line(&format!("added {}", args.name)),
+    let AddServiceResponse { replaced, configured } = client.add_service(args.name.clone(), service).await?;
+    if out.format == Format::Json {
+        return out.json(&json!({ "name": args.name, "replaced": replaced, "configured": configured }));
     }
+    let did = if replaced { "replaced" } else { "added" };
+    let over = if configured {
+        ", in place of the configuration's, over reloads and restarts too"
+    } else {
+        ""
+    };
+    out.line(&format!("{did} {}{over}", args.name))
 }
 
 pub(crate) async fn remove(name: String, client: &mut Client, out: &mut Output) -> Outcome {
-    client.remove_service(name.clone()).await?;
-    match out.format {
-        Format::Json => out.json(&json!({ "name": name })),
-        Format::Table => out.line(&format!("removed {name}")),
+    let configured = client.remove_service(name.clone()).await?;
+    if out.format == Format::Json {
+        return out.json(&json!({ "name": name, "configured": configured }));
     }
+    let back = if configured {
+        "; the configuration's is back with the next reload or restart"
+    } else {
+        ""
+    };
+    out.line(&format!("removed {name}{back}"))
 }
 
 /// The service as the configuration spells it. The daemon holds it to the configuration's rules.

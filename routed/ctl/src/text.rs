@@ -1,7 +1,28 @@
 //! Text that fits.
 
-/// Columns of the widest line.
+use std::sync::OnceLock;
+
+/// Columns of the widest line on a narrow terminal.
 pub(crate) const WIDTH: usize = 100;
+/// For programs (`| grep`): nothing is cut, nothing goes on in another line.
+const WITHOUT_END: usize = usize::MAX >> 1;
+
+static COLUMNS: OnceLock<usize> = OnceLock::new();
+
+/// Columns of the widest line. [`WIDTH`] unless [`fit`] was called.
+pub(crate) fn columns() -> usize {
+    COLUMNS.get().copied().unwrap_or(WIDTH)
+}
+
+/// Fits all further text to where it goes. Once per process.
+pub(crate) fn fit(terminal_columns: Option<u16>) {
+    COLUMNS.get_or_init(|| columns_for(terminal_columns));
+}
+
+/// `None`: no terminal.
+fn columns_for(terminal_columns: Option<u16>) -> usize {
+    terminal_columns.map_or(WITHOUT_END, |columns| WIDTH.max(columns.into()))
+}
 
 /// Columns that a text takes. Names, addresses and reasons are written in scripts of single width.
 pub(crate) fn width(text: &str) -> usize {
@@ -11,15 +32,6 @@ pub(crate) fn width(text: &str) -> usize {
 /// The text as one line: whatever would move the cursor becomes a space.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Cuts the end off a text that is too long.
-pub(crate) fn elide_end(text: &str, max: usize) -> String {
-    if width(text) <= max {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(max.saturating_sub(1)).collect();
-    format!("{kept}…")
 }
 
 /// Cuts the middle out of a text that is too long: names differ at both ends.
@@ -32,6 +44,18 @@ pub(crate) fn elide_middle(text: &str, max: usize) -> String {
     let head: String = text.chars().take(kept.div_ceil(2)).collect();
     let tail: String = text.chars().skip(total - kept / 2).collect();
     format!("{head}…{tail}")
+}
+
+/// [`wrap`] into at most `lines` lines: of a longer text the middle is cut out, since causes stand at the end.
+pub(crate) fn wrap_within(text: &str, max: usize, lines: usize) -> Vec<String> {
+    let mut wrapped = wrap(text, max);
+    // Words that do not fill their lines make the text need more of them.
+    let mut kept = max.saturating_mul(lines).min(width(text));
+    while wrapped.len() > lines && kept > 0 {
+        kept -= 1;
+        wrapped = wrap(&elide_middle(text, kept), max);
+    }
+    wrapped
 }
 
 /// Breaks a text into lines of at most `max` columns, between words where there are any.
@@ -88,8 +112,6 @@ mod tests {
 
     #[test]
     fn elision_keeps_to_the_width() {
-        assert_eq!(elide_end("abcdef", 6), "abcdef");
-        assert_eq!(elide_end("abcdefg", 6), "abcde…");
         assert_eq!(elide_middle("orders.dc1.acme", 15), "orders.dc1.acme");
         assert_eq!(elide_middle("orders.dc1.acme", 10), "order…acme");
         assert_eq!(elide_middle("äöüäöüäöü", 5), "äö…öü");
@@ -101,6 +123,31 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("a bbbbbbbbbb c", 4), ["a", "bbbb", "bbbb", "bb c"]);
         assert_eq!(wrap("", 4), [""]);
+    }
+
+    #[test]
+    fn long_texts_keep_their_beginning_and_their_end() {
+        let text = "envoy rejected: Proto constraint validation failed (ClusterValidationError.ConnectTimeout: value \
+                    must be greater than 0s)";
+        for (columns, lines) in [(20, 3), (31, 2), (7, 1), (1, 1)] {
+            let wrapped = wrap_within(text, columns, lines);
+            assert!(wrapped.len() <= lines, "{wrapped:?}");
+            assert!(wrapped.iter().all(|line| width(line) <= columns), "{wrapped:?}");
+        }
+        let wrapped = wrap_within(text, 30, 3);
+        assert!(
+            wrapped[0].starts_with("envoy rejected: ") && wrapped[2].ends_with("than 0s)"),
+            "{wrapped:?}"
+        );
+        assert_eq!(wrap_within("short text", 30, 3), ["short text"]);
+    }
+
+    #[test]
+    fn the_terminal_decides_how_wide_lines_are() {
+        assert_eq!([Some(80), Some(100), Some(238)].map(columns_for), [100, 100, 238]);
+        let long = "a word ".repeat(10_000);
+        assert_eq!(wrap(&long, columns_for(None)), [long.trim()], "no terminal: as it is");
+        assert_eq!(columns(), WIDTH);
     }
 
     #[test]

@@ -9,7 +9,13 @@ use crate::failure::{Failure, Outcome};
 use crate::model;
 use crate::output::{Format, Output};
 use crate::routes::{mark, or, status};
-use crate::text::{WIDTH, clean, elide_end, elide_middle};
+use crate::text::{clean, columns, elide_middle, width, wrap_within};
+
+/// Columns of a name and of a peer on a terminal: they do not move while lines come in one by one.
+const NAME: usize = 36;
+const FROM: usize = 12;
+/// Lines of a status on a terminal.
+const STATUS_LINES: usize = 3;
 
 /// What `--output json` prints, one per line.
 #[derive(Debug, Serialize)]
@@ -29,7 +35,7 @@ pub(crate) async fn routes(client: &mut Client, out: &mut Output) -> Outcome {
         let Some(event) = message.event else { continue };
         match out.format {
             Format::Json => out.json_line(&Line::from(event))?,
-            Format::Table => lines(event).iter().try_for_each(|line| out.line(line))?,
+            Format::Table => lines_of(event).iter().try_for_each(|line| out.line(line))?,
         }
         out.flush()?;
     }
@@ -49,31 +55,36 @@ impl From<Event> for Line {
     }
 }
 
-fn lines(event: Event) -> Vec<String> {
+fn lines_of(event: Event) -> Vec<String> {
     match event {
-        Event::Upsert(NamePaths { paths, .. }) => paths.iter().map(line).collect(),
-        Event::Remove(name) => vec![format!("-   {}", elide_middle(&clean(&name), WIDTH - 4))],
+        Event::Upsert(NamePaths { paths, .. }) => paths.iter().flat_map(|path| path_lines(path, columns())).collect(),
+        Event::Remove(name) => vec![format!("-   {}", elide_middle(&clean(&name), columns() - 4))],
         Event::Synced(_) => vec!["--- that is the table; changes follow ---".to_owned()],
     }
 }
 
-/// Columns do not move while lines come in one by one.
-fn line(route: &Route) -> String {
-    let name = elide_middle(&clean(&route.name), 36);
-    let from = elide_middle(&clean(or(&route.learned_from, "local")), 12);
-    let text = format!(
-        "{}  {name:36}  {:12}  {from:12}  {}",
-        mark(route),
-        route.protocol,
-        clean(&status(route))
-    );
-    elide_end(text.trim_end(), WIDTH)
+/// A path in lines of at most `max` columns; only the status goes on below.
+fn path_lines(route: &Route, max: usize) -> Vec<String> {
+    let name = elide_middle(&clean(&route.name), NAME.max(max / 3));
+    let from = elide_middle(&clean(or(&route.learned_from, "local")), FROM.max(max / 8));
+    let before = format!("{}  {name:NAME$}  {:12}  {from:FROM$}  ", mark(route), route.protocol);
+    let room = max.saturating_sub(width(&before));
+    let status = wrap_within(&clean(&status(route)), room, STATUS_LINES);
+    let margin = " ".repeat(width(&before));
+    let lines = status.iter().enumerate();
+    lines
+        .map(|(at, line)| {
+            format!("{}{line}", if at == 0 { &before } else { &margin })
+                .trim_end()
+                .to_owned()
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::width;
+    use crate::text::WIDTH;
 
     #[test]
     fn lines_keep_their_columns_and_the_width() {
@@ -81,7 +92,7 @@ mod tests {
             name: "x".repeat(253),
             protocol: "http:graphql".to_owned(),
             learned_from: "p".repeat(63),
-            reason: "r".repeat(200),
+            reason: "why ".repeat(200) + "because",
             ..Route::default()
         };
         let short = Route {
@@ -90,10 +101,24 @@ mod tests {
             protocol: "tcp".to_owned(),
             ..Route::default()
         };
-        assert_eq!(width(&line(&route)), WIDTH);
-        assert_eq!(line(&short), format!(">   {:36}  {:12}  local", "a", "tcp"));
-        let removed = lines(Event::Remove("x".repeat(253)));
+        let lines = path_lines(&route, WIDTH);
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
+        assert!(
+            lines[2].ends_with("why because") && lines[2].starts_with(&" ".repeat(70)),
+            "{lines:#?}"
+        );
+        assert_eq!(
+            path_lines(&short, WIDTH),
+            [format!(">   {:36}  {:12}  local", "a", "tcp")]
+        );
+        let removed = lines_of(Event::Remove("x".repeat(253)));
         assert_eq!(width(&removed[0]), WIDTH);
+        let whole = path_lines(&route, 10_000);
+        assert!(
+            whole.len() == 1 && whole[0].contains(&route.name) && whole[0].ends_with("because"),
+            "{whole:#?}"
+        );
     }
 
     #[test]

@@ -310,6 +310,117 @@ fn services_added_at_run_time_survive_a_restart() {
     assert_eq!(node.ctl(&["show", "route", "c.acme"]).code, 1);
 }
 
+/// What `service add` offers in place of the configuration is marked wherever it shows.
+#[test]
+fn services_of_run_time_are_told_from_those_of_the_configuration() {
+    let configured = ["a.acme", "b.acme"].map(|name| format!("{name}={}", service(1)));
+    let flags = configured.each_ref().map(|value| ("service", value.as_str()));
+    let node = Node::start("127.80.12.1", &flags);
+    let add = |name: &str| {
+        let endpoint = ["--endpoint", "http://127.0.0.1:9"];
+        node.ctl(&[&["service", "add", name, "--protocol", "http"][..], &endpoint].concat())
+            .out
+    };
+    assert_eq!(
+        add("A.acme"),
+        "replaced A.acme, in place of the configuration's, over reloads and restarts too\n"
+    );
+    assert_eq!(add("c.acme"), "added c.acme\n");
+    assert_eq!(
+        node.ctl(&["service", "remove", "b.acme"]).out,
+        "removed b.acme; the configuration's is back with the next reload or restart\n"
+    );
+    for (name, by) in [
+        ("a.acme", "service add, in place of the configuration"),
+        ("c.acme", "service add"),
+    ] {
+        assert_eq!(node.json(&["show", "route", name])[0]["offered_by"], by);
+        let told = node.ctl(&["show", "route", name]).out;
+        assert!(told.contains(&format!("\n  offered by      {by}\n")), "{told}");
+    }
+    let shown = node.ctl(&["show", "config"]);
+    let config: Value = serde_json::from_str(&shown.out).unwrap();
+    let endpoint = |name: &str| config["services"][name]["endpoints"][0]["url"].clone();
+    assert_eq!(
+        ["a.acme", "b.acme", "c.acme"].map(endpoint),
+        [json!("http://127.0.0.1:9"), Value::Null, json!("http://127.0.0.1:9")]
+    );
+    assert_eq!(
+        shown.err,
+        "catalystctl: `service add` offers 1 service: c.acme\n\
+         catalystctl: `service add` offers 1 service in place of the configuration's: a.acme\n\
+         catalystctl: `service remove` has taken out 1 service until the next reload or restart: b.acme\n"
+    );
+    assert_eq!(node.ctl(&["service", "remove", "a.acme"]).code, 0);
+    assert_eq!(
+        add("a.acme"),
+        "added a.acme, in place of the configuration's, over reloads and restarts too\n"
+    );
+}
+
+/// The start goes on without a damaged file; what was in it is kept, and new services are kept again.
+#[test]
+fn a_damaged_file_of_services_holds_up_no_start() {
+    let mut node = Node::start("127.80.13.1", &[("service", &format!("a.acme={}", service(1)))]);
+    let add = |node: &Node, name: &str| {
+        let added = [
+            "service",
+            "add",
+            name,
+            "--protocol",
+            "http",
+            "--endpoint",
+            "http://127.0.0.1:9",
+        ];
+        assert_eq!(node.ctl(&added).code, 0);
+    };
+    add(&node, "a.acme");
+    add(&node, "b.acme");
+    node.stop();
+    let file = node.state().join("services.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    node.restart();
+    let routes = node.json(&["show", "routes"]);
+    assert_eq!(routes.as_array().unwrap().len(), 1, "{routes}");
+    assert_eq!(
+        routes[0]["endpoints"][0]["url"], "http://127.0.0.1:1",
+        "the configuration's"
+    );
+    let aside = node.state().join("services.json.corrupt");
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), text[..text.len() / 2]);
+    add(&node, "b.acme");
+    node.restart();
+    assert_eq!(node.json(&["show", "routes"]).as_array().unwrap().len(), 2);
+}
+
+/// A pipe has no width: `| grep` and `| awk` see whole rows.
+#[test]
+fn nothing_is_cut_or_broken_where_the_output_is_no_terminal() {
+    let name = format!("{0}.{0}.{0}.acme", "x".repeat(60));
+    let closed = std::net::TcpListener::bind("127.80.14.2:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let node = Node::start(
+        "127.80.14.1",
+        &[
+            ("service", &format!("{name}={}", service(1))),
+            ("peer", &format!("{}=65002@{closed}", "p".repeat(60))),
+        ],
+    );
+    let routes = node.ctl(&["show", "routes"]).out;
+    let row = routes.lines().nth(1).unwrap();
+    assert!(row.contains(&name) && row.ends_with("  no data plane"), "{routes}");
+    let told = format!("cannot connect: {closed}: Connection refused (os error 111)");
+    until("the peer is tried", || {
+        let peers = node.ctl(&["show", "peers"]).out;
+        peers.lines().count() == 2 && peers.ends_with(&format!("  {told}\n"))
+    });
+    let peer = node.ctl(&["show", "peer", &"p".repeat(60)]).out;
+    assert!(peer.contains(&format!("  last error      {told}, ")), "{peer}");
+}
+
 #[test]
 fn peers_and_what_they_sent_are_shown() {
     let peer = |name: &str, asn: u32, ip: &str, source: &str| format!("{name}={asn}@{ip}:17900,source={source}");

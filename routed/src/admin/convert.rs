@@ -56,6 +56,7 @@ pub(super) fn route(view: &RouteView) -> proto::Route {
         weight: service.map_or(0, |service| service.weight.into()),
         draining: view.draining,
         local_address: String::new(),
+        offered_by: String::new(),
         community_names: HashMap::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 mod convert;
 mod explain;
+mod offers;
 mod reload;
 mod service;
 mod sessions;

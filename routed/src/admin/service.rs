@@ -20,6 +20,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::offers::{self, InForce};
 use super::store::Store;
 use super::watch::Watch;
 use super::{SharedStore, convert, reload};
@@ -59,10 +60,15 @@ impl AdminService {
         self.reloader.live().get()
     }
 
-    /// A path as a message, with the address that local clients dial and the names of its communities.
-    fn described(&self, view: &RouteView) -> Route {
+    /// A path as a message, with the address that local clients dial, the names of its communities, and who offers it.
+    fn described(&self, view: &RouteView, store: &Store) -> Route {
         let mut route = convert::route(view);
         let config = self.config();
+        if view.learned_from.is_none() {
+            let name = view.destination.name();
+            let by = name.map_or("the configuration", |name| offers::offered_by(name, &config, store));
+            route.offered_by = by.to_owned();
+        }
         let names = config.names_of_communities();
         let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
         route.community_names = route.communities.iter().filter_map(named).collect();
@@ -121,8 +127,9 @@ impl Admin for AdminService {
         if views.is_empty() {
             return Err(Status::not_found(format!("no route to {name}")));
         }
+        let store = self.store.lock().await;
         Ok(Response::new(GetRouteResponse {
-            paths: views.iter().map(|view| self.described(view)).collect(),
+            paths: views.iter().map(|view| self.described(view, &store)).collect(),
         }))
     }
 
@@ -156,12 +163,20 @@ impl Admin for AdminService {
     }
 
     async fn get_config(&self, _: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {
-        let json =
-            serde_json::to_string_pretty(&*self.config()).map_err(|error| Status::internal(error.to_string()))?;
+        let store = self.store.lock().await;
+        let offered = self.query(|speaker, _| speaker.local_services()).await?;
+        let offered = offered.into_iter().map(|service| service.name).collect();
+        let in_force = InForce::of(&self.config(), &store, &offered);
+        drop(store);
+        let json = serde_json::to_string_pretty(&in_force.config);
+        let json = json.map_err(|error| Status::internal(error.to_string()))?;
         let left = self.reloader.undone_in().await;
         Ok(Response::new(GetConfigResponse {
             json,
             undone_in_ms: left.map_or(0, reload::millis),
+            added_services: in_force.added,
+            replaced_services: in_force.replaced,
+            removed_services: in_force.removed,
         }))
     }
 
@@ -170,16 +185,17 @@ impl Admin for AdminService {
         let parsed = self.config().parse_service(&name, &service_json);
         let (name, service) = parsed.map_err(|errors| Status::invalid_argument(errors.to_string()))?;
         let local = local_service(name.clone(), &service);
+        let configured = offers::configured(&self.config(), &name).is_some();
         let store = Arc::clone(&self.store).lock_owned().await;
         let kept = name.clone();
         let _held = keep(store, move |store| store.put(kept, service)).await?;
         let add = move |speaker: &mut Speaker, now| {
-            let replaced = offers(&speaker.route(&name.into(), now));
+            let replaced = is_offered(&speaker.route(&name.into(), now));
             speaker.handle(Event::ServiceAdd(local), now);
             replaced
         };
         let replaced = self.query(add).await?;
-        Ok(Response::new(AddServiceResponse { replaced }))
+        Ok(Response::new(AddServiceResponse { replaced, configured }))
     }
 
     async fn remove_service(
@@ -190,18 +206,19 @@ impl Admin for AdminService {
         let store = Arc::clone(&self.store).lock_owned().await;
         let asked = Destination::from(name.clone());
         if !self
-            .query(move |speaker, now| offers(&speaker.route(&asked, now)))
+            .query(move |speaker, now| is_offered(&speaker.route(&asked, now)))
             .await?
         {
             return Err(Status::not_found(format!("this node does not offer {name}")));
         }
+        let configured = offers::configured(&self.config(), &name).is_some();
         let forgotten = name.clone();
         let _held = keep(store, move |store| store.remove(&forgotten)).await?;
         self.speaker
             .event(Event::ServiceRemove(name))
             .await
             .map_err(|Gone| gone())?;
-        Ok(Response::new(RemoveServiceResponse {}))
+        Ok(Response::new(RemoveServiceResponse { configured }))
     }
 
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<Self::ReloadStream>, Status> {
@@ -228,7 +245,7 @@ async fn keep(
 }
 
 /// Whether one of the paths is this node's own.
-fn offers(paths: &[RouteView]) -> bool {
+fn is_offered(paths: &[RouteView]) -> bool {
     paths.iter().any(|path| path.learned_from.is_none() && !path.draining)
 }
 

@@ -50,6 +50,16 @@ impl Store {
         kept.chain(self.local_services()).collect()
     }
 
+    /// The service of this name that was added at run time.
+    pub(super) fn get(&self, name: &ServiceName) -> Option<&Service> {
+        self.services.get(name)
+    }
+
+    /// The services that were added at run time, in order of name.
+    pub(super) fn services(&self) -> impl Iterator<Item = (&ServiceName, &Service)> {
+        self.services.iter()
+    }
+
     fn local_services(&self) -> Vec<LocalService> {
         self.services
             .iter()

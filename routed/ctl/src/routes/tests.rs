@@ -90,7 +90,11 @@ fn the_worst_case_fits_100_columns_and_keeps_the_ends_of_names() {
         "{}",
         lines[1]
     );
-    assert_eq!(lines.len(), 4);
+    assert_eq!(
+        lines.len(),
+        1 + 3 + 1 + 1,
+        "headings, a row that goes on twice, a row, the legend"
+    );
 }
 
 #[test]
@@ -106,6 +110,16 @@ fn trouble_comes_first_in_the_status() {
     assert_eq!(
         status(&route),
         "graphql rejected: field Product.upc conflicts; envoy programmed"
+    );
+    let refused = Route {
+        data_planes: planes_of(&[("envoy", "rejected: no such cluster: x")]),
+        reason: "not advertised: rejected by envoy: no such cluster: x".to_owned(),
+        ..local()
+    };
+    assert_eq!(
+        status(&refused),
+        "envoy rejected: no such cluster: x; not advertised: rejected by envoy",
+        "each thing once"
     );
     let waiting = Route {
         reason: "waits for envoy".to_owned(),

@@ -71,6 +71,11 @@ impl Node {
         })
     }
 
+    /// `node.state_dir`.
+    pub(crate) fn state(&self) -> std::path::PathBuf {
+        self.dir.path().join("state")
+    }
+
     /// Ends the daemon; its state stays.
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
