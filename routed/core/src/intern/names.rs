@@ -213,10 +213,16 @@ impl NameTable {
         Destination::from_key(self.key(id))
     }
 
-    /// The family, mostly without a look at the key.
+    /// The family of an id.
     pub(crate) fn family(&self, id: NameId) -> Family {
-        if self.entries[id].flags.has(NameFlags::PREFIX) {
-            family_of_key(self.key(id))
+        self.family_of(&self.entries[id])
+    }
+
+    /// The family, mostly without a look at the key.
+    #[inline]
+    pub(crate) fn family_of(&self, entry: &NameEntry) -> Family {
+        if entry.flags.has(NameFlags::PREFIX) {
+            family_of_key(self.keys.get(entry.key, entry.len))
         } else {
             Family::Name
         }

@@ -32,6 +32,7 @@ impl<T: Default> Slab<T> {
     }
 
     /// Stores a value, reusing the id that became free last.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let id = self.claim();
         self[id] = value;

@@ -142,10 +142,15 @@ impl Speaker {
     /// Has a peer told everything that it may see.
     pub(super) fn mark_whole_table(&mut self, index: usize) {
         let peer = &mut self.peers[index];
+        let Some(families) = peer.up.as_ref().map(|up| up.families) else {
+            return;
+        };
         for name in self.rib.names.ids() {
             let entry = self.rib.names.get(name);
-            let news = !peer.out.is_blank(name) || !peer.never_gets(entry.loc_source);
-            if entry.loc_attr != 0 && news && peer.takes(name, &self.rib.names) {
+            if entry.loc_attr == 0 || !families.has(self.rib.names.family_of(entry)) {
+                continue;
+            }
+            if !peer.out.is_blank(name) || !peer.never_gets(entry.loc_source) {
                 peer.out.mark(name, &mut self.rib.names);
             }
         }

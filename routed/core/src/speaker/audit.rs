@@ -129,7 +129,7 @@ impl Speaker {
                 let entry = self.rib.names.get(name);
                 let (attr, source) = (entry.loc_attr, entry.loc_source);
                 let seen = attr != 0
-                    && up.takes(name, &self.rib.names)
+                    && up.families.has(self.rib.names.family_of(entry))
                     && self.planes.gate_open
                     && self.withheld(index, attr, source).is_none()
                     && !self.is_unopened(index, name);

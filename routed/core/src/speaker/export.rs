@@ -148,7 +148,7 @@ impl Speaker {
             return 0;
         }
         let class = match &self.peers[index].up {
-            Some(up) if up.takes(name, &self.rib.names) => up.class,
+            Some(up) if up.families.has(self.rib.names.family_of(entry)) => up.class,
             Some(_) | None => return 0,
         };
         if self.is_unopened(index, name) {

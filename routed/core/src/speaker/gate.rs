@@ -315,9 +315,9 @@ impl Speaker {
             self.rib.attrs.retain(attr);
         }
         self.rib.attrs.release(before);
-        for peer in self.peers.iter_mut() {
-            let news = !peer.out.is_blank(name) || !peer.never_gets(source);
-            if news && peer.takes(name, &self.rib.names) {
+        let family = self.rib.names.family(name);
+        for peer in self.peers.iter_mut().filter(|peer| peer.takes(family)) {
+            if !peer.out.is_blank(name) || !peer.never_gets(source) {
                 peer.out.mark(name, &mut self.rib.names);
             }
         }

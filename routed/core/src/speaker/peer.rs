@@ -11,11 +11,10 @@ use super::import::Verdict;
 use super::stale::{Deferral, Stale};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, SpeakerConfig};
-use crate::intern::{NameId, NameTable};
 use crate::policy::{NameSet, Role, Rule};
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
-use crate::wire::{Families, Open};
+use crate::wire::{Families, Family, Open};
 
 /// A connection of a configured peer.
 #[derive(Debug)]
@@ -90,11 +89,6 @@ impl Up {
     /// Whether the peer answers ROUTE-REFRESH.
     pub(super) fn takes_refresh(&self) -> bool {
         self.opens.as_ref().is_some_and(|opens| opens.received.route_refresh)
-    }
-
-    /// Whether the session has agreed on the family of a name or prefix.
-    pub(super) fn takes(&self, name: NameId, names: &NameTable) -> bool {
-        self.families == Families::ALL || self.families.has(names.family(name))
     }
 }
 
@@ -211,9 +205,9 @@ impl Peer {
         self.id == source || self.export == Rule::Nothing
     }
 
-    /// Whether the session has agreed on the family of a name or prefix.
-    pub(super) fn takes(&self, name: NameId, names: &NameTable) -> bool {
-        self.up.as_ref().is_some_and(|up| up.takes(name, names))
+    /// Whether the session is up and has agreed on a family.
+    pub(super) fn takes(&self, family: Family) -> bool {
+        self.up.as_ref().is_some_and(|up| up.families.has(family))
     }
 
     /// When END-OF-RIB is sent even though data planes have not confirmed everything. `None` while names wait for the
