@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::ConnId;
-use crate::wire::{Notification, subcode};
+use crate::wire::{Families, Notification, subcode};
 
 pub use backoff::connect_backoff;
 use connection::Connections;
@@ -57,7 +57,7 @@ impl Session {
             config,
             restart: Restart {
                 restarting: false,
-                forwarding: true,
+                forwarding: Families::ALL,
             },
             enabled: false,
             dialling: Dialling::default(),

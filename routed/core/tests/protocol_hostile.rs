@@ -176,9 +176,20 @@ fn the_length_is_bounded_before_anything_is_allocated() {
     assert_eq!(frame_length(&65_532u32.to_be_bytes()), Ok(65_532));
 }
 
-/// The frame that makes the most of its 64 KiB: each kind of list at its longest, and names of one byte each.
+/// The frames that make the most of their 64 KiB: each kind of list at its longest, and names of one byte each, or
+/// prefixes of none.
 #[test]
 fn full_frames_of_the_smallest_parts() {
+    for (family, first, more) in [
+        (1, &[0x81, 0, 0, b'a'][..], &[1, 0, b'a'][..]),
+        (2, &[], &[0]),
+        (3, &[], &[0]),
+    ] {
+        full_frame(family, first, more);
+    }
+}
+
+fn full_frame(family: u8, first: &[u8], more: &[u8]) {
     let tlv = |flags: u8, code: u8, value: &[u8]| {
         let length = u16::try_from(value.len()).expect("a short value").to_be_bytes();
         [&[flags, code], &length[..], value].concat()
@@ -190,15 +201,15 @@ fn full_frames_of_the_smallest_parts() {
     for code in 100..132 {
         attrs.extend(tlv(0xc0, code, &[0; 400]));
     }
-    let mut body = vec![2, 1, 0, 0, 0, 0, 0, 0];
+    let mut body = vec![2, family, 0, 0, 0, 0, 0, 0];
     body.extend(u16::try_from(attrs.len()).expect("half a frame").to_be_bytes());
     body.extend(attrs);
-    let mut names = vec![0x81, 0, 0, b'a'];
-    while body.len() + 2 + names.len() + 3 <= MAX_FRAME_BYTES - 4 {
-        names.extend([1, 0, b'a']);
+    let mut nlri = first.to_vec();
+    while body.len() + 2 + nlri.len() + more.len() <= MAX_FRAME_BYTES - 4 {
+        nlri.extend(more);
     }
-    body.extend(u16::try_from(names.len()).expect("a block").to_be_bytes());
-    body.extend(names);
+    body.extend(u16::try_from(nlri.len()).expect("a block").to_be_bytes());
+    body.extend(nlri);
     assert_eq!(withstand(&framed(&body)), Some(Ok(())));
 }
 

@@ -2,8 +2,11 @@
 
 mod protocol_support;
 
+use std::net::IpAddr;
+
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::Attrs;
+use catalyst_core::prefix::Prefix;
 use catalyst_core::wire::{
     MAX_FRAME_BYTES, Message, Packer, Update, UpdateFrame, decode_attrs, encode_attrs, pack_announce, pack_withdraw,
 };
@@ -115,6 +118,26 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn prefixes(attrs in generate::attrs(), new in vec(generate::prefix(), 0..60)) {
+        let raw = encode_attrs(&attrs);
+        let (mut announced, mut withdrawn) = (BytesMut::new(), BytesMut::new());
+        pack_announce(&raw, new.iter().copied(), &mut announced);
+        pack_withdraw(new.iter().copied(), &mut withdrawn);
+        let (announced, withdrawn) = (updates(&announced), updates(&withdrawn));
+        let told: Vec<String> = announced.iter().flat_map(|update| names(&update.announced)).collect();
+        let gone: Vec<String> = withdrawn.iter().flat_map(|update| names(&update.withdrawn)).collect();
+        let expected: Vec<String> = new.iter().map(ToString::to_string).collect();
+        prop_assert_eq!((&told, &gone), (&expected, &expected));
+        prop_assert!(announced.iter().all(|update| update.attrs == raw));
+        for update in announced.into_iter().chain(withdrawn) {
+            let message = Message::Update(UpdateFrame::of(&update));
+            prop_assert_eq!(read_one(&to_frame(&message)), message);
+        }
+    }
+}
+
 fn split(mut raw: Bytes) -> Vec<Bytes> {
     let mut parts = Vec::new();
     while !raw.is_empty() {
@@ -161,6 +184,26 @@ fn names_fill_frames_to_the_brim() {
         .flat_map(|update| names(&update.withdrawn))
         .collect();
     assert!(gone == all);
+}
+
+#[test]
+fn prefixes_fill_frames_to_the_brim() {
+    let all: Vec<Prefix> = (0..100_000u32)
+        .map(|n| Prefix::new(IpAddr::V4((0x0a00_0000 | n << 8 & 0x00ff_ff00).into()), 24).expect("a network"))
+        .collect();
+    let mut out = BytesMut::new();
+    pack_announce(&encode_attrs(&some_attrs()), all.iter().copied(), &mut out);
+    assert!(
+        out.len() <= 41 * all.len() / 10,
+        "{} bytes for {} prefixes",
+        out.len(),
+        all.len()
+    );
+    let frames = updates(&out);
+    let sent: Vec<String> = frames.iter().flat_map(|update| names(&update.announced)).collect();
+    assert!(sent.iter().zip(&all).all(|(sent, prefix)| *sent == prefix.to_string()) && sent.len() == all.len());
+    let least = out.len().div_ceil(MAX_FRAME_BYTES - 256);
+    assert!(frames.len() <= least, "{} frames for {} bytes", frames.len(), out.len());
 }
 
 /// The longest names and the longest attribute set still make frames that the other side takes.

@@ -73,8 +73,8 @@ pub struct SessionConfig {
 pub struct Restart {
     /// Restart State: this node has just started.
     pub restarting: bool,
-    /// Forwarding State: what it forwarded before it forwards still.
-    pub forwarding: bool,
+    /// Forwarding State: the families that it forwarded before and forwards still.
+    pub forwarding: Families,
 }
 
 /// Input.

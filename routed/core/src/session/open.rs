@@ -15,7 +15,7 @@ pub(super) fn local_open(config: &SessionConfig, restart: Restart) -> Open {
         families: config
             .families
             .iter()
-            .map(|family| (family, restart.forwarding))
+            .map(|family| (family, restart.forwarding.has(family)))
             .collect(),
     };
     Open {

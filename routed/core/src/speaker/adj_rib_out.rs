@@ -249,13 +249,15 @@ impl Speaker {
     /// Ends the first dump, and the answer to a ROUTE-REFRESH, once nothing is left to send.
     fn end_rib(&mut self, index: usize, conn: ConnId, now: Instant) {
         let due = self.peers[index].end_of_rib_due(self.deferral, self.config.ack_wait);
-        let confirmed = self.planes.gate_open && self.planes.waiting.is_empty();
+        let open = self.planes.open;
+        let settled = self.planes.waiting.is_empty();
         let peer = &mut self.peers[index];
         let Some(up) = peer.up.as_mut().filter(|_| peer.out.pending() == 0) else {
             return;
         };
         let refreshed = std::mem::take(&mut up.refreshing);
         // A peer that starts takes END-OF-RIB as "that is all": what data planes are about to confirm belongs to it.
+        let confirmed = settled && up.families.without(open).is_empty();
         let ended = due.is_some_and(|due| confirmed || due <= now);
         up.sent_end_of_rib |= ended;
         let families = if ended { up.families } else { Families::NONE };

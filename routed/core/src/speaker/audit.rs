@@ -128,9 +128,9 @@ impl Speaker {
                 let applied = self.policy_anew(peer, name);
                 let entry = self.rib.names.get(name);
                 let (attr, source) = (entry.loc_attr, entry.loc_source);
+                let passes = up.families.common(self.planes.open);
                 let seen = attr != 0
-                    && up.families.has(self.rib.names.family_of(entry))
-                    && self.planes.gate_open
+                    && passes.has(self.rib.names.family_of(entry))
                     && self.withheld(index, attr, source).is_none()
                     && !self.is_unopened(index, name);
                 let mut anew = |applied: Vec<usize>| {

@@ -144,13 +144,13 @@ impl Speaker {
     pub(super) fn export(&mut self, index: usize, name: NameId) -> AttrId {
         let entry = self.rib.names.get(name);
         let (attr, source) = (entry.loc_attr, entry.loc_source);
-        if attr == 0 || !self.planes.gate_open || self.withheld(index, attr, source).is_some() {
+        let Some(up) = self.peers[index].up.as_ref().filter(|_| attr != 0) else {
+            return 0;
+        };
+        let (class, passes) = (up.class, up.families.common(self.planes.open));
+        if !passes.has(self.rib.names.family_of(entry)) || self.withheld(index, attr, source).is_some() {
             return 0;
         }
-        let class = match &self.peers[index].up {
-            Some(up) if up.families.has(self.rib.names.family_of(entry)) => up.class,
-            Some(_) | None => return 0,
-        };
         if self.is_unopened(index, name) {
             return 0;
         }

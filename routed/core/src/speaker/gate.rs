@@ -10,7 +10,8 @@ use super::planes::{Plane, Planes};
 use crate::event::PlaneReport;
 use crate::intern::{AttrId, NameId};
 use crate::rib::PeerId;
-use crate::route::{PlaneStatus, Target};
+use crate::route::{PlaneStatus, Selected, Target};
+use crate::wire::Families;
 
 /// Whether a data plane lets advertisements pass at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +174,10 @@ impl Planes {
         self.list.iter_mut().find(|plane| &*plane.config.name == name)
     }
 
-    pub(super) fn is_gate_open(&self) -> bool {
-        self.list.iter().all(|plane| plane.gate.is_open())
+    /// The families that no gating plane holds back.
+    pub(super) fn open_families(&self) -> Families {
+        let closed = self.list.iter().filter(|plane| !plane.gate.is_open());
+        closed.fold(Families::ALL, |open, plane| open.without(plane.config.families))
     }
 
     /// The words of a gating plane that refused a name.
@@ -188,9 +191,10 @@ impl Planes {
             })
     }
 
-    fn is_confirmed(list: &[Plane], name: NameId, version: u64) -> bool {
+    /// Whether every gating plane that serves a route has settled it.
+    fn is_confirmed(list: &[Plane], route: &Selected, name: NameId, version: u64) -> bool {
         list.iter()
-            .filter(|plane| plane.gate.gates())
+            .filter(|plane| plane.gate.gates() && plane.serves(route))
             .all(|plane| match plane.said.get(&name) {
                 Some(PlaneStatus::Pending(_)) => false,
                 Some(PlaneStatus::Rejected(_)) => true,
@@ -199,9 +203,11 @@ impl Planes {
     }
 
     fn take_ready(&mut self, now: Instant) -> Vec<NameId> {
-        let list = &self.list;
-        self.waiting
-            .take_ready(now, |name, version| Self::is_confirmed(list, name, version))
+        let (list, installed) = (&self.list, &self.installed);
+        self.waiting.take_ready(now, |name, version| {
+            let installed = installed.get(&name);
+            installed.is_none_or(|it| Self::is_confirmed(list, &it.route, name, version))
+        })
     }
 }
 
@@ -267,8 +273,8 @@ impl Speaker {
             self.tell_opened(name);
             self.watch_name(name);
         }
-        let open = self.planes.is_gate_open();
-        if open != std::mem::replace(&mut self.planes.gate_open, open) {
+        let open = self.planes.open_families();
+        if open != std::mem::replace(&mut self.planes.open, open) {
             self.peers
                 .places()
                 .into_iter()

@@ -15,7 +15,7 @@ use crate::name::ServiceName;
 use crate::rib::{LOCAL, PeerId, Rib};
 use crate::route::{Change, PlaneStatus, RouteUpdate, Selected};
 use crate::view::PlaneView;
-use crate::wire::Family;
+use crate::wire::{Families, Family};
 
 /// `show plugins` lists at most so many rejected names.
 const LISTED: usize = 100;
@@ -70,7 +70,8 @@ pub(super) struct Planes {
     log: VecDeque<(u64, NameId)>,
     pub(super) waiting: Waiting,
     pub(super) drains: Drains,
-    pub(super) gate_open: bool,
+    /// The families that no gating plane holds back.
+    pub(super) open: Families,
 }
 
 impl Planes {
@@ -84,9 +85,9 @@ impl Planes {
             log: VecDeque::new(),
             waiting: Waiting::default(),
             drains: Drains::default(),
-            gate_open: true,
+            open: Families::ALL,
         };
-        planes.gate_open = planes.is_gate_open();
+        planes.open = planes.open_families();
         if planes.any() {
             for domain in &config.domains {
                 planes.install_discard(&format!("*.{domain}"), names);

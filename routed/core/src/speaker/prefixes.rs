@@ -88,7 +88,9 @@ impl Speaker {
     }
 
     fn concerned_by(&self, prefix: Prefix) -> Vec<Concerned> {
-        if !self.peers.iter().any(|peer| peer.outside && peer.up.is_some()) {
+        // Peers that are down may have left routes behind (graceful restart).
+        let holds = |id: PeerId| self.rib.peer(id).accepted + self.rib.peer(id).rejected > 0;
+        if !self.peers.iter().any(|peer| peer.outside && holds(peer.id)) {
             return Vec::new();
         }
         let outside = self.rib.all_paths().filter(|(_, path)| self.is_outside(path.peer));

@@ -165,7 +165,7 @@ impl Speaker {
         if let Some((plane, why)) = self.planes.refusal(name) {
             return format!("not advertised: rejected by {}: {why}", plane.config.name);
         }
-        if !self.planes.gate_open {
+        if !self.planes.open.has(self.rib.names.family(name)) {
             return String::from("not advertised: no data plane is connected");
         }
         if self.planes.waiting.contains(name) {

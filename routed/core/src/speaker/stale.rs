@@ -57,7 +57,11 @@ impl Speaker {
         let restarting = matches!(self.deferral, Deferral::Until(_));
         Restart {
             restarting,
-            forwarding: restarting || self.planes.is_gate_open(),
+            forwarding: if restarting {
+                Families::ALL
+            } else {
+                self.planes.open_families()
+            },
         }
     }
 
@@ -76,7 +80,8 @@ impl Speaker {
         let Deferral::Until(until) = self.deferral else {
             return;
         };
-        let ready = self.phase != Phase::New && self.planes.gate_open && self.peers.iter().all(Peer::is_heard);
+        let open = self.planes.open == Families::ALL;
+        let ready = self.phase != Phase::New && open && self.peers.iter().all(Peer::is_heard);
         if ready || now >= until {
             self.deferral = Deferral::Over(now);
         }

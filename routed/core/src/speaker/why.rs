@@ -175,10 +175,10 @@ impl Speaker {
             let state = peer.session.state().as_str();
             return ExportReason::SessionDown { state };
         };
-        if !up.takes(name, &self.rib.names) {
+        if !up.families.has(self.rib.names.family(name)) {
             return ExportReason::Family;
         }
-        if !self.planes.gate_open {
+        if !self.planes.open.has(self.rib.names.family(name)) {
             return ExportReason::NoDataPlane;
         }
         let told = peer.out.advertised_attr(name);

@@ -36,6 +36,12 @@ impl Families {
         Self(self.0 & other.0)
     }
 
+    /// The families in this one and not in the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Adds a family.
     pub fn add(&mut self, family: Family) {
         self.0 |= 1 << family.code();
@@ -78,6 +84,7 @@ mod tests {
             set.common(Families::PREFIXES).iter().collect::<Vec<_>>(),
             [Family::Ipv6]
         );
+        assert_eq!(Families::ALL.without(set).iter().collect::<Vec<_>>(), [Family::Ipv4]);
         set.add(Family::Ipv4);
         assert!(set == Families::ALL && Families::default().is_empty());
         set.remove(Family::Name);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
-use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{GracefulRestartConfig, LocalPrefix, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::Policy;
-use catalyst_core::prefix::PrefixSet;
+use catalyst_core::prefix::{Prefix, PrefixSet};
 use catalyst_core::route::{Destination, Endpoint};
 use catalyst_core::wire::Families;
 
@@ -130,6 +130,15 @@ pub(crate) fn service(text: &str) -> LocalService {
             port: 4001,
             weight: 1,
         }],
+        communities: Vec::new(),
+        large_communities: Vec::new(),
+        med: None,
+    }
+}
+
+pub(crate) fn local_prefix(prefix: Prefix) -> LocalPrefix {
+    LocalPrefix {
+        prefix,
         communities: Vec::new(),
         large_communities: Vec::new(),
         med: None,

@@ -16,6 +16,7 @@ mod graceful;
 mod model;
 mod net;
 mod policy_words;
+mod prefixes;
 mod preview;
 mod random;
 mod reconfigure;

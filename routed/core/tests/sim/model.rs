@@ -10,8 +10,10 @@ use catalyst_core::attrs::{Attrs, RouterId};
 use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::{Policy, Verdict};
+use catalyst_core::prefix::Prefix;
 use catalyst_core::route::Destination;
 use catalyst_core::view::RouteView;
+use catalyst_core::wire::{Families, Family};
 
 use super::config::{PEER_PORT, address};
 use super::net::Net;
@@ -86,7 +88,7 @@ impl<'a> Model<'a> {
         for &(peer, config) in &self.neighbours[node] {
             let back = self.neighbours[peer].iter().find(|(back, _)| *back == node).unwrap().1;
             for (name, path) in &tables[peer] {
-                let told = self.export(peer, node, back, path);
+                let told = self.export(peer, node, back, name, path);
                 let kept = told.and_then(|told| self.import(node, peer, config, name, told));
                 if let Some(path) = kept {
                     offers.entry(name.clone()).or_default().push(path);
@@ -99,7 +101,15 @@ impl<'a> Model<'a> {
             .collect()
     }
 
-    fn export(&self, node: usize, to: usize, config: &PeerConfig, path: &Path) -> Option<Path> {
+    /// The families of a session are those that both sides offer.
+    fn speaks(&self, node: usize, peer: usize, family: Family) -> bool {
+        families(self.net, node, peer).has(family)
+    }
+
+    fn export(&self, node: usize, to: usize, config: &PeerConfig, name: &Destination, path: &Path) -> Option<Path> {
+        if !self.speaks(node, to, name.family()) {
+            return None;
+        }
         let ours = self.config(node);
         let own_as = ours.identity.router_id.asn;
         let from_config = path
@@ -157,10 +167,17 @@ impl<'a> Model<'a> {
             || told.clusters.contains(&ours.cluster)
             || outside && told.organisation == ours.identity.organisation;
         let refused = looped || rejects(config.import.as_deref()) || outside && ours.domains.iter().any(own);
-        (!refused).then_some(Path {
+        let barred = outside && name.prefix().is_some_and(|prefix| self.bars(node, config, prefix));
+        (!refused && !barred).then_some(Path {
             from: Some(from),
             ..told
         })
+    }
+
+    /// Whether an outside peer may not offer a prefix: it is nobody's to offer, not allowed, or within our own.
+    fn bars(&self, node: usize, config: &PeerConfig, prefix: Prefix) -> bool {
+        let own = self.local[node].keys().filter_map(Destination::prefix);
+        prefix.is_martian() || !config.allowed_prefixes.covers(prefix) || own.into_iter().any(|own| own.covers(prefix))
     }
 
     fn best(&self, node: usize, paths: Vec<Path>) -> Path {
@@ -238,7 +255,7 @@ impl<'a> Model<'a> {
             .map(|(name, attrs)| (name, of_attrs(&attrs, Some(node))))
             .collect();
         let exports = table.iter().filter_map(|(name, path)| {
-            let path = self.export(node, peer, config, path)?;
+            let path = self.export(node, peer, config, name, path)?;
             Some((
                 name.clone(),
                 Path {
@@ -282,11 +299,24 @@ fn neighbours(net: &Net, node: usize) -> Vec<(usize, &PeerConfig)> {
         let mut back = net.nodes[peer].config.peers.iter();
         back.any(|config| net.node_at(config.address.ip()) == Some(node))
     };
-    let joined = |peer: usize| net.nodes[node].alive && net.nodes[peer].alive && !net.is_cut(node, peer) && back(peer);
+    let joined = |peer: usize| {
+        let both = net.nodes[node].alive && net.nodes[peer].alive && back(peer);
+        both && !net.is_cut(node, peer) && !families(net, node, peer).is_empty()
+    };
     peers.filter(|(peer, _)| joined(*peer)).collect()
 }
 
-/// The services of a node, as it shows them itself: the only thing that the model takes from it.
+/// The families that two nodes both offer each other.
+fn families(net: &Net, one: usize, other: usize) -> Families {
+    let offered = |node: usize, to: usize| {
+        let mut peers = net.nodes[node].config.peers.iter();
+        let peer = peers.find(|peer| net.node_at(peer.address.ip()) == Some(to));
+        peer.map_or(Families::NONE, |peer| peer.families)
+    };
+    offered(one, other).common(offered(other, one))
+}
+
+/// The services and prefixes of a node, as it shows them itself: the only thing that the model takes from it.
 fn local(net: &Net, node: usize) -> Table {
     let views = net.nodes[node].speaker.routes(None, usize::MAX, net.now);
     let own = views

@@ -5,10 +5,12 @@ use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
-use catalyst_core::event::{Event, SpeakerConfig};
+use catalyst_core::event::{Event, LocalPrefix, SpeakerConfig};
 use catalyst_core::policy::Policy;
+use catalyst_core::prefix::Prefix;
+use catalyst_core::wire::Families;
 
-use super::config::{each_its_own, graceful, name, network, node_name, one_as, plane, service};
+use super::config::{each_its_own, graceful, local_prefix, name, network, node_name, one_as, plane, service};
 use super::model;
 use super::net::{Net, Rng};
 use super::reconfigure::equals_a_fresh_one;
@@ -43,7 +45,9 @@ fn random_edges(rng: &mut Rng, count: usize, more: usize) -> Vec<(usize, usize)>
 
 fn external(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
     let edges = random_edges(rng, count, count / 2);
-    network(&each_its_own(count), &edges)
+    let mut configs = network(&each_its_own(count), &edges);
+    vary(rng, &mut configs);
+    configs
 }
 
 /// One AS: reflectors in a full mesh, the rest clients of one or two of them.
@@ -58,6 +62,7 @@ fn reflected(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
         edges.insert((rng.index(hubs), node));
     }
     let mut configs = network(&one_as(count), &edges.into_iter().collect::<Vec<_>>());
+    vary(rng, &mut configs);
     let hub_names: Vec<_> = (0..hubs).map(node_name).collect();
     for config in &mut configs[..hubs] {
         config.reflector = true;
@@ -68,11 +73,64 @@ fn reflected(rng: &mut Rng, count: usize) -> Vec<SpeakerConfig> {
     configs
 }
 
+/// Prefixes that nest, of both families, and one that nobody takes from outside.
+fn random_prefix(rng: &mut Rng) -> Prefix {
+    let text = match rng.below(8) {
+        0 => "10.0.0.0/8".to_owned(),
+        1..=3 => format!("10.{}.0.0/16", rng.below(6)),
+        4 => format!("10.{}.{}.0/24", rng.below(6), rng.below(3)),
+        5 => format!("192.0.2.{}/32", rng.below(6)),
+        6 => format!("2001:db8:{}::/48", rng.below(6)),
+        _ => "169.254.7.0/24".to_owned(),
+    };
+    text.parse().unwrap()
+}
+
+/// Each side of each session allows some prefixes and offers some families.
+fn vary(rng: &mut Rng, configs: &mut [SpeakerConfig]) {
+    let allowed = [
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "192.0.2.0/24",
+        "2001:db8::/32",
+        "0.0.0.0/0",
+    ];
+    let offers = [
+        Families::ALL,
+        Families::ALL,
+        Families::ALL,
+        Families::NAMES,
+        Families::PREFIXES,
+    ];
+    for peer in configs.iter_mut().flat_map(|config| &mut config.peers) {
+        let some = allowed.iter().filter(|_| rng.below(3) > 0);
+        peer.allowed_prefixes = some.map(|text| text.parse::<Prefix>().unwrap()).collect();
+        peer.families = offers[rng.index(offers.len())];
+    }
+}
+
+fn prefix_event(net: &mut Net, node: usize) {
+    let prefix = random_prefix(&mut net.rng);
+    let event = if net.rng.below(5) < 3 {
+        let communities = (0..net.rng.below(3)).map(|n| u32::try_from(n).unwrap()).collect();
+        Event::PrefixAdd(LocalPrefix {
+            communities,
+            ..local_prefix(prefix)
+        })
+    } else {
+        Event::PrefixRemove(prefix)
+    };
+    net.event(node, event);
+}
+
 fn random_event(net: &mut Net) {
     let count = net.nodes.len();
     let node = net.rng.index(count);
     if !net.nodes[node].alive {
         return;
+    }
+    if net.rng.below(3) == 0 {
+        return prefix_event(net, node);
     }
     let text = format!("svc-{}.example", net.rng.below(NAMES));
     match net.rng.below(10) {

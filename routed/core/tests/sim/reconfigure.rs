@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use catalyst_core::attrs::Attrs;
 use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::{Policy, Role};
+use catalyst_core::route::Destination;
 use catalyst_core::wire::kind;
 
 use super::config::{address, destination, each_its_own, name, network, node_name, one_as, peer, plane};
@@ -61,14 +62,26 @@ fn as_seen(net: &Net, node: usize) -> BTreeSet<String> {
     seen
 }
 
-/// Services that each node offers, as it shows them itself.
-fn offers(net: &Net, node: usize) -> Vec<(String, Attrs)> {
+/// Services and prefixes that each node offers, as it shows them itself.
+fn offers(net: &Net, node: usize) -> Vec<(Destination, Attrs)> {
     let views = net.nodes[node].speaker.routes(None, usize::MAX, net.now);
     let own = views
         .iter()
         .filter(|view| view.learned_from.is_none() && !view.draining);
-    own.map(|view| (view.destination.to_string(), Attrs::clone(&view.attrs)))
+    own.map(|view| (view.destination.clone(), Attrs::clone(&view.attrs)))
         .collect()
+}
+
+fn offer(destination: &Destination, attrs: Attrs) -> Event {
+    if let Some(prefix) = destination.prefix() {
+        let mut local = super::config::local_prefix(prefix);
+        local.communities = attrs.communities;
+        return Event::PrefixAdd(local);
+    }
+    let mut service = super::config::service(&destination.to_string());
+    service.weight = attrs.service.unwrap().weight;
+    service.communities = attrs.communities;
+    Event::ServiceAdd(service)
 }
 
 /// A network of fresh Speakers with the configurations of now comes to hold the same.
@@ -81,11 +94,8 @@ pub(crate) fn equals_a_fresh_one(net: &Net) {
         fresh.start_node(node);
     }
     for node in 0..net.nodes.len() {
-        for (text, attrs) in offers(net, node) {
-            let mut service = super::config::service(&text);
-            service.weight = attrs.service.unwrap().weight;
-            service.communities = attrs.communities;
-            fresh.event(node, Event::ServiceAdd(service));
+        for (destination, attrs) in offers(net, node) {
+            fresh.event(node, offer(&destination, attrs));
         }
     }
     fresh.rest();

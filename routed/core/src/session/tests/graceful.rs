@@ -121,7 +121,15 @@ fn a_hard_reset_wraps_its_reason() {
 fn open_says_how_this_node_stands() {
     let mut bench = Bench::in_state(State::Connect, graceful());
     for (restarting, forwarding) in [(true, true), (false, false), (false, true)] {
-        bench.session.set_restart(Restart { restarting, forwarding });
+        let forwards = if forwarding {
+            Families::NAMES
+        } else {
+            Families::PREFIXES
+        };
+        bench.session.set_restart(Restart {
+            restarting,
+            forwarding: forwards,
+        });
         let mut bench = Bench {
             session: bench.session.clone(),
             now: bench.now,
