@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use catalyst_core::policy::{Action, Condition, Policy, Statement, Verdict};
 use catalyst_routed::config::{Config, Flag, load_text, load_with_warnings};
@@ -50,8 +51,8 @@ fn statement_refused(key: &str, says: &str) {
     refused(&format!("policies.partners.statements[0].{key}"), says);
 }
 
-fn import_of_b(config: &Config) -> Policy {
-    Policy::clone(config.speaker().peers[0].import.as_ref().unwrap())
+fn import_of_b(config: &Config) -> Arc<Policy> {
+    config.speaker().peers[0].import.clone().unwrap()
 }
 
 #[test]
@@ -345,4 +346,105 @@ fn what_is_probably_not_meant_is_warned_of() {
          /routed.json:22:83: policies[\"out\"].statements[1].then: next without changes: this statement has no effect\n\
          /routed.json:23:20: policies[\"out\"].statements[2].match.peer: no peer is called \"c\"; there is b"
     );
+}
+
+const TESTED: &str = r#"{
+  "node": { "name": "a", "as": 65001, "organisation": "acme" },
+  "peers": {
+    "b": { "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "role": "peer" },
+    "i": { "address": "127.0.0.3:1790", "as": 65001 }
+  },
+  "policies": { "p": {
+    "statements": [
+      { "match": { "name": "*.secret" }, "then": "reject" },
+      { "name": "tag", "match": { "community": "public" }, "then": { "verdict": "next", "set_local_pref": 200, "add_communities": "1:1:1" } },
+      { "name": "known", "match": { "neighbour_as": 65002, "role": "peer", "table": "external" }, "then": { "verdict": "accept", "remove_med": true, "prepend": 2 } },
+      { "match": { "prefix": "10.0.0.0/8 orlonger" }, "then": "accept" }
+    ],
+    "tests": [TEST]
+  } },
+  "communities": { "public": "65001:100" }
+}"#;
+
+fn tested(test: &str) -> Result<(), String> {
+    let text = TESTED.replace("TEST", test);
+    load_text(Some(("routed.json", &text)), &[])
+        .map(drop)
+        .map_err(|e| e.to_string())
+}
+
+#[test]
+fn tests_that_hold_let_the_configuration_pass() {
+    for test in [
+        r#"{ "route": { "name": "a.secret" }, "expect": "reject" }"#,
+        r#"{ "peer": "b", "route": { "name": "a.beta" }, "expect": { "verdict": "accept", "statement": "known", "prepend": 2 } }"#,
+        r#"{ "peer": "b", "route": { "name": "a.beta", "communities": ["public", "5:5"], "med": 7 },
+             "expect": { "verdict": "accept", "local_pref": 200, "communities": ["1:1:1", "5:5", "65001:100"] } }"#,
+        r#"{ "peer": "b", "route": { "name": "a.beta", "as_path": [65003, 65002] }, "expect": "reject" }"#,
+        r#"{ "peer": "b", "route": { "name": "a.acme", "origin_organisation": "acme" }, "expect": "reject" }"#,
+        r#"{ "direction": "export", "peer": "b", "route": { "name": "a.acme", "as_path": [65002] },
+             "expect": { "verdict": "reject", "statement": "default" } }"#,
+        r#"{ "peer": "i", "route": { "name": "a.acme" }, "expect": { "verdict": "accept", "statement": "default" } }"#,
+        r#"{ "route": { "name": "10.1.0.0/16" }, "expect": { "verdict": "accept", "statement": "\u00234" } }"#,
+        r#"{ "route": { "name": "11.0.0.0/8" }, "expect": "reject" }"#,
+    ] {
+        tested(test).unwrap_or_else(|e| panic!("{test}\n{e}"));
+    }
+}
+
+#[test]
+fn tests_that_fail_refuse_it_with_their_place_and_the_reason() {
+    let expect = r#"policies["p"].tests[0].expect: "#;
+    for (test, says) in [
+        (
+            r#"{ "name": "secrets stay", "route": { "name": "a.secret" }, "expect": "accept" }"#,
+            format!("routed.json:14:74: {expect}secrets stay: expected accept, found reject by #1"),
+        ),
+        (
+            r#"{ "peer": "b", "route": { "name": "a.acme", "origin_organisation": "acme" }, "expect": "accept" }"#,
+            format!(
+                "{expect}expected accept, found reject by default (#1 fails on name: a.acme; tag fails on community: none; \
+                 known fails on table: internal)"
+            ),
+        ),
+        (
+            r#"{ "peer": "b", "route": { "name": "a.beta" }, "expect": { "verdict": "accept", "statement": "tag" } }"#,
+            format!("{expect}expected accept by tag, found accept by known"),
+        ),
+        (
+            r#"{ "peer": "b", "route": { "name": "a.beta", "communities": ["public"], "med": 7 },
+                 "expect": { "verdict": "accept", "local_pref": 100, "med": 7, "communities": ["public"], "prepend": 1 } }"#,
+            format!(
+                "{expect}expected local_pref 100, found 200, expected med 7, found none, expected communities [65001:100], \
+                 found [65001:100 1:1:1], expected prepend 1, found 2 (accept by known)"
+            ),
+        ),
+        (
+            r#"{ "peer": "x", "route": { "name": "a" }, "expect": "accept" }"#,
+            r#"tests[0].peer: no peer is called "x"; there is b, i"#.to_owned(),
+        ),
+        (
+            r#"{ "route": { "name": "a", "communities": ["publik"] }, "expect": "accept" }"#,
+            r#"tests[0].route.communities[0]: no community is called "publik"; did you mean "public"?"#.to_owned(),
+        ),
+        (
+            r#"{ "route": { "name": "a.secret" }, "expect": { "verdict": "reject", "med": 5 } }"#,
+            format!("{expect}a rejected route has no attributes"),
+        ),
+        (
+            r#"{ "route": { "name": "a..b" }, "expect": "accept" }"#,
+            "tests[0].route.name: expected a service name or a prefix".to_owned(),
+        ),
+        (
+            r#"{ "route": { "name": "a", "colour": "red" }, "expect": "accept" }"#,
+            "tests[0].route.colour: unknown key; expected name, protocol".to_owned(),
+        ),
+        (
+            r#"{ "route": { "name": "a" } }"#,
+            "tests[0]: missing key \"expect\"".to_owned(),
+        ),
+    ] {
+        let error = tested(test).unwrap_err();
+        assert!(error.contains(&says), "{test}\n  says: {error}\n  not:  {says}");
+    }
 }

@@ -25,7 +25,15 @@ fn base() -> Value {
             "statements": [
                 { "match": conditions(), "then": changes() },
                 { "then": "accept" }
-            ]
+            ],
+            "tests": [{
+                "name": "a test", "direction": "import", "peer": "b",
+                "route": {
+                    "name": "x.two", "protocol": "tcp", "communities": ["65001:900"], "as_path": [5],
+                    "origin_organisation": "two", "local_pref": 5, "med": 6
+                },
+                "expect": { "verdict": "accept", "communities": ["65001:900"] }
+            }]
         } },
         "sets": {
             "names": { "n": ["*.one"] },
@@ -122,6 +130,15 @@ fn another(path: &str, schema: &Value) -> Value {
         "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
         "policies[\"in\"].statements[0].then.verdict" => json!("next"),
         "policies[\"in\"].statements[0].then.prepend" => json!(7),
+        "policies[\"in\"].tests[0].name" => json!("another test"),
+        "policies[\"in\"].tests[0].direction" => json!("export"),
+        "policies[\"in\"].tests[0].peer" => json!("c"),
+        "policies[\"in\"].tests[0].expect.statement" => json!("#2"),
+        "policies[\"in\"].tests[0].expect.local_pref" => json!(5),
+        "policies[\"in\"].tests[0].expect.med" => json!(6),
+        "policies[\"in\"].tests[0].expect.communities[0]" => json!("backbone"),
+        "policies[\"in\"].tests[0].expect.prepend" => json!(0),
+        "policies[\"in\"].tests[0].expect" => json!("accept"),
         path if path.ends_with(".peer") || path.ends_with(".peer[0]") || path.starts_with("sets.peers") => json!("b"),
         _ => match kind(schema) {
             Kind::Bool => json!(!schema["default"].as_bool().unwrap_or(false)),
@@ -137,6 +154,10 @@ fn another(path: &str, schema: &Value) -> Value {
 fn base_for(path: &str) -> Value {
     let mut base = base();
     match path {
+        // The test has to hold before and after.
+        path if path.starts_with("policies[\"in\"].tests[0].route") => {
+            base["policies"]["in"]["tests"][0]["expect"] = json!({ "verdict": "accept" });
+        }
         "peering.next_hop" => base["plugins"] = json!({}),
         "node.reflector" => base["node"]["reflector"] = json!(false),
         "peers[\"b\"].next_hop_self" => base["peers"]["b"] = json!({ "address": "127.0.0.2:1790", "as": 65002 }),
@@ -165,7 +186,9 @@ fn plain(value: &Value) -> String {
 fn every_leaf_of_the_schema_means_the_same_in_json_and_by_set() {
     let mut all = Vec::new();
     leaves(schema(), &KeyPath::default(), Some(&base()), &mut all);
-    assert!(all.len() >= 110, "the walk found {} leaves only", all.len());
+    assert!(all.len() >= 125, "the walk found {} leaves only", all.len());
+    // With the other verdict the test fails: see `a_test_that_fails_is_refused_in_both_spellings`.
+    all.retain(|(path, _)| path.to_string() != "policies[\"in\"].tests[0].expect.verdict");
     for (path, schema) in all {
         let value = another(&path.to_string(), schema);
         let base = base_for(&path.to_string());
@@ -191,6 +214,26 @@ fn every_leaf_of_the_schema_means_the_same_in_json_and_by_set() {
 }
 
 #[test]
+fn a_test_that_fails_is_refused_in_both_spellings() {
+    let path = KeyPath::parse("policies.in.tests[0].expect.verdict").unwrap();
+    let refusal = |config: &Value, flags: &[Flag]| {
+        let text = config.to_string();
+        let error = load_text(Some(("routed.json", &text)), flags).unwrap_err().to_string();
+        error.split_once("policies[").unwrap().1.to_owned()
+    };
+    let mut base = base();
+    base["policies"]["in"]["tests"][0]["expect"] = json!({ "verdict": "accept" });
+    let mut written = base.clone();
+    *place(&mut written, &path) = json!("reject");
+    let by_flag = refusal(&base, &[Flag::new("set", &format!("{path}=reject"))]);
+    assert_eq!(
+        by_flag,
+        "\"in\"].tests[0].expect: a test: expected reject, found accept by #2"
+    );
+    assert_eq!(refusal(&written, &[]), by_flag);
+}
+
+#[test]
 fn every_inner_value_means_the_same_in_json_and_by_set() {
     for path in [
         "node",
@@ -199,6 +242,7 @@ fn every_inner_value_means_the_same_in_json_and_by_set() {
         "services",
         "policies",
         "policies.in.statements",
+        "policies.in.tests",
         "sets",
         "sets.names",
         "sets.names.n",
@@ -257,7 +301,10 @@ fn later_flags_win_objects_replace_and_null_deletes() {
         replaced["peers"]["b"]["organisation"], "acme",
         "nothing of the old object is left"
     );
-    assert_eq!(set(&["peers.b=null", "peers.c=null"])["peers"], json!({}));
+    assert_eq!(
+        set(&["policies=null", "peers.b=null", "peers.c=null"])["peers"],
+        json!({})
+    );
     assert_eq!(
         set(&["peers.x.source=null"]),
         effective(&base(), &[]),

@@ -1,6 +1,8 @@
 //! The command line of catalystctl.
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::output::Format;
@@ -11,6 +13,7 @@ Examples:
   catalystctl show route reviews.acme
   catalystctl show routes --output json | jq '.[] | select(.selected) | .name'
   catalystctl watch routes
+  catalystctl policy test from-beta --peer beta --route orders.beta
   catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
   catalystctl reload --dry-run
@@ -43,6 +46,9 @@ pub(crate) enum Command {
     /// Print what the daemon knows, then every change of it, until Ctrl-C
     #[command(subcommand)]
     Watch(WatchCommand),
+    /// Try a policy out
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Change what this node offers, without a restart
     #[command(subcommand)]
     Service(ServiceCommand),
@@ -94,6 +100,58 @@ pub(crate) enum ShowCommand {
 pub(crate) enum WatchCommand {
     /// Every path to every name
     Routes,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Print what a policy makes of a route, statement by statement. Nothing is changed
+    Test(TestArgs),
+}
+
+/// A policy and the routes to try it with.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TestArgs {
+    /// The policy's name in the configuration, or accept, or reject
+    pub(crate) name: String,
+    /// The peer that sends the route, on export the one that is to get it [default: on import the one that it was
+    /// learned from, else an outside peer that nothing is known of]
+    #[arg(long)]
+    pub(crate) peer: Option<String>,
+    /// Try it as an import or as an export policy
+    #[arg(long, value_enum, default_value = "import")]
+    pub(crate) direction: Direction,
+    /// A name whose routes this node holds: on import each as its peer sent it, on export the one in use
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "from_file",
+        required_unless_present = "from_file"
+    )]
+    pub(crate) route: Option<String>,
+    /// Routes in JSON, as `tests` of a policy or `show routes --output json` spell them; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// Exit with 1 unless every route ends so
+    #[arg(long, value_name = "VERDICT", value_enum)]
+    pub(crate) expect: Option<Expected>,
+}
+
+/// The direction of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Direction {
+    /// What is taken from a peer.
+    Import,
+    /// What is announced to it.
+    Export,
+}
+
+/// How a test is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Expected {
+    /// Every route passes.
+    Accept,
+    /// None does.
+    Reject,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,7 @@
 //! Calls to the daemon. Errors come out as [`Failure`]s that name its address.
 
+mod explain;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -7,9 +9,8 @@ use catalyst_proto::admin::v1::admin_client::AdminClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
-    GetPolicyRequest, GetPolicyResponse, GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListPoliciesRequest,
-    ListRoutesRequest, Peer, Plugin, Policy, ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent,
-    WatchRoutesRequest,
+    GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin, ReloadEvent, ReloadRequest,
+    RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -87,16 +88,6 @@ impl Client {
     pub(crate) async fn plugins(&mut self) -> Outcome<Vec<Plugin>> {
         let result = self.admin.list_plugins(ListPluginsRequest {}).await;
         self.answer(result).map(|answer| answer.plugins)
-    }
-
-    pub(crate) async fn policies(&mut self) -> Outcome<Vec<Policy>> {
-        let result = self.explain.list_policies(ListPoliciesRequest {}).await;
-        self.answer(result).map(|answer| answer.policies)
-    }
-
-    pub(crate) async fn policy(&mut self, name: String) -> Outcome<GetPolicyResponse> {
-        let result = self.explain.get_policy(GetPolicyRequest { name }).await;
-        self.answer(result)
     }
 
     /// The effective configuration, and how it differs from the file.

@@ -10,6 +10,7 @@ mod output;
 mod peers;
 mod plugins;
 mod policies;
+mod policy_test;
 mod reload;
 mod routes;
 mod service;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Args, Command, ServiceCommand, ShowCommand, WatchCommand};
+use args::{Args, Command, PolicyCommand, ServiceCommand, ShowCommand, WatchCommand};
 use client::Client;
 use failure::{Failure, Outcome};
 use output::Output;
@@ -53,6 +54,7 @@ async fn run(args: Args) -> Outcome {
     match args.command {
         Command::Show(show) => run_show(show, &mut client, &mut out).await?,
         Command::Watch(WatchCommand::Routes) => watch::routes(&mut client, &mut out).await?,
+        Command::Policy(PolicyCommand::Test(args)) => policy_test::run(args, &mut client, &mut out).await?,
         Command::Service(service) => run_service(service, &mut client, &mut out).await?,
         Command::Reload(args) => reload::reload(args, &mut client, &mut out).await?,
         Command::Confirm => reload::confirm(&mut client, &mut out).await?,

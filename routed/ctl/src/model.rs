@@ -120,6 +120,8 @@ pub(crate) struct Peer {
     updates_out: u64,
     treated_as_withdraw: u64,
     treated_as_withdraw_reason: String,
+    hijacks: u64,
+    leaks: u64,
     /// The name of the policy; `null`: none.
     import: Option<String>,
     export: Option<String>,
@@ -153,6 +155,8 @@ impl From<proto::Peer> for Peer {
             updates_out: peer.updates_out,
             treated_as_withdraw: peer.treated_as_withdraw,
             treated_as_withdraw_reason: peer.treated_as_withdraw_reason,
+            hijacks: peer.hijacks,
+            leaks: peer.leaks,
             import: given(peer.import),
             export: given(peer.export),
             established_count: peer.established_count,

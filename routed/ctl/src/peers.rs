@@ -73,6 +73,12 @@ fn note(peer: &Peer) -> String {
     {
         parts.push(format!("{} stale", graceful.stale));
     }
+    if peer.hijacks > 0 {
+        parts.push(count(peer.hijacks, "hijack"));
+    }
+    if peer.leaks > 0 {
+        parts.push(count(peer.leaks, "route leak"));
+    }
     if peer.rejected > 0 {
         parts.push(format!("{} rejected", peer.rejected));
     }
@@ -111,6 +117,11 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("hold time", &hold_time(peer.hold_time_ms));
     answer.property("received", &received(peer));
     answer.property("bad updates", &bad_updates(peer));
+    answer.property(
+        "hijacks",
+        &refused_paths(peer.hijacks, "to names under our own domains"),
+    );
+    answer.property("route leaks", &refused_paths(peer.leaks, "against ONLY_TO_CUSTOMER"));
     answer.property("advertised", &advertised(peer));
     answer.property("import", &policy(peer, &peer.import));
     answer.property("export", &policy(peer, &peer.export));
@@ -196,6 +207,14 @@ fn received(peer: &Peer) -> String {
         text.push_str(", END-OF-RIB outstanding");
     }
     text
+}
+
+/// Paths that are never used, whatever the policy says.
+fn refused_paths(number: u64, what: &str) -> String {
+    match number {
+        0 => String::new(),
+        number => format!("{} {what}, refused", count(number, "path")),
+    }
 }
 
 /// What RFC 7606 calls treat-as-withdraw.
@@ -304,16 +323,25 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             import: String::new(),
             treated_as_withdraw: 2,
             treated_as_withdraw_reason: "next hop 1.2.3.4 is not allowed".to_owned(),
+            hijacks: 1,
+            leaks: 3,
             ..up()
         };
         let text = describe(&outside).join("\n");
         for part in [
             "\n  import          none: everything is rejected (RFC 8212)\n  export          accept\n",
             "\n  bad updates     2 names treated as withdrawn, the last one: next hop 1.2.3.4 is not allowed\n",
+            "\n  hijacks         1 path to names under our own domains, refused\n",
+            "\n  route leaks     3 paths against ONLY_TO_CUSTOMER, refused\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
-        assert_eq!(note(&outside), "no import policy");
+        assert_eq!(note(&outside), "1 hijack; 3 route leaks; no import policy");
+        let outside = Peer {
+            hijacks: 0,
+            leaks: 0,
+            ..outside
+        };
         let neither = Peer {
             export: String::new(),
             ..outside

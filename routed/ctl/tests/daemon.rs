@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod policies;
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
@@ -512,81 +513,4 @@ fn completions_need_no_daemon() {
             "{shell}"
         );
     }
-}
-
-#[test]
-fn policies_and_named_communities_are_shown_as_they_are_configured() {
-    let node = Node::start(
-        "127.80.11.1",
-        &[
-            ("set", r#"communities={"public":"65001:100"}"#),
-            ("service", &format!("a.acme={}", service(1))),
-            ("set", r#"services["a.acme"].communities=["public","1:2"]"#),
-            (
-                "set",
-                r#"policies={"out":{"statements":[{"name":"open","match":{"community":"public"},"then":"accept"}]}}"#,
-            ),
-            ("peer", "b=65002@127.80.11.2:1790,organisation=beta,export=out"),
-            ("peer", "c=65003@127.80.11.3:1790,import=accept"),
-        ],
-    );
-    let policies = node.json(&["show", "policies"]);
-    let row = |name: &str, built_in: bool, peer: &str, direction: &str| {
-        json!({
-            "name": name, "built_in": built_in, "statements": 1, "tests": 0,
-            "used_by": [{ "peer": peer, "direction": direction }]
-        })
-    };
-    assert_eq!(
-        policies,
-        json!([row("accept", true, "c", "import"), row("out", false, "b", "export")])
-    );
-    let told = node.ctl(&["show", "policy", "out"]).out;
-    let expected = "out: 1 statement, 0 tests\n  import of       (no peer)\n  export to       b\n\nopen\n  if              community public\n  then            accept\n\notherwise\n";
-    assert!(told.starts_with(expected), "{told}");
-    let whole = node.json(&["show", "policy", "out"]);
-    assert_eq!(whole["statements"][0]["match"], json!({ "community": "public" }));
-    let unknown = node.ctl(&["show", "policy", "ont"]);
-    assert_eq!(
-        (unknown.code, unknown.err.as_str()),
-        (1, "catalystctl: no policy is called \"ont\"; did you mean \"out\"?\n")
-    );
-    let route = node.json(&["show", "route", "a.acme"]);
-    assert_eq!(route[0]["communities"], json!(["1:2", "65001:100"]));
-    assert_eq!(route[0]["community_names"], json!({ "65001:100": "public" }));
-    let told = node.ctl(&["show", "route", "a.acme"]).out;
-    assert!(told.contains("communities     1:2 65001:100 (public)\n"), "{told}");
-    let add = [
-        "service",
-        "add",
-        "b.acme",
-        "--protocol",
-        "http",
-        "--endpoint",
-        "http://127.0.0.1:1",
-        "--community",
-    ];
-    assert_eq!(node.ctl(&[&add[..], &["public"]].concat()).code, 0);
-    assert_eq!(
-        node.json(&["show", "route", "b.acme"])[0]["communities"],
-        json!(["65001:100"])
-    );
-    let unknown = node.ctl(&[&add[..], &["publik"]].concat());
-    assert_eq!(unknown.code, 1);
-    assert!(
-        unknown
-            .err
-            .contains("services[\"b.acme\"].communities[0]: no community is called \"publik\"; did you mean"),
-        "{unknown:?}"
-    );
-    let peers = node.json(&["show", "peers"]);
-    assert_eq!(
-        (&peers[0]["import"], &peers[0]["export"]),
-        (&Value::Null, &json!("out"))
-    );
-    let told = node.ctl(&["show", "peer", "b"]).out;
-    assert!(
-        told.contains("\n  import          none: everything is rejected (RFC 8212)\n  export          out\n"),
-        "{told}"
-    );
 }

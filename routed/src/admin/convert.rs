@@ -103,6 +103,8 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         updates_out: view.updates_out,
         treated_as_withdraw: view.treated_as_withdraw,
         treated_as_withdraw_reason: view.treated_as_withdraw_reason.clone(),
+        hijacks: view.hijacks,
+        leaks: view.leaks,
         import: policy(&view.import),
         export: policy(&view.export),
         established_count: view.established_count,

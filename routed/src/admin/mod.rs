@@ -45,7 +45,7 @@ pub async fn serve(
     local_ports: LocalPorts,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();
-    let explain = ExplainServer::new(ExplainService::new(reloader.live().clone()));
+    let explain = ExplainServer::new(ExplainService::new(reloader.live().clone(), speaker.clone()));
     let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));
     let router = Server::builder().add_service(service).add_service(explain);
     let listener = Listener::bind(&listen)

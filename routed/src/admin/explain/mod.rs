@@ -1,21 +1,30 @@
 //! The calls of `catalyst.admin.v1.Explain`: why things are as they are.
 
 mod policies;
+mod trace;
+mod trial;
 
 use catalyst_proto::admin::v1::explain_server::Explain;
-use catalyst_proto::admin::v1::{GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse};
+use catalyst_proto::admin::v1::test_policy_request::Routes;
+use catalyst_proto::admin::v1::{
+    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse, TestPolicyRequest,
+    TestPolicyResponse,
+};
 use tonic::{Request, Response, Status};
 
+use crate::driver::SpeakerHandle;
 use crate::reload::LiveConfig;
+use trial::Attempt;
 
 /// Answers questions of catalystctl that begin with why.
 pub(super) struct ExplainService {
     config: LiveConfig,
+    speaker: SpeakerHandle,
 }
 
 impl ExplainService {
-    pub(super) fn new(config: LiveConfig) -> Self {
-        Self { config }
+    pub(super) fn new(config: LiveConfig, speaker: SpeakerHandle) -> Self {
+        Self { config, speaker }
     }
 }
 
@@ -29,5 +38,17 @@ impl Explain for ExplainService {
 
     async fn get_policy(&self, request: Request<GetPolicyRequest>) -> Result<Response<GetPolicyResponse>, Status> {
         policies::get(&self.config.get(), &request.into_inner().name).map(Response::new)
+    }
+
+    async fn test_policy(&self, request: Request<TestPolicyRequest>) -> Result<Response<TestPolicyResponse>, Status> {
+        let request = request.into_inner();
+        let config = self.config.get();
+        let attempt = Attempt::new(&config, &request)?;
+        let traces = match &request.routes {
+            Some(Routes::Json(json)) => attempt.recorded(json)?,
+            Some(Routes::Live(name)) => attempt.live(&self.speaker, name).await?,
+            None => return Err(Status::invalid_argument("no route to test the policy with")),
+        };
+        Ok(Response::new(TestPolicyResponse { traces }))
     }
 }

@@ -46,7 +46,7 @@ fn configured(config: &Config, name: &str, section: &PolicySection) -> proto::Po
         name: name.to_owned(),
         built_in: false,
         statements: count(section.statements.len()),
-        tests: 0,
+        tests: count(section.tests.len()),
         used_by: used_by(config, name),
     }
 }

@@ -57,7 +57,7 @@ impl Problems {
         self.warnings.push((path, message.into()));
     }
 
-    fn append(&mut self, mut more: Self) {
+    pub(super) fn append(&mut self, mut more: Self) {
         self.errors.append(&mut more.errors);
         self.warnings.append(&mut more.warnings);
     }

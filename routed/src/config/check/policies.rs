@@ -7,7 +7,7 @@ use catalyst_core::policy::Verdict;
 use super::super::communities::{WELL_KNOWN, number};
 use super::super::either::Either;
 use super::super::path::KeyPath;
-use super::super::policy::{BUILT_IN, Changes, PolicySection, Resolver, StatementSection};
+use super::super::policy::{BUILT_IN, Changes, PolicySection, Resolver, StatementSection, run_tests};
 use super::super::text::{Community, Label, Spelled, Text};
 use super::super::types::{Config, Peer};
 use super::{Problems, section};
@@ -27,6 +27,7 @@ pub(super) fn check_policies(config: &Config, problems: &mut Problems) {
     let path = section("policies");
     at_most(MAX_NAMED, config.policies.len(), "policies", &path, problems);
     let mut resolver = Resolver::new(config);
+    let mut resolved = Vec::new();
     for (name, policy) in &config.policies {
         let path = path.key(name);
         check_label(name, "a policy", &path, problems);
@@ -34,12 +35,18 @@ pub(super) fn check_policies(config: &Config, problems: &mut Problems) {
             format!("{name} is built in and stays what it is; choose another name")
         });
         check_policy(policy, &path, problems);
-        resolver.policy(name, policy);
+        resolved.push((policy, resolver.policy(name, policy), path));
     }
     for (name, peer) in &config.peers {
         check_peer(config, peer, &section("peers").key(name), &mut resolver);
     }
     problems.append(resolver.into_problems());
+    // A policy that is not what was meant fails tests for no reason of its own.
+    if problems.errors.is_empty() {
+        for (section, policy, path) in &resolved {
+            run_tests(config, section, policy, path, problems);
+        }
+    }
 }
 
 /// A key that is one label in lower case.
@@ -115,6 +122,13 @@ fn check_kind<T>(kind: &str, sets: &BTreeMap<String, Vec<T>>, problems: &mut Pro
 
 fn check_policy(policy: &PolicySection, path: &KeyPath, problems: &mut Problems) {
     let statements = &policy.statements;
+    at_most(
+        MAX_STATEMENTS,
+        policy.tests.len(),
+        "tests",
+        &path.field("tests"),
+        problems,
+    );
     let path = path.field("statements");
     problems.unless(!statements.is_empty(), path.clone(), || {
         "a policy without statements decides nothing; use accept or reject".to_owned()

@@ -3,16 +3,27 @@
 
 mod as_number;
 mod patterns;
+mod recorded;
 mod resolve;
+mod tests;
+mod trial;
 mod types;
 mod words;
 
 pub use as_number::AsNumber;
 pub use patterns::CommunityWord;
 pub(super) use patterns::pattern_of;
+pub use recorded::Recorded;
 pub(super) use resolve::{Policies, Resolver, policies};
+pub use tests::{Expectation, PolicyTest, TestRoute};
+pub use trial::Trial;
+pub(super) use trial::run_tests;
 pub use types::{Changes, CommunitySection, Conditions, Match, NamedCommunity, PolicySection, Sets, StatementSection};
-pub use words::{InSets, Item, PeerWord, PolicyWord};
+pub use words::{Decision, InSets, Item, PeerWord, PolicyWord};
+
+use std::sync::Arc;
+
+use catalyst_core::policy::Policy;
 
 use super::nearest::instead;
 use super::types::Config;
@@ -21,6 +32,19 @@ use super::types::Config;
 pub const BUILT_IN: [&str; 2] = ["accept", "reject"];
 
 impl Config {
+    /// A policy by its name, built-in ones too.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        policies(self).remove(name)
+    }
+
+    /// What to say of a peer that there is not.
+    #[must_use]
+    pub fn unknown_peer(&self, name: &str) -> String {
+        let instead = instead(name, self.peers.keys().map(String::as_str));
+        format!("no peer is called {name:?}{instead}")
+    }
+
     /// What to say of a policy that there is not.
     #[must_use]
     pub fn unknown_policy(&self, name: &str) -> String {

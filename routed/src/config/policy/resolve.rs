@@ -296,13 +296,18 @@ impl<'a> Resolver<'a> {
     }
 
     /// As [`Resolver::known_peers`], for one.
-    pub(in crate::config) fn known_peer(&mut self, peer: &PeerWord, path: &KeyPath) {
+    fn known_peer(&mut self, peer: &PeerWord, path: &KeyPath) {
         let peers = &self.config.peers;
         if !peers.contains_key(&peer.0.0) {
-            let instead = instead(&peer.0.0, peers.keys().map(String::as_str));
-            self.problems
-                .warn(path.clone(), format!("no peer is called {:?}{instead}", peer.0.0));
+            self.problems.warn(path.clone(), self.config.unknown_peer(&peer.0.0));
         }
+    }
+
+    /// A test is about a peer that there is.
+    pub(in crate::config) fn must_know_peer(&mut self, peer: &PeerWord, path: &KeyPath) {
+        self.known_peer(peer, path);
+        let Problems { errors, warnings } = &mut self.problems;
+        errors.append(warnings);
     }
 
     fn count_patterns(&mut self, more: usize, path: &KeyPath) {

@@ -12,6 +12,7 @@ use super::super::either::{Either, Many};
 use super::super::text::{Community, Label, Spelled};
 use super::as_number::AsNumber;
 use super::patterns::CommunityWord;
+use super::tests::PolicyTest;
 use super::words::{Item, PeerWord};
 
 /// A policy: statements in order. The first one that applies and says `accept` or `reject` decides; where none does,
@@ -22,6 +23,11 @@ pub struct PolicySection {
     /// At least one.
     #[schemars(length(min = 1, max = 1000))]
     pub statements: Vec<StatementSection>,
+    /// Routes and what has to become of them: tried by `--check` and at every start and reload; one that fails refuses
+    /// the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub tests: Vec<PolicyTest>,
 }
 
 /// One statement of a policy.

@@ -2,6 +2,7 @@
 
 use catalyst_core::policy::Verdict;
 use catalyst_core::route::Table;
+use catalyst_core::view::Direction;
 use catalyst_core::wire::Family;
 
 use super::super::text::{Label, Text};
@@ -119,6 +120,19 @@ choice!(Verdict, "accept, reject or next", "accept" => Self::Accept, "reject" =>
 choice!(Family, "name, ipv4 or ipv6", "name" => Self::Name, "ipv4" => Self::Ipv4, "ipv6" => Self::Ipv6);
 choice!(Table, "internal or external", "internal" => Self::Internal, "external" => Self::External);
 
+choice!(Direction, "import or export", "import" => Self::Import, "export" => Self::Export);
+
+/// How a test is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// The route passes.
+    Accept,
+    /// It does not.
+    Reject,
+}
+
+choice!(Decision, "accept or reject", "accept" => Self::Accept, "reject" => Self::Reject);
+
 #[cfg(test)]
 mod tests {
     use super::super::super::text::Spelled;
@@ -135,5 +149,7 @@ mod tests {
         same::<Verdict>();
         same::<Family>();
         same::<Table>();
+        same::<Direction>();
+        same::<Decision>();
     }
 }
