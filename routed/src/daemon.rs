@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::admin::{self, Store};
 use crate::config::Config;
-use crate::driver::{Driver, DriverChannel, DriverConfig, PlaneLoops, start_planes};
+use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, PlaneLoops, start_planes};
 use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 
 /// Runs until SIGTERM or SIGINT.
@@ -33,14 +33,20 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
     say_who_we_are(&config);
     let mut node = Node::start(config, source).await?;
-    let signal = tokio::select! {
-        name = signals.end(&node.reloader) => name,
+    let goodbye = tokio::select! {
+        signal = signals.end(&node.reloader) => {
+            tracing::info!(signal, "stopping, to come back: saying goodbye to peers, the data planes serve on");
+            Goodbye::ForNow
+        }
+        Some(words) = node.stop.recv() => {
+            tracing::info!(%words, "shutting down: saying goodbye to peers, the data planes serve on");
+            Goodbye::ForGood(words)
+        }
         result = &mut node.admin => return result.context("the admin API ended"),
         result = node.loops.ended() => return result,
         result = node.driver.ended() => return result,
     };
-    tracing::info!(signal, "stopping: saying goodbye to peers, the data planes serve on");
-    node.driver.shutdown().await;
+    node.driver.shutdown(goodbye).await;
     Ok(())
 }
 
@@ -54,6 +60,8 @@ pub struct Node {
     pub loops: PlaneLoops,
     /// Changes the configuration.
     pub reloader: Arc<Reloader>,
+    /// An operator's wish to end the daemon, with the words for the peers.
+    pub stop: mpsc::Receiver<Arc<str>>,
 }
 
 impl Node {
@@ -75,12 +83,14 @@ impl Node {
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);
         let reloader = Arc::new(Reloader::new(source, live, Arc::clone(&store), handle.clone()));
-        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.local_ports).await?;
+        let (stopper, stop) = mpsc::channel(1);
+        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.local_ports, stopper).await?;
         Ok(Self {
             admin: Box::pin(admin),
             driver: Driver::start(driver_config, channel, planes.feeds)?,
             loops: planes.loops,
             reloader,
+            stop,
         })
     }
 }

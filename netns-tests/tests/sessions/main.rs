@@ -1,7 +1,7 @@
 //! See README.md beside this file.
 
 use anyhow::{Result, ensure};
-use catalyst_netns_tests::{LONG, Network, Node, Peering, peer, poll, scenario};
+use catalyst_netns_tests::{Example, LONG, Network, Node, Peering, peer, poll, scenario};
 use serde_json::{Value, json};
 
 fn pair(network: &mut Network) -> Result<(Node, Node)> {
@@ -106,5 +106,36 @@ fn a_wrong_organisation_is_refused() -> Result<()> {
         start([&mut a, &mut b])?;
         wait_for_error(&b, "a", &["acme", "globex"])?;
         wait_for_error(&a, "b", &["acme", "globex"]).map(drop)
+    })
+}
+
+#[test]
+fn a_shutdown_is_for_good_and_says_why() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::Both);
+        for (node, other) in [(&mut a, "b"), (&mut b, "a")] {
+            node.config["peers"][other]["graceful_restart"] = json!({});
+        }
+        b.offer("b.acme", Example::Http.service(([127, 0, 0, 1], 1).into()));
+        start([&mut a, &mut b])?;
+        poll("b's route at a", LONG, || a.selected("b.acme").map(drop))?;
+        b.ctl_ok(&["shutdown", "--message", "this rack moves"])?;
+        let said = ["Hard Reset", "Administrative Shutdown", "this rack moves"];
+        poll("the words at a", LONG, || {
+            let shown = a.peer("b")?;
+            let error = shown["last_error"].as_str().unwrap_or_default();
+            // Dialled again, a hears that nobody listens; the words came before that.
+            ensure!(
+                said.iter().all(|word| error.contains(word)) || error.contains("cannot connect"),
+                "{shown}"
+            );
+            Ok(())
+        })?;
+        ensure!(a.routes()?.is_empty(), "graceful restart is for those who come back");
+        poll("the end of b", LONG, || {
+            ensure!(b.check_alive().is_err(), "it runs");
+            Ok(())
+        })
     })
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::attrs::{LargeCommunity, OriginNode};
 use crate::name::ServiceName;
+use crate::operate::Operation;
 use crate::policy::{CommunityPattern, NamePattern, Policy, Role};
 use crate::prefix::{Prefix, PrefixSet};
 use crate::route::{Destination, Endpoint, PlaneStatus, Protocol, RouteUpdate};
@@ -250,6 +251,8 @@ pub enum Event {
     /// The configuration has changed: the difference is applied, to peers as by the events above. `identity` and
     /// `planes` cannot change while the node runs and are ignored.
     Reconfigure(Box<SpeakerConfig>),
+    /// An operator's act on a session.
+    Operate(Operation),
     /// SIGTERM: this node stops and is likely to come back. Peers with graceful restart keep its routes, the others are
     /// told goodbye (NOTIFICATION Cease, administrative shutdown). The data planes are left as they are.
     Leave,

@@ -12,6 +12,7 @@ mod destination;
 pub mod event;
 mod intern;
 pub mod name;
+pub mod operate;
 pub mod policy;
 pub mod prefix;
 mod rib;

@@ -44,6 +44,8 @@ pub struct Session {
     timers: Timers,
     /// The state as last seen from outside, and when it was entered.
     entered: (State, Instant),
+    /// What a peer is told that dials while the session is Idle.
+    idle_text: String,
     last_error: Arc<str>,
     /// When `last_error` came.
     last_error_at: Instant,
@@ -64,6 +66,7 @@ impl Session {
             connections: Connections::default(),
             timers: Timers::default(),
             entered: (State::Idle, now),
+            idle_text: String::from("the session is stopped here"),
             last_error: Arc::from(""),
             last_error_at: now,
         }
@@ -174,8 +177,8 @@ impl Session {
 
     fn on_accepted(&mut self, id: ConnId, now: Instant, out: &mut Vec<SessionEffect>) {
         if self.is_idle() {
-            let text = "the session is stopped here";
-            return part(id, Notification::cease(subcode::cease::CONNECTION_REJECTED, text), out);
+            let answer = Notification::cease(subcode::cease::CONNECTION_REJECTED, &self.idle_text);
+            return part(id, answer, out);
         }
         self.admit(Direction::Incoming, id, now, out);
     }

@@ -14,6 +14,7 @@ mod gate;
 mod import;
 mod judge;
 mod offers;
+mod operate;
 mod order;
 mod peer;
 mod peers;
@@ -172,6 +173,7 @@ impl Speaker {
             Event::PeerAdd(peer) => self.on_peer_add(peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),
+            Event::Operate(operation) => self.on_operation(operation, now),
             Event::Leave => self.on_leave(now),
             Event::Shutdown(text) => self.on_shutdown(&text, now),
         }

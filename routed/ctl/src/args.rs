@@ -16,6 +16,7 @@ Examples:
   catalystctl policy test from-beta --peer beta --route orders.beta
   catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
+  catalystctl peer disable b --message 'moving to another rack'
   catalystctl reload --dry-run
   catalystctl reload --confirm 60s && catalystctl confirm
   catalystctl --addr unix:/tmp/a/routed.sock show peers
@@ -52,6 +53,15 @@ pub(crate) enum Command {
     /// Change what this node offers, without a restart
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Stop, start or refresh the session with a peer
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Say goodbye to every peer for good and end the daemon; the data planes serve on
+    Shutdown {
+        /// What to tell the operators of the peers (at most 255 bytes)
+        #[arg(long, value_name = "TEXT", default_value = "the node is shut down")]
+        message: String,
+    },
     /// Have the configuration read again, print what differs, and apply it
     Reload(ReloadArgs),
     /// Keep what `reload --confirm` has applied
@@ -161,6 +171,39 @@ pub(crate) enum ServiceCommand {
     /// Stop offering a service. One of the configuration is back with the next reload or restart
     Remove {
         /// The service name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeerCommand {
+    /// End the session and keep it down, until it is enabled or the daemon starts again
+    Disable {
+        /// The peer's name in the configuration
+        name: String,
+        /// What to tell its operator (at most 255 bytes)
+        #[arg(long, value_name = "TEXT", default_value = "disabled by an operator")]
+        message: String,
+    },
+    /// Let a session begin anew that was disabled, or is held idle for a while
+    Enable {
+        /// The peer's name in the configuration
+        name: String,
+    },
+    /// End the session and begin it anew; with graceful restart routes stay meanwhile
+    Reset {
+        /// The peer's name in the configuration
+        name: String,
+        /// What to tell its operator (at most 255 bytes)
+        #[arg(long, value_name = "TEXT", default_value = "reset by an operator")]
+        message: String,
+        /// Let go of the routes of both sides, also with graceful restart
+        #[arg(long)]
+        hard: bool,
+    },
+    /// Ask for the peer's whole table again; the session stays
+    Refresh {
+        /// The peer's name in the configuration
         name: String,
     },
 }

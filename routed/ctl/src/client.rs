@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalyst_proto::admin::v1::admin_client::AdminClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
+use catalyst_proto::admin::v1::operate_client::OperateClient;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
     GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin, ReloadEvent, ReloadRequest,
@@ -27,6 +28,7 @@ pub(crate) struct Client {
     addr: String,
     admin: AdminClient<Channel>,
     explain: ExplainClient<Channel>,
+    pub(crate) operate: OperateClient<Channel>,
 }
 
 impl Client {
@@ -38,15 +40,17 @@ impl Client {
             .await
             .map_err(|error| Failure::Unreachable(format!("no daemon at {addr}: {}", root_cause(&error))))?;
         let admin = AdminClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let operate = OperateClient::new(channel.clone());
         let explain = ExplainClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self {
             addr: addr.to_owned(),
             admin,
             explain,
+            operate,
         })
     }
 
-    fn answer<T>(&self, result: Result<Response<T>, Status>) -> Outcome<T> {
+    pub(crate) fn answer<T>(&self, result: Result<Response<T>, Status>) -> Outcome<T> {
         result
             .map(Response::into_inner)
             .map_err(|status| Failure::from_status(&status, &self.addr))

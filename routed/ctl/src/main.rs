@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod failure;
 mod model;
+mod operate;
 mod output;
 mod peers;
 mod plugins;
@@ -14,6 +15,7 @@ mod policy_test;
 mod reload;
 mod routes;
 mod service;
+mod sessions;
 mod table;
 mod text;
 mod watch;
@@ -56,6 +58,8 @@ async fn run(args: Args) -> Outcome {
         Command::Watch(WatchCommand::Routes) => watch::routes(&mut client, &mut out).await?,
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(args, &mut client, &mut out).await?,
         Command::Service(service) => run_service(service, &mut client, &mut out).await?,
+        Command::Peer(command) => operate::peer(command, &mut client, &mut out).await?,
+        Command::Shutdown { message } => operate::shutdown(message, &mut client, &mut out).await?,
         Command::Reload(args) => reload::reload(args, &mut client, &mut out).await?,
         Command::Confirm => reload::confirm(&mut client, &mut out).await?,
         Command::Completions { .. } => {}

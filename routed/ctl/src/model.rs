@@ -176,6 +176,7 @@ pub(crate) struct Session {
     role: Option<String>,
     peer_role: Option<String>,
     graceful_restart: Option<GracefulRestart>,
+    disabled: Option<String>,
 }
 
 impl From<proto::PeerSession> for Session {
@@ -186,6 +187,7 @@ impl From<proto::PeerSession> for Session {
             role: given(session.role),
             peer_role: given(session.peer_role),
             graceful_restart: session.graceful.map(GracefulRestart::from),
+            disabled: session.disabled,
         }
     }
 }

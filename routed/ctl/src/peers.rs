@@ -1,6 +1,6 @@
 //! `show peers` and `show peer`.
 
-use catalyst_proto::admin::v1::{GracefulRestart, Peer, PeerSession};
+use catalyst_proto::admin::v1::Peer;
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -8,6 +8,7 @@ use crate::failure::Outcome;
 use crate::model;
 use crate::output::{Format, Output};
 use crate::routes::or;
+use crate::sessions;
 use crate::table::{Fit, Table};
 use crate::text::{count, duration};
 
@@ -62,7 +63,9 @@ fn render(peers: &[Peer]) -> Vec<String> {
 fn note(peer: &Peer) -> String {
     let up = peer.state == "Established";
     let mut parts = Vec::new();
-    if !up && !peer.last_error.is_empty() {
+    if let Some(words) = peer.session.as_ref().and_then(|session| session.disabled.as_ref()) {
+        parts.push(format!("disabled: {words}"));
+    } else if !up && !peer.last_error.is_empty() {
         parts.push(peer.last_error.clone());
     }
     if up && !peer.end_of_rib {
@@ -126,29 +129,12 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("import", &policy(peer, &peer.import));
     answer.property("export", &policy(peer, &peer.export));
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
-    describe_session(peer.session.as_ref(), &mut answer);
+    sessions::describe(peer.session.as_ref(), &mut answer);
     answer.property("established", &count(peer.established_count, "time"));
     if peer.insecure {
         answer.property("insecure", "this session is neither encrypted nor authenticated");
     }
     answer.lines
-}
-
-fn describe_session(session: Option<&PeerSession>, answer: &mut Answer) {
-    let Some(session) = session else { return };
-    answer.property("role", &roles(session));
-    answer.property("restart", &graceful(session.graceful.as_ref()));
-    answer.property("we offer", &session.sent.join("; "));
-    answer.property("it offers", &session.received.join("; "));
-}
-
-fn roles(session: &PeerSession) -> String {
-    match (session.role.as_str(), session.peer_role.as_str()) {
-        ("", "") => String::new(),
-        ("", theirs) => format!("none, the peer claims {theirs}"),
-        (ours, "") => ours.to_owned(),
-        (ours, theirs) => format!("{ours}, the peer is {theirs}"),
-    }
 }
 
 /// With its age: an error of long ago explains nothing of now.
@@ -157,26 +143,6 @@ fn last_error(peer: &Peer) -> String {
         Some(age) => format!("{}, {} ago", peer.last_error, duration(age)),
         None => peer.last_error.clone(),
     }
-}
-
-fn graceful(graceful: Option<&GracefulRestart>) -> String {
-    let Some(graceful) = graceful else {
-        return String::new();
-    };
-    let agreed = if graceful.agreed {
-        "graceful"
-    } else {
-        "graceful if the peer agrees"
-    };
-    let mut text = format!("{agreed}, {} to come back", time(graceful.restart_time_ms));
-    if let Some(purge_in_ms) = graceful.purge_in_ms {
-        let stale = count(graceful.stale, "stale route");
-        text.push_str(&format!(
-            ", {stale} kept for {} more",
-            duration(purge_in_ms.div_ceil(1000))
-        ));
-    }
-    text
 }
 
 fn organisation(peer: &Peer) -> String {
@@ -188,14 +154,7 @@ fn organisation(peer: &Peer) -> String {
 }
 
 fn hold_time(ms: u64) -> String {
-    if ms == 0 { String::new() } else { time(ms) }
-}
-
-fn time(ms: u64) -> String {
-    match ms {
-        ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
-        ms => format!("{ms}ms"),
-    }
+    if ms == 0 { String::new() } else { sessions::time(ms) }
 }
 
 fn received(peer: &Peer) -> String {
@@ -249,6 +208,8 @@ fn advertised(peer: &Peer) -> String {
 
 #[cfg(test)]
 mod tests {
+    use catalyst_proto::admin::v1::{GracefulRestart, PeerSession};
+
     use super::*;
     use crate::text::{WIDTH, width};
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "daemon/operate.rs"]
+mod operate;
 mod policies;
 mod support;
 

@@ -3,6 +3,7 @@
 mod convert;
 mod explain;
 mod offers;
+mod operate;
 mod reload;
 mod service;
 mod sessions;
@@ -17,7 +18,8 @@ use anyhow::Context;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
 use catalyst_proto::admin::v1::explain_server::ExplainServer;
-use tokio::sync::Mutex;
+use catalyst_proto::admin::v1::operate_server::OperateServer;
+use tokio::sync::{Mutex, mpsc};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use tonic::transport::server::Router;
@@ -26,6 +28,7 @@ use crate::config::Listen;
 use crate::driver::SpeakerHandle;
 use crate::reload::Reloader;
 use explain::ExplainService;
+use operate::OperateService;
 use service::AdminService;
 use socket::UnixSocket;
 pub use store::Store;
@@ -34,7 +37,8 @@ pub use store::Store;
 /// disk and its event, so that both happen in the same order.
 pub type SharedStore = Arc<Mutex<Store>>;
 
-/// Binds the socket of `admin.listen`; the future serves until it is dropped.
+/// Binds the socket of `admin.listen`; the future serves until it is dropped. An operator's wish to end the daemon goes to
+/// `stop`, with the words for the peers.
 ///
 /// # Errors
 /// The address is in use or cannot be bound.
@@ -43,11 +47,16 @@ pub async fn serve(
     store: SharedStore,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
+    stop: mpsc::Sender<Arc<str>>,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();
     let explain = ExplainServer::new(ExplainService::new(reloader.live().clone(), speaker.clone()));
+    let operate = OperateServer::new(OperateService::new(speaker.clone(), stop));
     let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));
-    let router = Server::builder().add_service(service).add_service(explain);
+    let router = Server::builder()
+        .add_service(service)
+        .add_service(explain)
+        .add_service(operate);
     let listener = Listener::bind(&listen)
         .await
         .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;

@@ -38,7 +38,16 @@ pub(super) enum Input {
     /// A data plane saw a gap in versions.
     NeedReset(Arc<str>),
     /// Say goodbye, flush, stop.
-    Shutdown,
+    Shutdown(Goodbye),
+}
+
+/// How this node leaves its peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goodbye {
+    /// To come back: peers with graceful restart keep its routes.
+    ForNow,
+    /// By a hard reset, with these words.
+    ForGood(Arc<str>),
 }
 
 /// A change of configuration, applied as one batch.

@@ -16,7 +16,7 @@ use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-pub use handle::{Gone, Reconfiguration, SpeakerHandle};
+pub use handle::{Gone, Goodbye, Reconfiguration, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, Planes, start_planes};
@@ -66,9 +66,9 @@ impl Driver {
     }
 
     /// Says goodbye to every peer, flushes, ends the thread. The data planes are left as they are.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(self, goodbye: Goodbye) {
         // Gone: it has ended already.
-        drop(self.handle.send(Input::Shutdown).await);
+        drop(self.handle.send(Input::Shutdown(goodbye)).await);
         let joined = tokio::task::spawn_blocking(move || self.thread.join());
         if tokio::time::timeout(GOODBYE + Duration::from_millis(200), joined)
             .await
@@ -129,8 +129,8 @@ async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, li
     }
     let DriverChannel { handle, ends } = channel;
     let mut routing = Routing::new(config, handle, ends.changed, feeds);
-    routing.run(ends.inputs).await;
-    routing.say_goodbye().await;
+    let goodbye = routing.run(ends.inputs).await;
+    routing.say_goodbye(goodbye).await;
 }
 
 /// Where each peer is dialled, and from which address.
@@ -180,19 +180,19 @@ impl Routing {
     }
 
     /// Takes batches of inputs until shutdown.
-    async fn run(&mut self, mut inputs: mpsc::Receiver<Input>) {
+    async fn run(&mut self, mut inputs: mpsc::Receiver<Input>) -> Goodbye {
         let mut batch = Vec::with_capacity(BATCH);
         self.flush();
         loop {
             tokio::select! {
                 biased;
-                count = inputs.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                count = inputs.recv_many(&mut batch, BATCH) => if count == 0 { return Goodbye::ForNow },
                 () = wait_until(self.speaker.poll_timeout()) => self.speaker.handle(Event::Timeout, Instant::now()),
             }
             self.speaker.watch(self.changed.receiver_count() > 0);
             for input in batch.drain(..) {
-                if matches!(input, Input::Shutdown) {
-                    return;
+                if let Input::Shutdown(goodbye) = input {
+                    return goodbye;
                 }
                 self.take(input);
             }
@@ -219,7 +219,7 @@ impl Routing {
                 }
             }
             Input::NeedReset(plane) => self.feeds.send_to(&plane, self.speaker.reset()),
-            Input::Shutdown => {}
+            Input::Shutdown(_) => {}
         }
     }
 
@@ -337,8 +337,12 @@ impl Routing {
     }
 
     /// NOTIFICATION Cease to every peer, flushed within a bound.
-    async fn say_goodbye(mut self) {
-        self.speaker.handle(Event::Leave, Instant::now());
+    async fn say_goodbye(mut self, goodbye: Goodbye) {
+        let event = match goodbye {
+            Goodbye::ForNow => Event::Leave,
+            Goodbye::ForGood(words) => Event::Shutdown(words),
+        };
+        self.speaker.handle(event, Instant::now());
         self.speaker.flush(Instant::now());
         let mut closing = Vec::new();
         let effects: Vec<Effect> = self.speaker.drain_effects().collect();

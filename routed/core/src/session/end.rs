@@ -43,6 +43,7 @@ impl Session {
         let goodbye = |connection: &Connection| Some(connection.hardened(notification));
         self.end_all(Loss::Hard, goodbye, &format!("stopped: {notification}"), out);
         self.enabled = false;
+        self.idle_text = idle_text("the session is stopped here", notification);
     }
 
     /// RFC 8538 lets a NOTIFICATION pass that RFC 4724 alone takes for the end.
@@ -77,6 +78,7 @@ impl Session {
         let loss = if hard { Loss::Hard } else { Loss::Notification };
         self.end_all(loss, told, &format!("reset: {notification}"), out);
         if !idle.is_zero() {
+            self.idle_text = idle_text("the session is held idle here", notification);
             self.timers.arm(Timer::IdleHold, now + idle);
         }
         self.dial(now, out);
@@ -215,6 +217,14 @@ impl Session {
             keeps_routes,
             reason,
         }));
+    }
+}
+
+/// Whoever dials again loses what was said before: it is said again.
+fn idle_text(what: &str, notification: &Notification) -> String {
+    match notification.text.as_str() {
+        "" => what.to_owned(),
+        text => format!("{what}: {text}"),
     }
 }
 

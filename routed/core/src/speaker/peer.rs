@@ -96,6 +96,8 @@ impl Up {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: PeerId,
+    /// Stopped by an operator, with these words; until it is enabled or the daemon starts again.
+    pub(super) disabled: Option<Arc<str>>,
     /// No longer configured: see [`Peers`](super::peers::Peers).
     pub(super) retired: bool,
     pub(super) config: PeerConfig,
@@ -138,6 +140,7 @@ impl Peer {
         let outside = config.organisation != ours.organisation;
         Self {
             id,
+            disabled: None,
             retired: false,
             internal: config.asn == ours.router_id.asn,
             outside,
@@ -178,6 +181,7 @@ impl Peer {
     pub(super) fn continue_counting(&mut self, before: &mut Self) {
         // It knows which dials are still to be answered.
         std::mem::swap(&mut self.session, &mut before.session);
+        self.disabled = before.disabled.take();
         self.established_count = before.established_count;
         self.treated_as_withdraw = before.treated_as_withdraw;
         self.treated_reason = before.treated_reason.clone();

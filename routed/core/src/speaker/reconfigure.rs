@@ -138,7 +138,7 @@ impl Speaker {
         self.join_import_class(index);
         self.join_opening_class(index);
         self.configure_session(index, now);
-        if self.phase != Phase::New {
+        if self.phase != Phase::New && self.peers[index].disabled.is_none() {
             self.session(index, SessionEvent::Start, now);
         }
     }
@@ -296,7 +296,7 @@ impl Speaker {
     }
 
     /// ROUTE-REFRESH (RFC 2918): the peer tells everything again.
-    fn ask_again(&mut self, index: usize) {
+    pub(super) fn ask_again(&mut self, index: usize) {
         let Some(up) = self.peers[index].up.as_ref().filter(|up| up.takes_refresh()) else {
             return;
         };

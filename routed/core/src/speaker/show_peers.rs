@@ -59,6 +59,7 @@ fn show_session(peer: &Peer, stale: u64, now: Instant) -> SessionView {
         role: peer.config.role,
         peer_role: opens.and_then(|opens| opens.received.role),
         graceful: show_graceful(peer, stale, now),
+        disabled: peer.disabled.clone(),
     }
 }
 

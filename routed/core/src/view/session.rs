@@ -1,5 +1,6 @@
 //! A session in depth: what `show peer NAME` prints.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Role;
@@ -18,6 +19,8 @@ pub struct SessionView {
     pub peer_role: Option<RoleCode>,
     /// Graceful restart, where it is configured.
     pub graceful: Option<GracefulView>,
+    /// Disabled by an operator, who said so.
+    pub disabled: Option<Arc<str>>,
 }
 
 /// Graceful restart with one peer (RFC 4724).

@@ -15,6 +15,7 @@ mod gating;
 mod graceful;
 mod model;
 mod net;
+mod operate;
 mod policy_words;
 mod prefixes;
 mod preview;

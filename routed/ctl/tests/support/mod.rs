@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use catalyst_routed::config::{Config, Flag, load};
 use catalyst_routed::daemon;
-use catalyst_routed::driver::Driver;
+use catalyst_routed::driver::{Driver, Goodbye};
 use catalyst_routed::reload::Source;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -117,7 +117,7 @@ impl Running {
     }
 
     fn stop(self) {
-        self.runtime.block_on(self.driver.shutdown());
+        self.runtime.block_on(self.driver.shutdown(Goodbye::ForNow));
         self.admin.abort();
         drop(self.runtime.block_on(self.admin));
     }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Flag, load, local_service, parse_service};
-use crate::driver::{Driver, DriverChannel, DriverConfig, start_planes};
+use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, start_planes};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 const HTTP: &str = r#"{"protocol": "http", "endpoints": [{"url": "http://127.0.0.1:1"}]}"#;
@@ -81,5 +81,5 @@ async fn a_watcher_that_lags_behind_gets_the_table_again() {
         .await
         .expect("a watch ends with its watcher")
         .unwrap();
-    driver.shutdown().await;
+    driver.shutdown(Goodbye::ForNow).await;
 }
