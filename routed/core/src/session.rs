@@ -90,7 +90,7 @@ impl Session {
             SessionEvent::Message(id, message) => self.on_message(id, message, now, out),
             SessionEvent::Closed(id, reason) => self.on_closed(id, &reason, now, out),
             SessionEvent::Timeout => self.on_timeout(now, out),
-            SessionEvent::Configure(config) => self.on_configure(config, now, out),
+            SessionEvent::Configure { config, redial } => self.on_configure(config, redial, now, out),
         }
         let state = self.state();
         if state != self.entered.0 {
@@ -166,11 +166,10 @@ impl Session {
         }
     }
 
-    /// A peer that is no longer passive is dialled at once.
-    fn on_configure(&mut self, config: SessionConfig, now: Instant, out: &mut Vec<SessionEffect>) {
-        let dials = self.config.passive && !config.passive;
+    fn on_configure(&mut self, config: SessionConfig, redial: bool, now: Instant, out: &mut Vec<SessionEffect>) {
         self.config = config;
-        if dials {
+        if redial && self.wants_to_dial() {
+            self.timers.clear(Timer::ConnectRetry);
             self.dial(now, out);
         }
     }

@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    fn wants_to_dial(&self) -> bool {
+    pub(super) fn wants_to_dial(&self) -> bool {
         !self.is_idle()
             && !self.config.passive
             && !self.dialling.in_progress

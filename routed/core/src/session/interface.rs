@@ -108,8 +108,14 @@ pub enum SessionEvent {
     Closed(ConnId, Arc<str>),
     /// A timer of [`Session::poll_timeout`](super::Session::poll_timeout) has expired.
     Timeout,
-    /// The configuration has changed in what a session survives; the next OPEN goes by it.
-    Configure(SessionConfig),
+    /// The configuration has changed in what a session survives; the next OPEN goes by it. Where the peer is to be dialled
+    /// otherwise than before, it is dialled at once, unless there is a connection that may make it.
+    Configure {
+        /// From now on.
+        config: SessionConfig,
+        /// Its address has changed, or whether it is dialled at all.
+        redial: bool,
+    },
 }
 
 /// Output.

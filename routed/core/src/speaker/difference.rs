@@ -14,6 +14,8 @@ pub(super) struct Difference {
     pub(super) keys: Vec<&'static str>,
     /// The session says what no longer holds: it must be set up again.
     pub(super) reset: bool,
+    /// It is dialled otherwise.
+    pub(super) redial: bool,
     /// What was received counts differently.
     pub(super) import: bool,
     /// What was not kept may count now: it must be told again.
@@ -106,15 +108,15 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         allowed_names,
     } = new;
     let mut it = Difference::default();
-    // The port is where it is dialled: of no matter while the session stands.
-    let moved = old.address.ip().to_canonical() != address.ip().to_canonical() || established_with.is_none();
-    it.reset |= it.note(old.address != *address, "address") && moved;
+    it.redial |= it.note(old.address != *address, "address");
+    // The port is only where it is dialled.
+    it.reset |= old.address.ip().to_canonical() != address.ip().to_canonical();
     it.reset |= it.note(old.asn != *asn, "as");
     let other_node = node.is_some() && node.as_deref() != established_with;
     it.reset |= it.note(old.node != *node, "node") && other_node;
     it.reset |= it.note(old.organisation != *organisation, "organisation");
     it.reset |= it.note(old.families != *families, "families");
-    it.note(old.passive != *passive, "passive");
+    it.redial |= it.note(old.passive != *passive, "passive");
     // The next OPEN says it.
     it.note(old.graceful_restart != *graceful_restart, "graceful_restart");
     // The OPEN claimed the old one.

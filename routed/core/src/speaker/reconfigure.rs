@@ -137,7 +137,7 @@ impl Speaker {
         let index = self.peers.insert(peer);
         self.join_import_class(index);
         self.join_opening_class(index);
-        self.configure_session(index, now);
+        self.configure_session(index, false, now);
         if self.phase != Phase::New && self.peers[index].disabled.is_none() {
             self.session(index, SessionEvent::Start, now);
         }
@@ -185,7 +185,7 @@ impl Speaker {
         self.peers[index].configure(new);
         self.join_import_class(index);
         self.join_opening_class(index);
-        self.configure_session(index, now);
+        self.configure_session(index, asks.redial, now);
     }
 
     /// The peer becomes another one: it gets an id of its own, so that nothing said of the old one is taken for it.
@@ -223,13 +223,13 @@ impl Speaker {
 
     fn configure_sessions(&mut self, now: Instant) {
         for index in self.peers.places() {
-            self.configure_session(index, now);
+            self.configure_session(index, false, now);
         }
     }
 
-    fn configure_session(&mut self, index: usize, now: Instant) {
+    fn configure_session(&mut self, index: usize, redial: bool, now: Instant) {
         let config = session_config(&self.peers[index].config, &self.config);
-        self.session(index, SessionEvent::Configure(config), now);
+        self.session(index, SessionEvent::Configure { config, redial }, now);
     }
 
     /// Whether and how routes of our AS are passed on within it.

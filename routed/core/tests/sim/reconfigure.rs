@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use catalyst_core::attrs::Attrs;
 use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
+use catalyst_core::policy::NamePattern;
 use catalyst_core::policy::{Policy, Role};
 use catalyst_core::route::Destination;
 use catalyst_core::wire::kind;
@@ -252,6 +253,33 @@ fn a_peer_that_is_no_longer_passive_is_dialled() {
     change(&mut net, 0, 1, |peer| peer.passive = false);
     net.run_ms(10);
     assert_eq!(established(&net, 0, 1), ("Established", 1));
+}
+
+#[test]
+fn a_peer_that_moves_to_another_port_is_dialled_at_once() {
+    let mut net = Net::up(network(&each_its_own(2), &[(0, 1)]), 1);
+    net.cut(0, 1);
+    net.rest();
+    net.mend(0, 1);
+    change(&mut net, 0, 1, |peer| peer.address.set_port(1791));
+    net.run_ms(10);
+    assert_eq!(established(&net, 0, 1), ("Established", 2));
+}
+
+#[test]
+fn a_newly_allowed_name_is_asked_for_again() {
+    let mut configs = network(&each_its_own(2), &[(0, 1)]);
+    configs[1].peers[0].allowed_names = Some(vec![NamePattern::parse("*.other.example").unwrap()]);
+    let mut net = Net::up(configs, 1);
+    net.offer(0, "x.example");
+    net.run_ms(10);
+    assert!(net.paths(1, "x.example").is_empty());
+    change(&mut net, 1, 0, |peer| {
+        peer.allowed_names = Some(vec![NamePattern::parse("*.example").unwrap()]);
+    });
+    net.run_ms(10);
+    assert!(net.selected(1, "x.example").is_some());
+    assert_eq!(established(&net, 1, 0).1, 1);
 }
 
 #[test]
