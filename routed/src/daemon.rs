@@ -82,7 +82,8 @@ impl Node {
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);
-        let reloader = Arc::new(Reloader::new(source, live, Arc::clone(&store), handle.clone()));
+        let parts = (handle.clone(), Arc::clone(&store), planes.settings);
+        let reloader = Arc::new(Reloader::new(source, live, parts));
         let (stopper, stop) = mpsc::channel(1);
         let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.local_ports, stopper).await?;
         Ok(Self {

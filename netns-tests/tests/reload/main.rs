@@ -1,5 +1,7 @@
 //! See README.md beside this file.
 
+mod traffic;
+
 use anyhow::{Context, Result, ensure};
 use catalyst_netns_tests::{LONG, Network, Node, Peering, peer, poll, scenario};
 use nix::sys::signal::Signal;

@@ -126,6 +126,8 @@ pub enum PlaneEvent<K> {
     Verdicts(Vec<(K, Verdict)>),
     /// What it holds may differ from what was applied: observe and diff everything again.
     Resync,
+    /// Its own settings have changed, and with them what it wants for the same routes: plan everything again.
+    Replan,
     /// A next hop was found usable or not.
     NextHop(std::net::SocketAddr, bool),
 }

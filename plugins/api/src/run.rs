@@ -266,6 +266,12 @@ impl<P: DataPlane> Reconciler<P> {
                 self.retry_at = None;
                 Ok(())
             }
+            PlaneEvent::Replan => {
+                self.plan(Touched::All);
+                self.due = true;
+                self.retry_at = None;
+                Ok(())
+            }
             PlaneEvent::Verdicts(verdicts) => {
                 self.judge(verdicts);
                 self.report().await

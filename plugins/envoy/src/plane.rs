@@ -7,6 +7,7 @@ use std::time::Duration;
 use catalyst_plugin::{
     DataPlane, Diff, PlaneError, PlaneEvent, Route, RouteTable, ServiceName, Touched, Verdict, Wanted,
 };
+use tokio::sync::{mpsc, oneshot};
 
 use crate::ads::{AdsHandle, AdsServer, BindError, Changes};
 use crate::config::EnvoyConfig;
@@ -18,6 +19,22 @@ use crate::resource::{Resource, ResourceKey, ResourceKind};
 const APPLY_WAIT: Duration = Duration::from_secs(1);
 /// Resource names with this prefix stand for routes that have no resources; they are never sent.
 const INEXPRESSIBLE: &str = "inexpressible/";
+
+/// Changes what a running plane was configured with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EnvoySettings(mpsc::Sender<(EnvoyConfig, oneshot::Sender<()>)>);
+
+impl EnvoySettings {
+    /// Has the plane go by `config` from now on; returns once everything that it plans is planned so. Where it listens
+    /// and what it keeps on disk cannot change: `xds` and `state_dir` are ignored.
+    pub async fn set(&self, config: EnvoyConfig) {
+        let (done, taken) = oneshot::channel();
+        if self.0.send((config, done)).await.is_ok() {
+            // An error means that the plane has ended: the daemon is stopping.
+            drop(taken.await);
+        }
+    }
+}
 
 /// The Envoy data plane: any number of Envoys that connect to one xDS address.
 #[derive(Debug)]
@@ -32,6 +49,7 @@ pub struct EnvoyPlane {
     settled: Option<bool>,
     /// Routes that cannot be expressed, with the reason.
     inexpressible: BTreeMap<ServiceName, String>,
+    settings: (EnvoySettings, mpsc::Receiver<(EnvoyConfig, oneshot::Sender<()>)>),
 }
 
 impl EnvoyPlane {
@@ -42,6 +60,7 @@ impl EnvoyPlane {
         if let Some(trouble) = trouble {
             tracing::warn!(%trouble, "starting without the port assignments of tcp services");
         }
+        let (settings, changes) = mpsc::channel(1);
         Ok(Self {
             local_ports: ports.shown(),
             planner: Planner::new(config, ports),
@@ -49,6 +68,7 @@ impl EnvoyPlane {
             staged: Changes::default(),
             settled: None,
             inexpressible: BTreeMap::new(),
+            settings: (EnvoySettings(settings), changes),
         })
     }
 
@@ -56,6 +76,12 @@ impl EnvoyPlane {
     #[must_use]
     pub fn stats(&self) -> AdsHandle {
         self.ads.handle()
+    }
+
+    /// Changes its settings later.
+    #[must_use]
+    pub fn settings(&self) -> EnvoySettings {
+        self.settings.0.clone()
     }
 
     /// The local ports of tcp services, for `show route`.
@@ -187,6 +213,15 @@ impl DataPlane for EnvoyPlane {
         if let Some(settled) = self.settled.filter(|_| !self.staged.is_empty()) {
             self.flush(settled);
         }
-        self.ads.next_event().await
+        tokio::select! {
+            Some((config, done)) = self.settings.1.recv() => {
+                self.planner.reconfigure(config);
+                if done.send(()).is_err() {
+                    tracing::debug!("nobody waits for the new settings any longer");
+                }
+                PlaneEvent::Replan
+            }
+            event = self.ads.next_event() => event,
+        }
     }
 }

@@ -24,6 +24,8 @@ const LIVE: &[&str] = &[
     "policies",
     "sets",
     "communities",
+    "plugins.envoy.peer_listeners",
+    "plugins.graphql.hosts",
     "services",
 ];
 
@@ -111,7 +113,7 @@ fn put(tree: &mut Value, path: &[Step], value: Option<Value>) {
 mod tests {
     use super::*;
 
-    /// Every key that needs a restart. With [`LIVE`] these are all there are.
+    /// Every key that needs a restart, but for what is live below it. With [`LIVE`] these are all there are.
     const FIXED: &[&str] = &[
         "node.name",
         "node.as",

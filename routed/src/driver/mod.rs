@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 pub use handle::{Gone, Goodbye, Reconfiguration, SpeakerHandle};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
-pub use planes::{PlaneFeeds, PlaneLoops, Planes, start_planes};
+pub use planes::{PlaneFeeds, PlaneLoops, PlaneSettings, Planes, start_planes};
 use say::Sayings;
 
 /// Inputs taken in before the Speaker selects and sends: batching only under backlog.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
-use catalyst_envoy::plane::EnvoyPlane;
+use catalyst_envoy::config::EnvoyConfig;
+use catalyst_envoy::plane::{EnvoyPlane, EnvoySettings};
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
@@ -28,6 +29,43 @@ pub struct Planes {
     pub loops: PlaneLoops,
     /// The local ports of tcp services.
     pub local_ports: LocalPorts,
+    /// What can change of their configuration.
+    pub settings: PlaneSettings,
+}
+
+/// Changes what the running data planes were configured with.
+#[derive(Debug, Clone, Default)]
+pub struct PlaneSettings {
+    envoy: Option<EnvoySettings>,
+}
+
+impl PlaneSettings {
+    /// Has Envoy listen for the organisations of `new` and, where no address is in the way, still for those of `old`:
+    /// before peers are told of anything.
+    pub(crate) async fn widen(&self, old: &Config, new: &Config) {
+        let (Some(before), Some(mut config)) = (old.envoy(), new.envoy()) else {
+            return;
+        };
+        for (organisation, address) in before.peer_listeners {
+            if !config.peer_listeners.values().any(|taken| *taken == address) {
+                config.peer_listeners.entry(organisation).or_insert(address);
+            }
+        }
+        self.set(config).await;
+    }
+
+    /// Has the data planes go by `new` alone.
+    pub(crate) async fn settle(&self, new: &Config) {
+        if let Some(config) = new.envoy() {
+            self.set(config).await;
+        }
+    }
+
+    async fn set(&self, config: EnvoyConfig) {
+        if let Some(envoy) = &self.envoy {
+            envoy.set(config).await;
+        }
+    }
 }
 
 /// The reconcile loops of the data planes.
@@ -77,11 +115,13 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     let mut loops = JoinSet::new();
     let mut local_ports = LocalPorts::default();
     let mut envoy_settled = None;
+    let mut settings = PlaneSettings::default();
     if let Some(envoy) = config.envoy() {
         let bound = EnvoyPlane::bind(envoy).await;
         // Its text holds the cause already.
         let plane = bound.map_err(|error| anyhow::anyhow!("plugins.envoy.xds: {error}"))?;
         local_ports = plane.local_ports();
+        settings.envoy = Some(plane.settings());
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
@@ -102,6 +142,7 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
         feeds: PlaneFeeds(feeds),
         loops: PlaneLoops(loops),
         local_ports,
+        settings,
     })
 }
 

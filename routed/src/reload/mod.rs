@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::admin::SharedStore;
 use crate::config::{Config, ConfigError, ConfigErrors, Flag, key_changes, load_with_warnings, without_restart};
-use crate::driver::{Gone, Reconfiguration, SpeakerHandle};
+use crate::driver::{Gone, PlaneSettings, Reconfiguration, SpeakerHandle};
 pub use difference::{Difference, ServiceAction, ServiceChanges};
 pub use live::LiveConfig;
 
@@ -74,6 +74,7 @@ pub struct Reloader {
     live: LiveConfig,
     store: SharedStore,
     speaker: SpeakerHandle,
+    planes: PlaneSettings,
     state: Mutex<State>,
 }
 
@@ -97,14 +98,19 @@ impl Waiting {
 }
 
 impl Reloader {
-    /// For a daemon that runs `live`, read from `source`.
+    /// For a daemon that runs `live`, read from `source`, and is made of these parts.
     #[must_use]
-    pub fn new(source: Source, live: LiveConfig, store: SharedStore, speaker: SpeakerHandle) -> Self {
+    pub fn new(
+        source: Source,
+        live: LiveConfig,
+        (speaker, store, planes): (SpeakerHandle, SharedStore, PlaneSettings),
+    ) -> Self {
         Self {
             source,
             live,
             store,
             speaker,
+            planes,
             state: Mutex::new(State::default()),
         }
     }
@@ -209,7 +215,14 @@ impl Reloader {
             sources: new.sources(),
             services,
         };
+        let old = self.live.get();
+        if old.plugins != new.plugins {
+            self.planes.widen(&old, new).await;
+        }
         self.speaker.reconfigure(change).await?;
+        if old.plugins != new.plugins {
+            self.planes.settle(new).await;
+        }
         self.live.set(Arc::clone(new));
         Ok(())
     }

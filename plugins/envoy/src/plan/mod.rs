@@ -65,6 +65,14 @@ impl Planner {
         }
     }
 
+    /// Goes on with other settings. What is wanted by them comes with the next plan of [`Touched::All`].
+    pub fn reconfigure(&mut self, config: EnvoyConfig) {
+        config.ports_in_use().for_each(|port| self.ports.exclude(port));
+        self.listeners = listener::all(&config);
+        self.orgs = config.peer_listeners.keys().cloned().collect();
+        self.config = config;
+    }
+
     /// What exists without any route: listeners, the gateway's cluster and scope. [`Planner::plan`] with
     /// [`Touched::All`] gives these too, besides the extension (which depends on the wildcards in the table).
     #[must_use]

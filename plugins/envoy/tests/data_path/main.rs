@@ -6,6 +6,7 @@ mod client;
 mod envoy;
 mod node;
 mod services;
+mod settings;
 
 mod graph;
 mod guard;

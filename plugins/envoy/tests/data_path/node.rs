@@ -9,7 +9,7 @@ use std::time::Duration;
 use catalyst_envoy::bootstrap::bootstrap_json;
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_envoy::plane::EnvoyPlane;
-use catalyst_envoy::resource::ResourceKey;
+use catalyst_envoy::resource::{Resource, ResourceKey};
 use catalyst_plugin::{
     DataPlane, Diff, Endpoint, NextHop, PlaneEvent, Protocol, Route, RouteTable, ServiceName, Table, Target, Touched,
     Verdict,
@@ -119,6 +119,29 @@ impl Node {
         self.apply(&names).await;
     }
 
+    /// Changes the settings of the running plane, as the daemon does, and waits until Envoy has followed.
+    pub(crate) async fn reconfigure(&mut self, adapt: impl FnOnce(&mut EnvoyConfig)) {
+        adapt(&mut self.config);
+        let settings = self.plane.settings();
+        let set = tokio::spawn({
+            let config = self.config.clone();
+            async move { settings.set(config).await }
+        });
+        while !matches!(
+            timeout(DEADLINE, self.plane.changed()).await.unwrap(),
+            PlaneEvent::Replan
+        ) {}
+        set.await.unwrap();
+        let held = self.plane.observe().await.unwrap();
+        let wanted: BTreeMap<_, _> = present(self.plane.plan(&self.routes, Touched::All))
+            .into_iter()
+            .collect();
+        let gone = held.into_keys().filter(|key| !wanted.contains_key(key)).collect();
+        for (key, verdict) in self.apply_all(wanted.into_iter().collect(), gone).await {
+            assert_eq!(verdict, Verdict::Programmed, "{key}\n{}", self.envoy.log());
+        }
+    }
+
     /// Applies what changed and gives the final verdicts.
     pub(crate) async fn apply(&mut self, names: &[ServiceName]) -> BTreeMap<ResourceKey, Verdict> {
         let wanted = self.plane.plan(&self.routes, Touched::Names(names));
@@ -127,8 +150,16 @@ impl Node {
             .filter(|(_, resource)| resource.is_none())
             .map(|(key, _)| key.clone())
             .collect();
+        self.apply_all(present(wanted), remove).await
+    }
+
+    async fn apply_all(
+        &mut self,
+        upsert: Vec<(ResourceKey, Resource)>,
+        remove: Vec<ResourceKey>,
+    ) -> BTreeMap<ResourceKey, Verdict> {
         let diff = Diff {
-            upsert: present(wanted),
+            upsert,
             remove,
             settled: true,
         };
