@@ -5,6 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = protox::compile(
         [
             "catalyst/admin/v1/admin.proto",
+            "catalyst/admin/v1/complete.proto",
             "catalyst/admin/v1/explain.proto",
             "catalyst/admin/v1/operate.proto",
             "catalyst/gateway/v1/gateway.proto",

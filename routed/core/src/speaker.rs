@@ -6,6 +6,7 @@
 
 mod adj_rib_out;
 mod audit;
+mod begins;
 mod by_key;
 mod classes;
 mod difference;

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
+use catalyst_proto::admin::v1::list_names_request::Kind;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::complete::names;
 use crate::output::Format;
+
+/// Where the daemon listens unless told.
+pub(crate) const DEFAULT_ADDR: &str = "unix:/run/catalyst/routed.sock";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +35,7 @@ Exit codes: 0 done, 1 refused, 2 usage, 3 the daemon cannot be reached.";
 pub(crate) struct Args {
     /// Where the daemon listens: unix:PATH or IP:PORT
     #[arg(long, global = true, env = "CATALYST_ADDR", value_name = "ADDR")]
-    #[arg(default_value = "unix:/run/catalyst/routed.sock")]
+    #[arg(default_value = DEFAULT_ADDR)]
     pub(crate) addr: String,
     /// How answers are printed
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table", value_enum)]
@@ -66,10 +71,13 @@ pub(crate) enum Command {
     Reload(ReloadArgs),
     /// Keep what `reload --confirm` has applied
     Confirm,
-    /// Print a completion script for a shell
+    /// Print a completion script for a shell: source <(catalystctl completions bash)
     Completions {
         /// The shell
         shell: Shell,
+        /// One that never asks the daemon, and knows no names
+        #[arg(long = "static")]
+        fixed: bool,
     },
 }
 
@@ -84,6 +92,7 @@ pub(crate) enum ShowCommand {
     /// Every path to one name, with everything known about it
     Route {
         /// The service name
+        #[arg(add = names(Kind::Route))]
         name: String,
     },
     /// Every configured peer
@@ -91,6 +100,7 @@ pub(crate) enum ShowCommand {
     /// One peer, with everything known about it
     Peer {
         /// Its name in the configuration
+        #[arg(add = names(Kind::Peer))]
         name: String,
     },
     /// Every policy, and the peers that it is for
@@ -98,6 +108,7 @@ pub(crate) enum ShowCommand {
     /// One policy, statement by statement
     Policy {
         /// Its name in the configuration
+        #[arg(add = names(Kind::Policy))]
         name: String,
     },
     /// Every data plane
@@ -122,10 +133,11 @@ pub(crate) enum PolicyCommand {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TestArgs {
     /// The policy's name in the configuration, or accept, or reject
+    #[arg(add = names(Kind::Policy))]
     pub(crate) name: String,
     /// The peer that sends the route, on export the one that is to get it [default: on import the one that it was
     /// learned from, else an outside peer that nothing is known of]
-    #[arg(long)]
+    #[arg(long, add = names(Kind::Peer))]
     pub(crate) peer: Option<String>,
     /// Try it as an import or as an export policy
     #[arg(long, value_enum, default_value = "import")]
@@ -133,6 +145,7 @@ pub(crate) struct TestArgs {
     /// A name whose routes this node holds: on import each as its peer sent it, on export the one in use
     #[arg(
         long,
+        add = names(Kind::Route),
         value_name = "NAME",
         conflicts_with = "from_file",
         required_unless_present = "from_file"
@@ -171,6 +184,7 @@ pub(crate) enum ServiceCommand {
     /// Stop offering a service. One of the configuration is back with the next reload or restart
     Remove {
         /// The service name
+        #[arg(add = names(Kind::Service))]
         name: String,
     },
 }
@@ -180,6 +194,7 @@ pub(crate) enum PeerCommand {
     /// End the session and keep it down, until it is enabled or the daemon starts again
     Disable {
         /// The peer's name in the configuration
+        #[arg(add = names(Kind::Peer))]
         name: String,
         /// What to tell its operator (at most 255 bytes)
         #[arg(long, value_name = "TEXT", default_value = "disabled by an operator")]
@@ -188,11 +203,13 @@ pub(crate) enum PeerCommand {
     /// Let a session begin anew that was disabled, or is held idle for a while
     Enable {
         /// The peer's name in the configuration
+        #[arg(add = names(Kind::Peer))]
         name: String,
     },
     /// End the session and begin it anew; with graceful restart routes stay meanwhile
     Reset {
         /// The peer's name in the configuration
+        #[arg(add = names(Kind::Peer))]
         name: String,
         /// What to tell its operator (at most 255 bytes)
         #[arg(long, value_name = "TEXT", default_value = "reset by an operator")]
@@ -204,6 +221,7 @@ pub(crate) enum PeerCommand {
     /// Ask for the peer's whole table again; the session stays
     Refresh {
         /// The peer's name in the configuration
+        #[arg(add = names(Kind::Peer))]
         name: String,
     },
 }
@@ -246,6 +264,7 @@ fn parse_time(text: &str) -> Result<u64, String> {
 #[derive(Debug, ClapArgs)]
 pub(crate) struct AddArgs {
     /// The service name: orders.dc1.acme, *.dc1.acme or *
+    #[arg(add = names(Kind::Service))]
     pub(crate) name: String,
     /// What it speaks: tcp, http, http:graphql or http:grpc
     #[arg(long)]

@@ -6,12 +6,14 @@ use std::error::Error;
 use std::time::Duration;
 
 use catalyst_proto::admin::v1::admin_client::AdminClient;
+use catalyst_proto::admin::v1::complete_client::CompleteClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
+use catalyst_proto::admin::v1::list_names_request::Kind;
 use catalyst_proto::admin::v1::operate_client::OperateClient;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
-    GetRouteRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin, ReloadEvent, ReloadRequest,
-    RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    GetRouteRequest, ListNamesRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin, ReloadEvent,
+    ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -29,6 +31,7 @@ pub(crate) struct Client {
     admin: AdminClient<Channel>,
     explain: ExplainClient<Channel>,
     pub(crate) operate: OperateClient<Channel>,
+    complete: CompleteClient<Channel>,
 }
 
 impl Client {
@@ -41,12 +44,14 @@ impl Client {
             .map_err(|error| Failure::Unreachable(format!("no daemon at {addr}: {}", root_cause(&error))))?;
         let admin = AdminClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let operate = OperateClient::new(channel.clone());
+        let complete = CompleteClient::new(channel.clone());
         let explain = ExplainClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self {
             addr: addr.to_owned(),
             admin,
             explain,
             operate,
+            complete,
         })
     }
 
@@ -87,6 +92,16 @@ impl Client {
     pub(crate) async fn peer(&mut self, name: String) -> Outcome<Peer> {
         let result = self.admin.get_peer(GetPeerRequest { name }).await;
         self.answer(result)
+    }
+
+    /// Names of a kind that begin with a text, for completion.
+    pub(crate) async fn names(&mut self, kind: Kind, begin: String) -> Outcome<Vec<String>> {
+        let request = ListNamesRequest {
+            kind: kind.into(),
+            begin,
+        };
+        let result = self.complete.list_names(request).await;
+        self.answer(result).map(|answer| answer.names)
     }
 
     pub(crate) async fn plugins(&mut self) -> Outcome<Vec<Plugin>> {

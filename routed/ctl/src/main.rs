@@ -3,6 +3,7 @@
 mod answer;
 mod args;
 mod client;
+mod complete;
 mod config;
 mod failure;
 mod model;
@@ -22,7 +23,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 
 use args::{Args, Command, PolicyCommand, ServiceCommand, ShowCommand, WatchCommand};
 use client::Client;
@@ -30,6 +31,7 @@ use failure::{Failure, Outcome};
 use output::Output;
 
 fn main() -> ExitCode {
+    complete::answer_shell();
     let args = Args::parse();
     text::fit(terminal_size::terminal_size_of(std::io::stdout()).map(|(columns, _)| columns.0));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -48,8 +50,8 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> Outcome {
     let mut out = Output::stdout(args.output);
-    if let Command::Completions { shell } = args.command {
-        completions(shell, &mut out)?;
+    if let Command::Completions { shell, fixed } = args.command {
+        complete::script(shell, fixed, &mut out)?;
         return out.flush();
     }
     let mut client = Client::connect(&args.addr).await?;
@@ -85,10 +87,4 @@ async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> O
         ShowCommand::Plugins => plugins::show(client, out).await,
         ShowCommand::Config => config::show(client, out).await,
     }
-}
-
-fn completions(shell: clap_complete::Shell, out: &mut Output) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "catalystctl", &mut script);
-    out.line(String::from_utf8_lossy(&script).trim_end())
 }

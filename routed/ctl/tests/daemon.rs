@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "daemon/completion.rs"]
+mod completion;
 #[path = "daemon/operate.rs"]
 mod operate;
 mod policies;
@@ -503,16 +505,4 @@ fn a_second_daemon_on_the_socket_is_refused() {
         )
     );
     assert_eq!(node.ctl(&["show", "routes"]).code, 0);
-}
-
-#[test]
-fn completions_need_no_daemon() {
-    for shell in ["bash", "zsh", "fish"] {
-        let answer = ctl("unix:/nowhere", &["completions", shell]);
-        assert_eq!(answer.code, 0);
-        assert!(
-            answer.out.contains("catalystctl") && answer.out.contains("routes"),
-            "{shell}"
-        );
-    }
 }

@@ -1,5 +1,6 @@
 //! The administration API: `catalyst.admin.v1` on a Unix socket or loopback, for catalystctl.
 
+mod complete;
 mod convert;
 mod explain;
 mod offers;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
+use catalyst_proto::admin::v1::complete_server::CompleteServer;
 use catalyst_proto::admin::v1::explain_server::ExplainServer;
 use catalyst_proto::admin::v1::operate_server::OperateServer;
 use tokio::sync::{Mutex, mpsc};
@@ -27,6 +29,7 @@ use tonic::transport::server::Router;
 use crate::config::Listen;
 use crate::driver::SpeakerHandle;
 use crate::reload::Reloader;
+use complete::CompleteService;
 use explain::ExplainService;
 use operate::OperateService;
 use service::AdminService;
@@ -52,11 +55,13 @@ pub async fn serve(
     let listen = reloader.live().get().admin.listen.clone();
     let explain = ExplainServer::new(ExplainService::new(reloader.live().clone(), speaker.clone()));
     let operate = OperateServer::new(OperateService::new(speaker.clone(), stop));
+    let complete = CompleteServer::new(CompleteService::new(reloader.live().clone(), speaker.clone()));
     let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));
     let router = Server::builder()
         .add_service(service)
         .add_service(explain)
-        .add_service(operate);
+        .add_service(operate)
+        .add_service(complete);
     let listener = Listener::bind(&listen)
         .await
         .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;

@@ -129,6 +129,34 @@ fn views_go_through_the_table_in_order_and_in_pages() {
 }
 
 #[test]
+fn names_are_found_by_what_they_begin_with() {
+    let mut net = line();
+    for n in 0..300 {
+        net.offer(n % 3, &format!("svc-{n:03}.example"));
+    }
+    net.offer(1, "*.example");
+    net.rest();
+    let speaker = &net.nodes[1].speaker;
+    let found = |text: &str, limit| -> Vec<String> {
+        let found = speaker.destinations_beginning(text, limit);
+        found.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        found("svc-00", 3),
+        ["svc-000.example", "svc-001.example", "svc-002.example"]
+    );
+    assert_eq!(found("", 2), ["*.example", "svc-000.example"]);
+    assert_eq!(found("svc-299", 10), ["svc-299.example"]);
+    assert!(found("svc-3", 10).is_empty() && found("zzz", 10).is_empty() && found("", 0).is_empty());
+    assert_eq!(found("svc-", 1000).len(), 300);
+    let own = speaker.services_beginning("svc-", 2);
+    assert_eq!(own, ["svc-001.example", "svc-004.example"].map(super::config::name));
+    assert_eq!(speaker.services_beginning("", 1000).len(), 101);
+    assert_eq!(speaker.peers_beginning("n", 1), [super::config::node_name(0)]);
+    assert!(speaker.peers_beginning("x", 1).is_empty());
+}
+
+#[test]
 fn watched_names_are_those_that_changed() {
     let mut net = line();
     net.offer(0, "before.example");
