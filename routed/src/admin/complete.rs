@@ -54,13 +54,13 @@ impl Complete for CompleteService {
 
 fn names_of(speaker: &Speaker, kind: Kind, begin: &str) -> Vec<String> {
     match kind {
-        Kind::Route => texts(speaker.destinations_beginning(begin, LIMIT)),
-        Kind::Service => texts(speaker.services_beginning(begin, LIMIT)),
+        Kind::Route => texts(&speaker.destinations_beginning(begin, LIMIT)),
+        Kind::Service => texts(&speaker.services_beginning(begin, LIMIT)),
         Kind::Peer => speaker.peers_beginning(begin, LIMIT),
         Kind::Policy | Kind::Unspecified => Vec::new(),
     }
 }
 
-fn texts<T: ToString>(names: Vec<T>) -> Vec<String> {
+fn texts<T: ToString>(names: &[T]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
