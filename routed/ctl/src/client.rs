@@ -12,8 +12,8 @@ use catalyst_proto::admin::v1::list_names_request::Kind;
 use catalyst_proto::admin::v1::operate_client::OperateClient;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
-    GetRouteRequest, ListNamesRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin, ReloadEvent,
-    ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    GetRouteRequest, ListNamesRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin,
+    ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};

@@ -57,7 +57,10 @@ fn bash_completes_commands_and_names_of_the_daemon() {
     assert_eq!(line(&["service", "add", "rev"]), ["reviews.acme"]);
     assert_eq!(line(&["show", "peer", "be"]), ["bert"]);
     assert_eq!(line(&["peer", "refresh", "b"]), ["bert"]);
-    assert_eq!(line(&["policy", "test", "from-bert", "--route", "rev"]), ["reviews.acme"]);
+    assert_eq!(
+        line(&["policy", "test", "from-bert", "--route", "rev"]),
+        ["reviews.acme"]
+    );
     assert_eq!(line(&["show", "policy", ""])[0], "from-bert");
     assert_eq!(line(&["show", "route", "zzz"]), [""; 0]);
 }
