@@ -7,6 +7,7 @@
 //! `cargo xtask test` builds the programs first; to run one topology by hand, build them with
 //! `cargo build --workspace --bins` and `cargo build` in plugins/graphql/gateway.
 
+mod browser;
 mod client;
 mod config;
 mod load;
@@ -19,6 +20,7 @@ mod process;
 mod programs;
 mod reach;
 
+pub use browser::Browser;
 pub use client::{Answer, Client, echo, greet};
 pub use config::{Peering, peer};
 pub use load::{Load, Names, Tally};

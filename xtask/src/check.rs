@@ -1,7 +1,7 @@
 //! `cargo xtask check`: everything that judges the sources without running them.
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use crate::progress::Progress;
 use crate::{arrows, run, workspace};
@@ -35,8 +35,8 @@ fn check_workspace(folder: &Path) -> anyhow::Result<()> {
             "warnings",
         ],
     )?;
-    let mut doc = Command::new(run::cargo_program());
+    let mut doc = run::cargo_in(folder);
     doc.args(["doc", "--workspace", "--no-deps", "--locked"])
         .env("RUSTDOCFLAGS", "-D warnings");
-    run::visible(doc.current_dir(folder))
+    run::visible(&mut doc)
 }

@@ -1,14 +1,24 @@
 //! Running other programs.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, bail};
 
-/// The cargo that runs this xtask.
-pub(crate) fn cargo_program() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The cargo that runs this xtask, in `folder`, with the environment that it has when a person calls it.
+///
+/// `cargo run` tells xtask about its own package. Build scripts that look at those variables (that of ring does) would
+/// run anew, and a hundred crates of the gateway be built anew, whenever cargo is called by hand after xtask or before.
+pub(crate) fn cargo_in(folder: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(folder);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Runs cargo in `folder`, printing the command first.
@@ -16,7 +26,7 @@ pub(crate) fn cargo_program() -> OsString {
 /// # Errors
 /// It cannot be started or fails.
 pub(crate) fn cargo(folder: &Path, args: &[&str]) -> anyhow::Result<()> {
-    visible(Command::new(cargo_program()).args(args).current_dir(folder))
+    visible(cargo_in(folder).args(args))
 }
 
 /// Runs `command` with its output on ours, printing the command first.
@@ -67,4 +77,23 @@ fn spelled(command: &Command) -> String {
     let mut words = vec![program.to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_hears_nothing_of_the_package_of_xtask() {
+        let command = cargo_in(Path::new("."));
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).collect();
+        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"] {
+            assert!(std::env::var_os(name).is_some(), "cargo test sets {name}");
+            assert!(
+                removed.iter().any(|(removed, _)| *removed == name),
+                "{name}: {removed:?}"
+            );
+        }
+        assert!(!removed.iter().any(|(removed, _)| *removed == "CARGO_HOME"));
+    }
 }

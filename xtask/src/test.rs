@@ -30,7 +30,7 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let envoy = envoy::ensure(&root, &progress)?;
     let suite = Suite {
         envoy: &envoy,
-        nextest: have_nextest(),
+        nextest: have_nextest(&root),
         filter: args.filter.as_deref(),
     };
     for folder in workspace::all(&root) {
@@ -70,8 +70,8 @@ fn install_packages(root: &Path, progress: &Progress) -> anyhow::Result<bool> {
     Ok(installed)
 }
 
-fn have_nextest() -> bool {
-    run::succeeds(Command::new(run::cargo_program()).args(["nextest", "--version"]))
+fn have_nextest(root: &Path) -> bool {
+    run::succeeds(run::cargo_in(root).args(["nextest", "--version"]))
 }
 
 /// How tests run.
@@ -118,11 +118,10 @@ impl Suite<'_> {
     }
 
     fn command(&self, folder: &Path, task: &[&str]) -> Command {
-        let mut command = Command::new(run::cargo_program());
+        let mut command = run::cargo_in(folder);
         command
             .args(task)
             .args(["--workspace", "--locked"])
-            .current_dir(folder)
             .env(envoy::VARIABLE, self.envoy);
         command
     }

@@ -1,7 +1,6 @@
 //! The two workspaces of this repository: the root, and the gateway with a lock file of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -37,10 +36,8 @@ pub(crate) fn all(root: &Path) -> [PathBuf; 2] {
 
 /// What `cargo metadata` says of the workspace in `folder`; with the whole graph of packages only if `graph`.
 pub(crate) fn metadata(folder: &Path, graph: bool) -> anyhow::Result<Value> {
-    let mut command = Command::new(run::cargo_program());
-    command
-        .args(["metadata", "--format-version", "1", "--locked"])
-        .current_dir(folder);
+    let mut command = run::cargo_in(folder);
+    command.args(["metadata", "--format-version", "1", "--locked"]);
     if !graph {
         command.arg("--no-deps");
     }

@@ -165,6 +165,9 @@ fn tail(log: &Path) -> String {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return format!("(cannot be read: {error})"),
     };
+    if text.is_empty() {
+        return "(it is empty)".to_owned();
+    }
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }

@@ -13,6 +13,7 @@ mod ports;
 mod query;
 
 use std::fs::{File, TryLockError};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -79,10 +80,16 @@ fn run_and_stop(args: &DemoArgs, interrupt: &Interrupt, progress: &Progress) -> 
 /// The lock on [`FOLDER`], held as long as the file is open.
 fn alone(root: &Path) -> anyhow::Result<File> {
     let path = root.join(format!("{FOLDER}.lock"));
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    // Missing where CARGO_TARGET_DIR has cargo build elsewhere.
+    let folder = path.parent().unwrap_or(root);
+    let file = std::fs::create_dir_all(folder)
+        .and_then(|()| File::create(&path))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("another demo of this repository is running: stop it first"),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another demo of this repository is running: stop it first (Ctrl-C in its terminal)")
+        }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
@@ -128,22 +135,23 @@ fn show(
     let answer = query::wait_for_answer(fleet, &a.graph_url())?;
     query::wait_for_answer(fleet, &b.graph_url())?;
     progress.step("the answer of node a came through both nodes");
-    print!("\n$ {}\n{answer}\n", query::as_curl(&a.graph_url()));
+    say(&format!("\n$ {}\n{answer}", query::as_curl(&a.graph_url())))?;
     for node in &plan.nodes {
         let routes = programs.ctl(node, &["show", "routes"])?;
-        println!(
-            "\n$ {}\n{}",
-            programs.spell_ctl(node, &["show", "routes"]),
-            routes.trim_end()
-        );
+        let command = programs.spell_ctl(node, &["show", "routes"]);
+        say(&format!("\n$ {command}\n{}", routes.trim_end()))?;
     }
-    println!();
-    println!("{}", what_next(args, plan, programs));
+    say(&what_next(args, plan, programs))?;
     if args.stay {
         progress.step("everything keeps running; Ctrl-C stops it");
         fleet.stay()?;
     }
     Ok(())
+}
+
+/// Prints a paragraph; a reader that has gone away is an error, not a panic.
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot print what there is to see")
 }
 
 fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
@@ -157,7 +165,14 @@ fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
         format!("  open {} in a browser: the graph of node a", a.graph_url()),
         format!("  {}", programs.spell_ctl(a, &["show", "route", &b.service.name])),
         format!("  {}", programs.spell_ctl(b, &["service", "remove", &b.service.name])),
-        "    then { topProducts { name price } } still answers, and the graph says that reviews are gone".to_owned(),
+        "    2 s later { topProducts { name price } } still answers, and the graph knows no reviews; to have them back:"
+            .to_owned(),
+        format!(
+            "  {} {} --protocol http:graphql --endpoint http://{}",
+            programs.spell_ctl(b, &["service", "add"]),
+            b.service.name,
+            b.service.address
+        ),
         format!("  {}", programs.spell_ctl(a, &["watch", "routes"])),
         format!("  configurations and logs are in {FOLDER}/"),
     ];
