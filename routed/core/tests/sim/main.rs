@@ -16,6 +16,7 @@ mod graceful;
 mod model;
 mod net;
 mod operate;
+mod policies;
 mod policy_words;
 mod prefixes;
 mod preview;

@@ -21,7 +21,7 @@ const NAMES: u64 = 60;
 /// Set this to one seed to run that alone.
 const SEED_VARIABLE: &str = "CATALYST_SIM_SEED";
 
-fn for_seeds(test: &str, seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
+pub(crate) fn for_seeds(test: &str, seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
     let only: Option<u64> = std::env::var(SEED_VARIABLE).ok().map(|text| text.parse().unwrap());
     for seed in seeds.filter(|_| only.is_none()).chain(only) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
@@ -32,7 +32,7 @@ fn for_seeds(test: &str, seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
 }
 
 /// A tree, so that all are joined, and some more edges.
-fn random_edges(rng: &mut Rng, count: usize, more: usize) -> Vec<(usize, usize)> {
+pub(crate) fn random_edges(rng: &mut Rng, count: usize, more: usize) -> Vec<(usize, usize)> {
     let mut edges: BTreeSet<(usize, usize)> = (1..count).map(|node| (rng.index(node), node)).collect();
     for _ in 0..more {
         let (one, other) = (rng.index(count), rng.index(count));
