@@ -282,6 +282,7 @@ fn config(asn: u32, peers: &[u32]) -> SpeakerConfig {
             organisation: organisation(asn),
         },
         domains: Vec::new(),
+        aggregates: Vec::new(),
         internal_communities: Vec::new(),
         reflector: false,
         cluster: node(asn),

@@ -28,6 +28,8 @@ pub struct SpeakerConfig {
     pub identity: OriginNode,
     /// Name suffixes that belong to this organisation (`acme.example`), each installing a discard for `*.suffix`.
     pub domains: Vec<ServiceName>,
+    /// What stands for several names towards outside.
+    pub aggregates: Vec<Aggregate>,
     /// Communities that mean something inside our organisation only: taken off towards outside.
     pub internal_communities: Vec<CommunityPattern>,
     /// Whether internal peers are reflected to each other (RFC 4456).
@@ -46,6 +48,40 @@ pub struct SpeakerConfig {
     pub planes: Vec<PlaneConfig>,
     /// The peers, in order of name.
     pub peers: Vec<PeerConfig>,
+}
+
+/// A wildcard that stands for its members towards other organisations. Here it is a discard, as a domain is.
+///
+/// Members are the acknowledged routes to `http` and `http:grpc` services below it; `http:graphql` and `tcp` services go on
+/// by themselves. It exists while it has a member, and while nobody really offers its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregate {
+    /// The wildcard.
+    pub name: ServiceName,
+    /// The peers that it may go to, outside ones only; `None`: every one whose export policy accepts it.
+    pub to: Option<Vec<PeerName>>,
+    /// Whether its members are not advertised to peers that are told of it. They can be reached there all the same,
+    /// where export policy accepts them.
+    pub suppress: bool,
+    /// Which routes are members.
+    pub members: Members,
+    /// Whether it exists without members too (a default that a provider gives its customers).
+    pub always: bool,
+    /// Standard communities.
+    pub communities: Vec<u32>,
+    /// Large communities.
+    pub large_communities: Vec<LargeCommunity>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+}
+
+/// Which routes an aggregate stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Members {
+    /// Those of our own organisation: the internal table.
+    Own,
+    /// Those of both tables. Their AS_PATH is hidden: only for a default towards customers.
+    Any,
 }
 
 /// A data plane as the Speaker sees it.

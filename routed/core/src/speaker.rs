@@ -5,6 +5,7 @@
 //! modules: `sessions` -> `import` -> `select` -> `gate` (make before break) -> `export` -> `adj_rib_out`.
 
 mod adj_rib_out;
+mod aggregates;
 mod audit;
 mod begins;
 mod by_key;
@@ -49,6 +50,7 @@ use crate::rib::Rib;
 use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
+use aggregates::Aggregates;
 use by_key::ByKey;
 use classes::Classes;
 use export::Organisations;
@@ -78,6 +80,7 @@ pub struct Speaker {
     exports: Classes<export::Class>,
     by_key: ByKey,
     organisations: Organisations,
+    aggregates: Aggregates,
     planes: Planes,
     phase: Phase,
     deferral: Deferral,
@@ -118,6 +121,7 @@ impl Speaker {
             exports: Classes::starting_at(1),
             by_key: ByKey::default(),
             organisations: Organisations::default(),
+            aggregates: Aggregates::default(),
             planes,
             phase: Phase::New,
             deferral: Deferral::Over(now),
@@ -130,6 +134,7 @@ impl Speaker {
         for peer in peers {
             speaker.on_peer_add(peer, now);
         }
+        speaker.set_aggregates();
         speaker
     }
 

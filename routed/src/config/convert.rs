@@ -76,6 +76,7 @@ impl Config {
             peers: peers
                 .map(|(name, peer)| self.peer(name, peer, &policies, &mut resolver))
                 .collect(),
+            aggregates: Vec::new(),
             internal_communities: self.internal_communities(),
         }
     }

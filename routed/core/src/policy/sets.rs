@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_set_of_names_takes_in_what_any_of_its_patterns_does() {
-        let texts = ["a.acme", "*.dc1.acme", "*.b", "x-*.c", "*.y*.d"];
+        let texts = ["a.acme", "*.dc1.acme", "*.b", "x-*.c", "*.y*.d", "=*.e"];
         let patterns: Vec<NamePattern> = texts.iter().map(|text| NamePattern::parse(text).unwrap()).collect();
         let set = NameSet::new(&patterns);
         for name in [
@@ -137,6 +137,8 @@ mod tests {
             "x.c",
             "q.y1.d",
             "y1.d",
+            "*.e",
+            "a.e",
             "acme",
         ] {
             let expected = patterns.iter().any(|pattern| pattern.matches(name));

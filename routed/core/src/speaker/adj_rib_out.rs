@@ -141,6 +141,7 @@ fn release_attr(rib: &mut Rib, attr: AttrId) {
 impl Speaker {
     /// Has a peer told everything that it may see.
     pub(super) fn mark_whole_table(&mut self, index: usize) {
+        self.mark_aggregates(index);
         let peer = &mut self.peers[index];
         let Some(families) = peer.up.as_ref().map(|up| up.families) else {
             return;

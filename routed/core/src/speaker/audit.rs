@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::Speaker;
+use super::aggregates::AGGREGATE;
 use super::export::key_of;
 use super::judge::{accepted, check, cleaned, given};
 use super::offers::is_own;
-use super::peer::Peer;
+use super::peer::{Peer, Up};
 use super::rewrite::{fits, rewrite};
 use crate::attrs::Attrs;
 use crate::destination::Destination;
@@ -15,6 +16,9 @@ use crate::intern::{AttrId, NameId};
 use crate::policy::{Given, Key, Rule, evaluate};
 use crate::rib::{Note, PathFlags, PeerId};
 use crate::wire;
+
+/// Sets as a class should be told them, by (set, class, source, statements that apply).
+type Words = BTreeMap<(AttrId, u16, PeerId, Vec<usize>), Option<Vec<u8>>>;
 
 impl Speaker {
     /// What is wrong, one line each; empty if nothing is. Only after [`Speaker::flush`].
@@ -26,6 +30,9 @@ impl Speaker {
         self.audit_exports(&mut wrong);
         self.audit_attrs(&mut wrong);
         self.audit_names(&mut wrong);
+        if self.aggregates != self.aggregates_anew() {
+            wrong.push("aggregates count other members than there are".to_owned());
+        }
         self.audit_stale(&mut wrong);
         wrong
     }
@@ -118,29 +125,18 @@ impl Speaker {
 
     /// adj_rib_out == export(acknowledged part of loc_rib), of peers to which nothing is left to send.
     fn audit_exports(&self, wrong: &mut Vec<String>) {
-        let mut words = BTreeMap::new();
+        let mut words = Words::new();
         for index in self.peers.places() {
             let peer = &self.peers[index];
             let Some(up) = peer.up.as_ref().filter(|_| peer.out.pending() == 0) else {
                 continue;
             };
             for name in self.live_names() {
-                let applied = self.policy_anew(peer, name);
-                let entry = self.rib.names.get(name);
-                let (attr, source) = (entry.loc_attr, entry.loc_source);
-                let passes = up.families.common(self.planes.open);
-                let seen = attr != 0
-                    && passes.has(self.rib.names.family_of(entry))
-                    && self.withheld(index, attr, source).is_none()
-                    && !self.is_unopened(index, name);
-                let mut anew = |applied: Vec<usize>| {
-                    let key = (attr, up.class, source, applied);
-                    let words = words.entry(key);
-                    words
-                        .or_insert_with_key(|(.., applied)| self.reworded(peer, attr, up.class, source, applied))
-                        .clone()
-                };
-                let wanted = applied.filter(|_| seen).and_then(&mut anew);
+                let mut wanted = self.exported_anew(index, up, name, &mut words);
+                let replaced = |aggregate: &NameId| self.exported_anew(index, up, *aggregate, &mut words).is_some();
+                if wanted.is_some() && self.replacing(index, name).iter().any(replaced) {
+                    wanted = None;
+                }
                 let held = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
                 if held.map(|attr| self.rib.attrs.raw(attr)) != wanted.as_deref() {
                     let name = self.rib.names.destination(name);
@@ -153,13 +149,31 @@ impl Speaker {
         }
     }
 
+    /// The bytes that a peer should hold for a name if no aggregate stands for it.
+    fn exported_anew(&self, index: usize, up: &Up, name: NameId, words: &mut Words) -> Option<Vec<u8>> {
+        let peer = &self.peers[index];
+        let (attr, source) = self.offered_to(index, name);
+        let passes = up.families.common(self.planes.open);
+        let seen = attr != 0
+            && passes.has(self.rib.names.family(name))
+            && self.withheld(index, attr, source).is_none()
+            && (source == AGGREGATE || !self.is_unopened(index, name));
+        let applied = self.policy_anew(peer, name, attr).filter(|_| seen)?;
+        let words = words.entry((attr, up.class, source, applied));
+        words
+            .or_insert_with_key(|(.., applied)| self.reworded(peer, attr, up.class, source, applied))
+            .clone()
+    }
+
     /// The statements of the export policy that apply to the route of a name, by the plain reading of it; `None`: it
     /// does not pass.
-    fn policy_anew(&self, peer: &Peer, name: NameId) -> Option<Vec<usize>> {
+    fn policy_anew(&self, peer: &Peer, name: NameId, attr: AttrId) -> Option<Vec<usize>> {
         let Some(policy) = peer.export.policy() else {
             return Some(Vec::new());
         };
-        let attr = Some(self.rib.names.get(name).loc_attr).filter(|attr| *attr != 0)?;
+        if attr == 0 {
+            return None;
+        }
         let given = Given {
             attrs: &self.rib.attrs.decode(attr),
             table: self.rib.attrs.hot(attr).table,
@@ -202,6 +216,7 @@ impl Speaker {
             .installed
             .values()
             .for_each(|installed| hold(installed.attr));
+        self.aggregates.held().for_each(|(_, attr)| hold(attr));
         for peer in self.peers.iter() {
             peer.out
                 .cells()
@@ -223,7 +238,8 @@ impl Speaker {
             let cells = self.peers.iter().filter(|peer| !peer.out.is_blank(name)).count();
             let installed = usize::from(self.planes.installed.contains_key(&name));
             let entry = self.rib.names.get(name);
-            let configured = usize::from(entry.flags.has(crate::intern::NameFlags::DISCARD));
+            let aggregated = self.aggregates.held().filter(|(held, _)| *held == name).count();
+            let configured = usize::from(entry.flags.has(crate::intern::NameFlags::DISCARD)) + aggregated;
             let used = entry.first != 0 || entry.loc_attr != 0 || entry.refs > 0;
             if entry.refs as usize != cells + installed + configured || !used {
                 wrong.push(format!(

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::Speaker;
+use super::aggregates::AGGREGATE;
 use super::by_key::Place;
 use super::peer::Peer;
 use super::rewrite::{Words, fits, rewrite};
@@ -142,16 +143,15 @@ impl Speaker {
 
     /// The attribute set that a peer is to hold for a name; 0: none.
     pub(super) fn export(&mut self, index: usize, name: NameId) -> AttrId {
-        let entry = self.rib.names.get(name);
-        let (attr, source) = (entry.loc_attr, entry.loc_source);
+        let (attr, source) = self.offered_to(index, name);
         let Some(up) = self.peers[index].up.as_ref().filter(|_| attr != 0) else {
             return 0;
         };
         let (class, passes) = (up.class, up.families.common(self.planes.open));
-        if !passes.has(self.rib.names.family_of(entry)) || self.withheld(index, attr, source).is_some() {
+        if !passes.has(self.rib.names.family(name)) || self.withheld(index, attr, source).is_some() {
             return 0;
         }
-        if self.is_unopened(index, name) {
+        if source != AGGREGATE && (self.is_unopened(index, name) || self.is_replaced(index, name)) {
             return 0;
         }
         let place = Place {

@@ -320,6 +320,9 @@ impl Speaker {
         if attr != 0 {
             self.rib.attrs.retain(attr);
         }
+        if !self.aggregates.is_empty() {
+            self.count_member(name, before, attr);
+        }
         self.rib.attrs.release(before);
         let family = self.rib.names.family(name);
         for peer in self.peers.iter_mut().filter(|peer| peer.takes(family)) {

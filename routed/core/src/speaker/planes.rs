@@ -1,6 +1,6 @@
 //! The selected table as the data planes hold it, its versions, and what they report of it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,17 +89,14 @@ impl Planes {
         };
         planes.open = planes.open_families();
         if planes.any() {
-            for domain in &config.domains {
-                planes.install_discard(&format!("*.{domain}"), names);
+            for name in discards(config) {
+                planes.install_discard(name, names);
             }
         }
         planes
     }
 
-    fn install_discard(&mut self, name: &str, names: &mut NameTable) {
-        let Ok(name) = ServiceName::parse(name) else {
-            return;
-        };
+    fn install_discard(&mut self, name: ServiceName, names: &mut NameTable) {
         let id = names.intern(name.as_str().as_bytes());
         // Held for good: by the configuration.
         names.retain(id);
@@ -351,6 +348,14 @@ impl Planes {
         let gates = self.list.iter().filter_map(|plane| plane.gate.due(hold_time, ack_wait));
         gates.chain(self.waiting.due()).chain(self.drains.due()).min()
     }
+}
+
+/// The names that are discards where nobody offers them: the wildcard of each domain, and each aggregate.
+pub(super) fn discards(config: &SpeakerConfig) -> BTreeSet<ServiceName> {
+    let domains = config.domains.iter();
+    let wildcards = domains.filter_map(|domain| ServiceName::parse(&format!("*.{domain}")).ok());
+    let aggregates = config.aggregates.iter().map(|aggregate| aggregate.name.clone());
+    wildcards.chain(aggregates).collect()
 }
 
 fn new_plane(config: PlaneConfig) -> Plane {

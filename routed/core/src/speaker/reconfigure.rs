@@ -10,13 +10,14 @@ use super::peer::{Peer, session_config};
 use super::{Phase, Speaker};
 use crate::event::{Effect, PeerConfig, SpeakerConfig};
 use crate::intern::{NameFlags, NameId};
-use crate::name::{self, ServiceName};
+use crate::name::ServiceName;
 use crate::rib::PeerId;
 use crate::session::SessionEvent;
 use crate::wire::subcode::cease;
 use crate::wire::{Message, Notification, RouteRefresh};
 
 use super::difference::{Difference, difference};
+use super::planes::discards;
 use super::sessions::REFRESH_REQUEST;
 
 /// What is to be done anew once the new configuration stands; peers by their places.
@@ -60,6 +61,7 @@ impl Speaker {
             identity: _,
             planes: _,
             domains,
+            aggregates,
             internal_communities,
             reflector,
             cluster,
@@ -81,15 +83,22 @@ impl Speaker {
         if !offers_as_before {
             self.configure_sessions(now);
         }
+        let discards_before = discards(&self.config);
         if self.config.domains != domains {
-            self.change_domains(domains, &mut redo);
+            self.config.domains = domains;
+            // From outside nothing under them is taken.
+            redo.import.extend(self.outside_places());
         }
+        if self.config.aggregates != aggregates {
+            self.config.aggregates = aggregates;
+            self.set_aggregates();
+            redo.export.extend(self.outside_places());
+        }
+        self.change_discards(&discards_before);
         if self.config.internal_communities != internal_communities {
             self.config.internal_communities = internal_communities;
             self.rib.attrs.forget_exports();
-            let outside = self.peers.iter().filter(|peer| peer.outside);
-            redo.export
-                .extend(outside.filter_map(|peer| self.peers.find(&peer.config.name)));
+            redo.export.extend(self.outside_places());
         }
         self.change_peers(peers, &mut redo, now);
         self.redo(redo, now);
@@ -244,33 +253,28 @@ impl Speaker {
         redo.scopes = true;
     }
 
-    fn change_domains(&mut self, new: Vec<ServiceName>, redo: &mut Redo) {
-        let wildcard = |domain: &ServiceName| Some(format!("*.{domain}")).filter(|name| name::check(name).is_ok());
-        let old = std::mem::replace(&mut self.config.domains, new);
-        let before: BTreeSet<String> = old.iter().filter_map(wildcard).collect();
-        let after: BTreeSet<String> = self.config.domains.iter().filter_map(wildcard).collect();
+    fn change_discards(&mut self, before: &BTreeSet<ServiceName>) {
+        let after = discards(&self.config);
         if self.planes.any() {
-            after.difference(&before).for_each(|name| self.add_discard(name));
+            after.difference(before).for_each(|name| self.add_discard(name));
             before.difference(&after).for_each(|name| self.remove_discard(name));
         }
-        // From outside nothing under them is taken.
-        let outside = self
-            .peers
-            .places()
-            .into_iter()
-            .filter(|index| self.peers[*index].outside);
-        redo.import.extend(outside);
     }
 
-    fn add_discard(&mut self, text: &str) {
-        let name = self.rib.names.intern(text.as_bytes());
+    fn outside_places(&self) -> Vec<usize> {
+        let places = self.peers.places().into_iter();
+        places.filter(|index| self.peers[*index].outside).collect()
+    }
+
+    fn add_discard(&mut self, name: &ServiceName) {
+        let name = self.rib.names.intern(name.as_str().as_bytes());
         self.rib.names.retain(name);
         self.rib.names.get_mut(name).flags.set(NameFlags::DISCARD);
         self.rib.mark_dirty(name);
     }
 
-    fn remove_discard(&mut self, text: &str) {
-        if let Some(name) = self.rib.names.lookup(text.as_bytes())
+    fn remove_discard(&mut self, name: &ServiceName) {
+        if let Some(name) = self.rib.names.lookup(name.as_str().as_bytes())
             && self.rib.names.get_mut(name).flags.take(NameFlags::DISCARD)
         {
             self.rib.names.release(name);

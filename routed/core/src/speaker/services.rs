@@ -20,7 +20,7 @@ pub(super) struct Service {
 }
 
 /// The health that a service is announced with while nobody checks it.
-const HEALTHY: u8 = 100;
+pub(super) const HEALTHY: u8 = 100;
 
 /// At most as many as the wire carries, in canonical order.
 fn canonical<T: Ord + Clone>(communities: &[T]) -> Vec<T> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Speaker;
+use super::aggregates::AGGREGATE;
 use crate::attrs::Attrs;
 use crate::best_path::{Candidate, Decision, Step};
 use crate::destination::Destination;
@@ -75,8 +76,18 @@ impl Speaker {
             .iter()
             .map(|(standing, id)| self.show_path(self.rib.path(*id), standing, now))
             .collect();
+        views.extend(self.show_aggregate(name));
         views.extend(self.show_draining(name, now));
         views
+    }
+
+    /// What stands for the members of a wildcard.
+    pub(super) fn show_aggregate(&self, name: NameId) -> Option<RouteView> {
+        let (attr, members) = self.aggregates.standing(name)?;
+        Some(RouteView {
+            reason: format!("an aggregate of {members} names, towards other organisations"),
+            ..self.view_of(name, attr, AGGREGATE)
+        })
     }
 
     /// Where each path of a name stands, best first.

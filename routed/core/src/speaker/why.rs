@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
+use super::aggregates::AGGREGATE;
 use super::export::{Withheld, words};
 use super::judge::{cleaned, given};
 use super::peer::Peer;
@@ -22,11 +23,14 @@ impl Speaker {
     #[must_use]
     pub fn why(&self, destination: &Destination, now: Instant) -> Option<WhyView> {
         let name = self.rib.names.lookup_destination(destination)?;
-        let paths: Vec<PathWhy> = self
-            .standings(name)
-            .into_iter()
-            .map(|(standing, id)| self.why_path(id, standing, now))
-            .collect();
+        let paths = self.standings(name).into_iter();
+        let mut paths: Vec<PathWhy> = paths.map(|(standing, id)| self.why_path(id, standing, now)).collect();
+        paths.extend(self.show_aggregate(name).map(|route| PathWhy {
+            reason: route.reason.clone(),
+            received: None,
+            import: None,
+            route,
+        }));
         let peers = self.peers.iter().map(|peer| self.why_peer(peer, name)).collect();
         (!paths.is_empty()).then(|| WhyView {
             destination: destination.clone(),
@@ -74,7 +78,14 @@ impl Speaker {
 
     fn why_peer(&self, peer: &Peer, name: NameId) -> PeerWhy {
         let entry = self.rib.names.get(name);
-        let (attr, source) = self.attr_and_source(entry.selected);
+        let offered = self
+            .peers
+            .find(&peer.config.name)
+            .map(|index| self.offered_to(index, name));
+        let (attr, source) = match offered {
+            Some((attr, AGGREGATE)) => (attr, AGGREGATE),
+            Some(_) | None => self.attr_and_source(entry.selected),
+        };
         let (reason, export, attrs) = self.why_export(peer, name, attr, source);
         let told = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);
         PeerWhy {
@@ -95,6 +106,9 @@ impl Speaker {
         source: PeerId,
     ) -> (ExportReason, Option<Trace>, Option<Arc<Attrs>>) {
         let reason = |reason| (reason, None, None);
+        if attr == 0 && self.aggregates.standing(name).is_some() {
+            return reason(ExportReason::NoAggregate);
+        }
         if attr == 0 {
             return reason(ExportReason::NothingSelected);
         }
@@ -116,8 +130,19 @@ impl Speaker {
             return (reason, trace, None);
         }
         let worded = self.worded(peer, source, trace.as_ref(), &attrs);
-        let reason = self.why_not_yet(peer, name, &worded);
+        let reason = match self.told_in_place_of(index, name) {
+            Some(aggregate) => ExportReason::Aggregated { aggregate },
+            None => self.why_not_yet(peer, name, &worded),
+        };
         (reason, trace, Some(Arc::new(worded)))
+    }
+
+    /// The aggregate that a peer is told of in place of a name.
+    fn told_in_place_of(&self, index: usize, name: NameId) -> Option<Destination> {
+        let peer = &self.peers[index];
+        let suppressors = self.replacing(index, name).into_iter();
+        let mut told = suppressors.filter(|aggregate| peer.out.advertised_attr(*aggregate) != 0);
+        told.next().map(|aggregate| self.rib.names.destination(aggregate))
     }
 
     /// The route in the words of a peer: `trace` is that of the export policy.

@@ -98,6 +98,13 @@ pub enum ExportReason {
         /// The statement; `None`: no statement decides, and the default is to reject (RFC 8212).
         statement: Option<Arc<str>>,
     },
+    /// The peer is told of an aggregate in its place.
+    Aggregated {
+        /// The wildcard.
+        aggregate: Destination,
+    },
+    /// It is an aggregate, and those do not go to this peer.
+    NoAggregate,
     /// Rewritten, it is more than any receiver takes (docs/protocol.md, limits).
     TooLong,
     /// A data plane refused it.
@@ -158,6 +165,8 @@ impl fmt::Display for ExportReason {
                 f,
                 "export policy {policy}: no statement decides, and the default is to reject"
             ),
+            Self::Aggregated { aggregate } => write!(f, "the aggregate {aggregate} is advertised in its place"),
+            Self::NoAggregate => f.write_str("an aggregate does not go to this peer"),
             Self::TooLong => f.write_str("its attributes are more than any receiver takes"),
             Self::RejectedByDataPlane { plane, why } => write!(f, "rejected by {plane}: {why}"),
             Self::SessionDown { state } => write!(f, "the session is down ({state}); else it would be advertised"),

@@ -158,6 +158,19 @@ fn what_is_private_stays_inside() {
 }
 
 #[test]
+fn communities_that_become_internal_are_taken_off_what_was_told_before() {
+    for conditions in [Vec::new(), vec![names(&["*.example"])]] {
+        let export = policy("p", vec![accept("all", conditions)]);
+        let mut net = line(|configs| configs[1].peers[1].export = export);
+        offer(&mut net, 1, "x.example", &[65002 << 16 | 9]);
+        assert_eq!(told(&net, 1, 2, "x.example").unwrap().communities, [65002 << 16 | 9]);
+        let internal = vec![CommunityPattern::Standard(Some(65002), None)];
+        net.reconfigure(1, |config| config.internal_communities = internal);
+        assert!(told(&net, 1, 2, "x.example").unwrap().communities.is_empty());
+    }
+}
+
+#[test]
 fn export_policy_may_set_med_and_prepend() {
     let actions = vec![Action::SetMed(Some(42)), Action::Prepend(2), Action::SetLocalPref(9)];
     let mut net = line(|configs| {

@@ -62,6 +62,7 @@ pub(crate) fn speaker(index: usize, who: &Who) -> SpeakerConfig {
             organisation: who.organisation.clone(),
         },
         domains: Vec::new(),
+        aggregates: Vec::new(),
         internal_communities: Vec::new(),
         reflector: false,
         cluster: node,

@@ -6,6 +6,7 @@
     reason = "all of this is test code; clippy sees only #[test] as such"
 )]
 
+mod aggregates;
 mod borders;
 mod bounds;
 mod checks;

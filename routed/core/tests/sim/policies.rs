@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use catalyst_core::attrs::{GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, Protocol};
-use catalyst_core::event::{Event, LocalService, PeerConfig, SpeakerConfig};
+use catalyst_core::event::{Aggregate, Event, LocalService, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::{
     Action, AsPathPattern, CommunityPattern, Condition, NamePattern, Policy, Role, Statement, Verdict,
 };
 use catalyst_core::route::Table;
 use catalyst_core::wire::Family;
 
+use super::aggregates::aggregate;
 use super::config::{Who, network, node_name, plane, service};
 use super::net::{Net, Rng};
 use super::random::{for_seeds, random_edges};
@@ -117,11 +118,27 @@ fn configs(rng: &mut Rng, steers: bool) -> Vec<SpeakerConfig> {
         if rng.below(2) == 0 {
             config.planes = vec![plane("envoy", true)];
         }
+        if rng.below(3) == 0 {
+            config.aggregates = some_aggregates(rng);
+        }
         for peer in &mut config.peers {
             change_peer(rng, peer, steers);
         }
     }
     configs
+}
+
+/// Never hiding what is not our own: paths that are hidden may come back.
+fn some_aggregates(rng: &mut Rng) -> Vec<Aggregate> {
+    let one = Aggregate {
+        suppress: rng.below(3) > 0,
+        always: rng.below(4) == 0,
+        communities: few(rng, &[7, 1 << 16 | 1]),
+        ..aggregate(pick(rng, &["*.x", "*.y.x", "*"]))
+    };
+    let more = (rng.below(2) == 0).then(|| aggregate("*.y.x"));
+    let more = more.filter(|more| more.name != one.name);
+    std::iter::once(one).chain(more).collect()
 }
 
 fn change_peer(rng: &mut Rng, peer: &mut PeerConfig, steers: bool) {
@@ -156,8 +173,14 @@ fn change(net: &mut Net, steers: bool) {
     if config.peers.is_empty() {
         return;
     }
-    let at = net.rng.index(config.peers.len());
-    change_peer(&mut net.rng, &mut config.peers[at], steers);
+    match net.rng.below(12) {
+        0 => config.aggregates = some_aggregates(&mut net.rng),
+        1 => config.aggregates.clear(),
+        _ => {
+            let at = net.rng.index(config.peers.len());
+            change_peer(&mut net.rng, &mut config.peers[at], steers);
+        }
+    }
     net.reconfigure(node, |known| *known = config);
 }
 

@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use catalyst_core::attrs::Attrs;
 use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::NamePattern;
 use catalyst_core::policy::{Policy, Role};
-use catalyst_core::route::Destination;
 use catalyst_core::wire::kind;
 
 use super::config::{address, destination, each_its_own, name, network, node_name, one_as, peer, plane};
@@ -63,26 +61,18 @@ fn as_seen(net: &Net, node: usize) -> BTreeSet<String> {
     seen
 }
 
-/// Services and prefixes that each node offers, as it shows them itself.
-fn offers(net: &Net, node: usize) -> Vec<(Destination, Attrs)> {
-    let views = net.nodes[node].speaker.routes(None, usize::MAX, net.now);
-    let own = views
-        .iter()
-        .filter(|view| view.learned_from.is_none() && !view.draining);
-    own.map(|view| (view.destination.clone(), Attrs::clone(&view.attrs)))
-        .collect()
-}
-
-fn offer(destination: &Destination, attrs: Attrs) -> Event {
-    if let Some(prefix) = destination.prefix() {
-        let mut local = super::config::local_prefix(prefix);
-        local.communities = attrs.communities;
-        return Event::PrefixAdd(local);
-    }
-    let mut service = super::config::service(&destination.to_string());
-    service.weight = attrs.service.unwrap().weight;
-    service.communities = attrs.communities;
-    Event::ServiceAdd(service)
+/// What each node originates, as it says itself.
+fn offers(net: &Net, node: usize) -> Vec<Event> {
+    let speaker = &net.nodes[node].speaker;
+    let services = speaker.local_services().into_iter().map(Event::ServiceAdd);
+    let views = speaker.routes(None, usize::MAX, net.now);
+    let own = views.iter().filter(|view| view.learned_from.is_none());
+    let prefixes = own.filter_map(|view| {
+        let mut local = super::config::local_prefix(view.destination.prefix()?);
+        local.communities.clone_from(&view.attrs.communities);
+        Some(Event::PrefixAdd(local))
+    });
+    services.chain(prefixes).collect()
 }
 
 /// A network of fresh Speakers with the configurations of now comes to hold the same.
@@ -95,8 +85,8 @@ pub(crate) fn equals_a_fresh_one(net: &Net) {
         fresh.start_node(node);
     }
     for node in 0..net.nodes.len() {
-        for (destination, attrs) in offers(net, node) {
-            fresh.event(node, offer(&destination, attrs));
+        for offer in offers(net, node) {
+            fresh.event(node, offer);
         }
     }
     fresh.rest();

@@ -11,7 +11,7 @@ pub(super) use name::Asks;
 pub use name::NamePattern;
 pub use prefix::PrefixPattern;
 
-use crate::name::{MAX_LABEL_BYTES, MAX_NAME_BYTES};
+use crate::name::{MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
 use as_path::MAX_REGEX_BYTES;
 
 /// Why a text is not a pattern. The text itself is not repeated: the caller names the place.
@@ -32,6 +32,9 @@ pub enum PatternError {
     /// A byte that no name holds.
     #[error("a name pattern holds a-z, 0-9, '-', '_', '.' and '*'; found {0:?}")]
     BadCharacter(char),
+    /// What stands after `=` is not a name.
+    #[error("after '=' stands a service name: {0}")]
+    Exact(NameError),
     /// The regular expression is too long.
     #[error("a regular expression has at most {MAX_REGEX_BYTES} bytes, this one has {0}")]
     RegexTooLong(usize),

@@ -20,7 +20,8 @@ pub(in crate::policy) enum Asks<'a> {
 }
 
 /// Which names: written as `orders.dc1.acme` (that name alone), `*.dc1.acme` (every name below, the wildcard itself
-/// included), `*` (all), or with `*` inside a label (`api-*.acme`, which does not cross dots).
+/// included), `*` (all), with `*` inside a label (`api-*.acme`, which does not cross dots), or as `=*.dc1.acme` (the
+/// wildcard alone, as an aggregate is one).
 #[derive(Clone, PartialEq, Eq)]
 pub struct NamePattern {
     text: Arc<str>,
@@ -55,10 +56,15 @@ impl NamePattern {
     pub(in crate::policy) fn asks(&self) -> Asks<'_> {
         match self.shape {
             Shape::All => Asks::Nothing,
-            Shape::Exact => Asks::Is(&self.text),
+            Shape::Exact => Asks::Is(self.exact()),
             Shape::Below => Asks::Below(&self.text[2..]),
             Shape::Labels { .. } => Asks::Labels,
         }
+    }
+
+    /// The only name that an exact pattern takes in.
+    fn exact(&self) -> &str {
+        self.text.strip_prefix('=').unwrap_or(&self.text)
     }
 
     /// The canonical text.
@@ -72,7 +78,7 @@ impl NamePattern {
     pub fn matches(&self, name: &str) -> bool {
         match &self.shape {
             Shape::All => true,
-            Shape::Exact => name == &*self.text,
+            Shape::Exact => name == self.exact(),
             Shape::Below => name.strip_suffix(&self.text[1..]).is_some_and(|rest| !rest.is_empty()),
             Shape::Labels { below, labels } => matches_labels(*below, labels, name),
         }
@@ -80,6 +86,9 @@ impl NamePattern {
 }
 
 fn shape_of(text: &str) -> Shape {
+    if text.starts_with('=') {
+        return Shape::Exact;
+    }
     if text == "*" {
         return Shape::All;
     }
@@ -98,6 +107,9 @@ fn shape_of(text: &str) -> Shape {
 }
 
 fn check_name_pattern(text: &str) -> Result<(), PatternError> {
+    if let Some(name) = text.strip_prefix('=') {
+        return crate::name::check(name).map_err(PatternError::Exact);
+    }
     if text.is_empty() {
         return Err(PatternError::Empty);
     }
@@ -172,6 +184,7 @@ impl fmt::Debug for NamePattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::NameError;
 
     #[test]
     fn name_patterns_take_in_what_they_say() {
@@ -187,6 +200,9 @@ mod tests {
                 &["dc1.acme", "*.acme", "*", "xdc1.acme"],
             ),
             ("*", &["*", "a", "*.acme", "a.b"], &[]),
+            ("=*", &["*"], &["a", "*.acme"]),
+            ("=*.acme", &["*.acme"], &["a.acme", "*", "*.dc1.acme"]),
+            ("=a.acme", &["a.acme"], &["b.a.acme"]),
             (
                 "API-*.acme",
                 &["api-1.acme", "api-.acme"],
@@ -218,6 +234,8 @@ mod tests {
         for (text, error) in [
             ("", PatternError::Empty),
             ("a..b", PatternError::EmptyLabel),
+            ("=a-*.b", PatternError::Exact(NameError::Wildcard)),
+            ("=", PatternError::Exact(NameError::Empty)),
             ("a.", PatternError::EmptyLabel),
             ("a b", PatternError::BadCharacter(' ')),
             (&"a".repeat(64), PatternError::LabelTooLong(64)),
