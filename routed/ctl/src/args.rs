@@ -94,6 +94,9 @@ pub(crate) enum ShowCommand {
         /// The service name
         #[arg(add = names(Kind::Route))]
         name: String,
+        /// Also what decided over each path, with the statement of the policy, and which peer is told of it or why not
+        #[arg(long)]
+        why: bool,
     },
     /// Every configured peer
     Peers,
@@ -135,8 +138,8 @@ pub(crate) struct TestArgs {
     /// The policy's name in the configuration, or accept, or reject
     #[arg(add = names(Kind::Policy))]
     pub(crate) name: String,
-    /// The peer that sends the route, on export the one that is to get it [default: on import the one that it was
-    /// learned from, else an outside peer that nothing is known of]
+    /// The peer that sends the route, on export the one that is to get it [default: of a live route every one, of a
+    /// recorded one whom it was learned from, else an outside peer that nothing is known of]
     #[arg(long, add = names(Kind::Peer))]
     pub(crate) peer: Option<String>,
     /// Try it as an import or as an export policy

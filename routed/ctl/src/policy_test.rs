@@ -121,7 +121,7 @@ fn describe_statement(statement: &StatementTrace, answer: &mut Answer) {
     }
 }
 
-fn condition_text(condition: &ConditionTrace) -> String {
+pub(crate) fn condition_text(condition: &ConditionTrace) -> String {
     if condition.key == "not" {
         let inner: Vec<String> = condition.inner.iter().map(inner_text).collect();
         return format!("not: {}", inner.join(" and "));
@@ -174,7 +174,8 @@ fn changes(trace: &PolicyTrace) -> Vec<String> {
 
 /// What `--output json` prints of a trace.
 #[derive(Debug, Serialize)]
-struct Trace<'a> {
+pub(crate) struct Trace<'a> {
+    policy: &'a str,
     route: &'a str,
     /// `null`: an outside peer that nothing is known of.
     peer: Option<&'a str>,
@@ -207,7 +208,7 @@ struct Condition<'a> {
 }
 
 #[derive(Debug, Serialize, Default)]
-struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     protocol: &'a str,
     origin_org: &'a str,
     as_path: &'a [u32],
@@ -223,6 +224,7 @@ fn given(text: &str) -> Option<&str> {
 impl<'a> From<&'a PolicyTrace> for Trace<'a> {
     fn from(trace: &'a PolicyTrace) -> Self {
         Self {
+            policy: &trace.policy,
             route: &trace.route,
             peer: given(&trace.peer),
             verdict: if trace.accepted { "accept" } else { "reject" },
@@ -315,6 +317,7 @@ mod tests {
             },
         ];
         PolicyTrace {
+            policy: "from-beta".to_owned(),
             route: "orders.beta".to_owned(),
             peer: "b".to_owned(),
             accepted: true,

@@ -121,12 +121,13 @@ fn describe(paths: &[Route]) -> Vec<String> {
     answer.heading(&format!("{name}: {}", count(paths.len() as u64, "path")));
     for path in paths {
         answer.lines.push(String::new());
-        describe_path(path, &mut answer);
+        describe_path(path, &path.reason, &mut answer);
     }
     answer.lines
 }
 
-fn describe_path(path: &Route, answer: &mut Answer) {
+/// Everything about a path; `reason` says what decided over it.
+pub(crate) fn describe_path(path: &Route, reason: &str, answer: &mut Answer) {
     let from = or(&path.learned_from, "this node");
     let state = match (path.selected, path.best) {
         (true, _) => "in use",
@@ -135,7 +136,7 @@ fn describe_path(path: &Route, answer: &mut Answer) {
     };
     answer.heading(format!("{} from {from}: {state}", mark(path)).trim_start());
     answer.property("status", &status_in_full(path));
-    answer.property("reason", &path.reason);
+    answer.property("reason", reason);
     answer.property("protocol", &path.protocol);
     answer.property("GraphQL path", &path.path);
     answer.property(

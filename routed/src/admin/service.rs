@@ -69,9 +69,7 @@ impl AdminService {
             let by = name.map_or("the configuration", |name| offers::offered_by(name, &config, store));
             route.offered_by = by.to_owned();
         }
-        let names = config.names_of_communities();
-        let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
-        route.community_names = route.communities.iter().filter_map(named).collect();
+        route.community_names = config.names_of(&route.communities);
         let envoy = config.plugins.envoy.as_ref();
         let protocol = view.attrs.service.as_ref().map(|service| service.protocol);
         let name = view.destination.name();

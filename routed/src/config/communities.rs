@@ -1,6 +1,6 @@
 //! Names of communities: those of the section `communities`, and the well-known ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use catalyst_core::policy::CommunityPattern;
 
@@ -42,8 +42,7 @@ impl Config {
     }
 
     /// The names of communities by their numbers as tables print them.
-    #[must_use]
-    pub fn names_of_communities(&self) -> BTreeMap<String, String> {
+    fn names_of_communities(&self) -> BTreeMap<String, String> {
         let well_known = WELL_KNOWN
             .iter()
             .map(|(name, number)| (*name, Community::Standard(*number)));
@@ -53,6 +52,14 @@ impl Config {
             .map(|(name, c)| (name.as_str(), number(c).clone()));
         let print = |(name, number): (&str, Community)| (number.print(), name.to_owned());
         well_known.chain(named).map(print).collect()
+    }
+
+    /// The names of some communities by their numbers.
+    #[must_use]
+    pub fn names_of(&self, numbers: &[String]) -> HashMap<String, String> {
+        let names = self.names_of_communities();
+        let named = |number: &String| Some((number.clone(), names.get(number)?.clone()));
+        numbers.iter().filter_map(named).collect()
     }
 
     /// The communities that are never told another organisation.

@@ -1,7 +1,8 @@
 //! Calls of `catalyst.admin.v1.Explain`.
 
 use catalyst_proto::admin::v1::{
-    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, Policy, PolicyTrace, TestPolicyRequest,
+    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, Policy, PolicyTrace, TestPolicyRequest, WhyRouteRequest,
+    WhyRouteResponse,
 };
 
 use super::Client;
@@ -21,5 +22,10 @@ impl Client {
     pub(crate) async fn test_policy(&mut self, request: TestPolicyRequest) -> Outcome<Vec<PolicyTrace>> {
         let result = self.explain.test_policy(request).await;
         self.answer(result).map(|answer| answer.traces)
+    }
+
+    pub(crate) async fn why_route(&mut self, name: String) -> Outcome<WhyRouteResponse> {
+        let result = self.explain.why_route(WhyRouteRequest { name }).await;
+        self.answer(result)
     }
 }

@@ -1,5 +1,7 @@
 //! Policies as catalystctl shows and tries them, against the real admin server and routing thread.
 
+mod why;
+
 use serde_json::{Value, json};
 
 use super::service;

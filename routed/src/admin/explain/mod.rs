@@ -3,12 +3,13 @@
 mod policies;
 mod trace;
 mod trial;
+mod why;
 
 use catalyst_proto::admin::v1::explain_server::Explain;
 use catalyst_proto::admin::v1::test_policy_request::Routes;
 use catalyst_proto::admin::v1::{
     GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse, TestPolicyRequest,
-    TestPolicyResponse,
+    TestPolicyResponse, WhyRouteRequest, WhyRouteResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -50,5 +51,11 @@ impl Explain for ExplainService {
             None => return Err(Status::invalid_argument("no route to test the policy with")),
         };
         Ok(Response::new(TestPolicyResponse { traces }))
+    }
+
+    async fn why_route(&self, request: Request<WhyRouteRequest>) -> Result<Response<WhyRouteResponse>, Status> {
+        let name = request.into_inner().name;
+        let answer = why::route(&self.config.get(), &self.speaker, &name).await?;
+        Ok(Response::new(answer))
     }
 }

@@ -10,6 +10,7 @@ const MAX_WANTED: usize = 1000;
 /// How a policy came to its result for a route.
 pub(super) fn message(route: String, peer: &str, before: &Attrs, trace: &Trace) -> proto::PolicyTrace {
     proto::PolicyTrace {
+        policy: trace.policy.to_string(),
         route,
         peer: peer.to_owned(),
         accepted: trace.accepted,
@@ -50,7 +51,7 @@ fn condition(trace: &ConditionTrace) -> proto::ConditionTrace {
     }
 }
 
-fn attributes(attrs: &Attrs) -> proto::RouteAttributes {
+pub(super) fn attributes(attrs: &Attrs) -> proto::RouteAttributes {
     let standard = attrs.communities.iter().copied().map(format_community);
     let large = attrs.large_communities.iter().copied().map(format_large_community);
     proto::RouteAttributes {

@@ -1,0 +1,77 @@
+//! `show route --why`: every path with what decided over it, every peer with what it is told, or why not.
+
+use catalyst_core::attrs::Attrs;
+use catalyst_core::route::{Destination, DestinationError};
+use catalyst_core::view::{PathWhy, PeerWhy};
+use catalyst_proto::admin::v1 as proto;
+use tonic::Status;
+
+use super::super::convert;
+use super::trace;
+use crate::config::Config;
+use crate::driver::{Gone, SpeakerHandle};
+
+pub(super) async fn route(
+    config: &Config,
+    speaker: &SpeakerHandle,
+    name: &str,
+) -> Result<proto::WhyRouteResponse, Status> {
+    let destination: Destination = name
+        .parse()
+        .map_err(|error: DestinationError| Status::invalid_argument(format!("{name:?}: {error}")))?;
+    let asked = destination.clone();
+    let gone = |Gone| Status::unavailable(Gone.to_string());
+    let why = speaker
+        .query(move |speaker, now| speaker.why(&asked, now))
+        .await
+        .map_err(gone)?;
+    let why = why.ok_or_else(|| Status::not_found(nobody(config, &destination)))?;
+    // Best first: of several in use, the first one is what peers are told.
+    let in_use = why.paths.iter().find(|path| path.route.selected);
+    let in_use = in_use.map(|path| &*path.route.attrs);
+    Ok(proto::WhyRouteResponse {
+        paths: why.paths.iter().map(|path| path_why(config, path)).collect(),
+        peers: why
+            .peers
+            .iter()
+            .map(|peer| peer_why(&destination, in_use, peer))
+            .collect(),
+    })
+}
+
+/// What to say of a name that nobody offers.
+fn nobody(config: &Config, destination: &Destination) -> String {
+    let domains = config.node.domains.iter().map(|domain| domain.0.0.as_str());
+    let above = |name: &str| domains.into_iter().find(|domain| name.ends_with(&format!(".{domain}")));
+    match destination.name().and_then(|name| above(name.as_str())) {
+        Some(domain) => format!(
+            "no route to {destination}: nobody offers it, and a name below our domain {domain} is never sent to a shorter \
+             wildcard"
+        ),
+        None => format!("no route to {destination}: nobody offers it"),
+    }
+}
+
+fn path_why(config: &Config, why: &PathWhy) -> proto::PathWhy {
+    let mut path = convert::route(&why.route);
+    path.community_names = config.names_of(&path.communities);
+    let from = why.route.learned_from.as_deref().unwrap_or_default();
+    let import = why.import.as_ref().zip(why.received.as_ref());
+    let import = import.map(|(import, received)| trace::message(path.name.clone(), from, received, import));
+    proto::PathWhy {
+        path: Some(path),
+        reason: why.reason.clone(),
+        import,
+    }
+}
+
+fn peer_why(destination: &Destination, in_use: Option<&Attrs>, why: &PeerWhy) -> proto::PeerWhy {
+    let export = why.export.as_ref().zip(in_use);
+    proto::PeerWhy {
+        peer: why.peer.to_string(),
+        advertised: why.advertised,
+        reason: why.reason.to_string(),
+        export: export.map(|(export, before)| trace::message(destination.to_string(), &why.peer, before, export)),
+        told: why.attrs.as_deref().map(trace::attributes),
+    }
+}
