@@ -168,6 +168,14 @@ impl Node {
         Ok(address)
     }
 
+    /// Starts any program of the workspace in this node's folder.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn run_program(&self, program: &str, log: &str, arguments: &[&str]) -> Result<Process> {
+        Process::start(&self.folder, log, &programs::binary(program)?, arguments)
+    }
+
     /// Starts catalyst-routed, and Envoy and the gateway as far as their plugins are on.
     ///
     /// # Errors

@@ -29,3 +29,18 @@ pub mod gateway {
         tonic::include_proto!("catalyst.gateway.v1");
     }
 }
+
+/// `catalyst.plugin.v1`: how a data plane that is a program of its own follows catalyst-routed.
+pub mod plugin {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        clippy::restriction,
+        unreachable_pub,
+        unused_qualifications
+    )]
+    pub mod v1 {
+        tonic::include_proto!("catalyst.plugin.v1");
+    }
+}

@@ -4,5 +4,6 @@ pub mod admin;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+mod listen;
 pub mod reload;
 pub mod telemetry;

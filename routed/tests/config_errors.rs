@@ -459,6 +459,62 @@ fn plugin_rules() {
 }
 
 #[test]
+fn data_planes_of_their_own_have_a_name_a_private_socket_and_protocols() {
+    for (key, says) in [
+        (
+            "plugins.external.Hosts={}",
+            "plugins.external[\"Hosts\"]: a data plane is written in lower case: hosts",
+        ),
+        ("plugins.external[\"a.b\"]={}", "plugins.external[\"a.b\"]: "),
+        (
+            "plugins.external.envoy={}",
+            "envoy is a data plane of the daemon itself",
+        ),
+        (
+            "plugins.external.hosts.listen=10.0.0.1:1",
+            ".listen: 10.0.0.1:1 is open",
+        ),
+        (
+            "plugins.external.hosts.protocols=[]",
+            ".protocols: a data plane serves at least one protocol",
+        ),
+        (
+            "plugins.external.hosts.protocols=[\"tcp\",\"tcp\"]",
+            ".protocols[1]: \"tcp\" is in this list already",
+        ),
+        (
+            "plugins.external.hosts.listen=unix:/run/catalyst/routed.sock",
+            "admin.listen is the same socket",
+        ),
+        (
+            "plugins.external.hosts.listen=127.0.0.1:1790",
+            "peering.listen listens there already",
+        ),
+    ] {
+        set_refused(&[key], says);
+    }
+    set_refused(
+        &[
+            "plugins.external.a.listen=unix:/tmp/x.sock",
+            "plugins.external.b.listen=unix:/tmp/x.sock",
+        ],
+        "plugins.external[\"a\"].listen is the same socket",
+    );
+    let many = (0..17).map(|n| format!("plugins.external.p{n}={{}}"));
+    let many: Vec<String> = many.collect();
+    set_refused(
+        &many.iter().map(String::as_str).collect::<Vec<_>>(),
+        "at most 16 data planes",
+    );
+    let good = set(&["plugins.external.hosts={}"]).unwrap();
+    let (spec, listen) = good.external().next().unwrap();
+    assert_eq!(
+        (&*spec.name, spec.protocols.len(), listen.to_string().as_str()),
+        ("hosts", 4, "unix:/run/catalyst/plane-hosts.sock")
+    );
+}
+
+#[test]
 fn no_two_things_listen_on_one_address() {
     set_refused(
         &["plugins.envoy.egress=127.0.0.1:8080"],

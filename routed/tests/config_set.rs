@@ -54,7 +54,8 @@ fn base() -> Value {
         },
         "plugins": {
             "envoy": { "peer_listeners": { "beta": "127.0.0.1:8090", "gamma": "127.0.0.1:8091" }, "tcp_ports": "1-2" },
-            "graphql": { "hosts": ["graph.acme"] }
+            "graphql": { "hosts": ["graph.acme"] },
+            "external": { "hosts": { "protocols": ["tcp"], "families": ["ipv6"] } }
         }
     })
 }
@@ -127,6 +128,7 @@ fn another(path: &str, schema: &Value) -> Value {
         "plugins.envoy.peer_listeners[\"beta\"]" => json!("127.0.0.1:7005"),
         "plugins.envoy.admin" => json!("127.0.0.1:7006"),
         "plugins.graphql.control" => json!("unix:/tmp/gateway.sock"),
+        "plugins.external[\"hosts\"].listen" => json!("unix:/tmp/hosts.sock"),
         "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
         "policies[\"in\"].statements[0].then.verdict" => json!("next"),
         "policies[\"in\"].statements[0].then.prepend" => json!(7),

@@ -9,14 +9,15 @@ use serde_json::Value;
 use crate::workspace;
 
 /// (crate, the crates of this repository that it may depend on outside its tests).
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("catalyst-core", &[]),
     ("catalyst-proto", &[]),
     ("catalyst-compose", &[]),
-    ("catalyst-examples", &[]),
+    ("catalyst-examples", &["catalyst-external"]),
     ("catalyst-plugin", &["catalyst-core"]),
     ("catalyst-envoy", &["catalyst-plugin", "catalyst-proto"]),
     ("catalyst-graphql", &["catalyst-plugin", "catalyst-proto"]),
+    ("catalyst-external", &["catalyst-plugin", "catalyst-proto"]),
     ("catalyst-gateway", &["catalyst-compose", "catalyst-proto"]),
     (
         "catalyst-routed",
@@ -26,6 +27,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "catalyst-plugin",
             "catalyst-envoy",
             "catalyst-graphql",
+            "catalyst-external",
         ],
     ),
     ("catalystctl", &["catalyst-proto"]),

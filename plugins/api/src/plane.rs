@@ -6,8 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 pub use catalyst_core::route::{
-    Change, Destination, Endpoint, NextHop, OriginNode, PlaneStatus, Prefix, PrefixRoute, Protocol, Route, RouteUpdate,
-    RouterId, Selected, ServiceName, Table, Target,
+    Change, Destination, DestinationError, Endpoint, NextHop, OriginNode, PlaneStatus, Prefix, PrefixRoute, Protocol,
+    Route, RouteUpdate, RouterId, Selected, ServiceName, Table, Target,
 };
 
 /// The routes that a data plane is to serve, by destination.

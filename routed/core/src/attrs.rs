@@ -73,12 +73,13 @@ impl Protocol {
         }
     }
 
+    /// Every protocol.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Http, Self::HttpGraphql, Self::HttpGrpc];
+
     /// The reverse of [`Protocol::as_str`].
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Tcp, Self::Http, Self::HttpGraphql, Self::HttpGrpc]
-            .into_iter()
-            .find(|p| p.as_str() == text)
+        Self::ALL.into_iter().find(|p| p.as_str() == text)
     }
 }
 

@@ -8,7 +8,6 @@ mod operate;
 mod reload;
 mod service;
 mod sessions;
-mod socket;
 mod store;
 mod watch;
 
@@ -22,18 +21,15 @@ use catalyst_proto::admin::v1::complete_server::CompleteServer;
 use catalyst_proto::admin::v1::explain_server::ExplainServer;
 use catalyst_proto::admin::v1::operate_server::OperateServer;
 use tokio::sync::{Mutex, mpsc};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
-use tonic::transport::server::Router;
 
-use crate::config::Listen;
 use crate::driver::SpeakerHandle;
+use crate::listen::Listener;
 use crate::reload::Reloader;
 use complete::CompleteService;
 use explain::ExplainService;
 use operate::OperateService;
 use service::AdminService;
-use socket::UnixSocket;
 pub use store::Store;
 
 /// The services that were added at run time, shared by those who change what this node offers. Held over a change on
@@ -66,30 +62,4 @@ pub async fn serve(
         .await
         .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;
     Ok(listener.serve(router))
-}
-
-enum Listener {
-    Unix(UnixSocket),
-    Tcp(tokio::net::TcpListener),
-}
-
-impl Listener {
-    async fn bind(listen: &Listen) -> anyhow::Result<Self> {
-        Ok(match listen {
-            Listen::Unix(path) => Self::Unix(UnixSocket::bind(path)?),
-            Listen::Tcp(address) => Self::Tcp(tokio::net::TcpListener::bind(address).await?),
-        })
-    }
-
-    async fn serve(self, router: Router) -> anyhow::Result<()> {
-        match self {
-            Self::Unix(UnixSocket { listener, file }) => {
-                let result = router.serve_with_incoming(UnixListenerStream::new(listener)).await;
-                drop(file);
-                result?;
-            }
-            Self::Tcp(listener) => router.serve_with_incoming(TcpListenerStream::new(listener)).await?,
-        }
-        Ok(())
-    }
 }

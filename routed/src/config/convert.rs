@@ -10,8 +10,9 @@ use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PeerName, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
-use catalyst_core::wire::Families;
+use catalyst_core::wire::{Families, Family};
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
+use catalyst_external::PlaneSpec;
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
 use super::path::KeyPath;
@@ -153,7 +154,7 @@ impl Config {
             name: "envoy".into(),
             gates: true,
             families: Families::NAMES,
-            protocols: vec![Protocol::Tcp, Protocol::Http, Protocol::HttpGraphql, Protocol::HttpGrpc],
+            protocols: Protocol::ALL.into(),
         });
         let graphql = self.plugins.graphql.as_ref().map(|_| PlaneConfig {
             name: "graphql".into(),
@@ -161,7 +162,28 @@ impl Config {
             families: Families::NAMES,
             protocols: vec![Protocol::HttpGraphql],
         });
-        envoy.into_iter().chain(graphql).collect()
+        let external = self.plugins.external.iter().map(|(name, external)| PlaneConfig {
+            name: name.as_str().into(),
+            gates: external.gates,
+            families: external.families.iter().map(|family| **family).collect(),
+            protocols: external.protocols.iter().map(|protocol| **protocol).collect(),
+        });
+        envoy.into_iter().chain(graphql).chain(external).collect()
+    }
+
+    /// The data planes that are programs of their own, and where each is served.
+    pub fn external(&self) -> impl Iterator<Item = (PlaneSpec, Spelled<Listen>)> {
+        self.plugins.external.iter().map(|(name, external)| {
+            let has = |family| external.families.iter().any(|served| **served == family);
+            let protocols = external.protocols.iter().filter(|_| has(Family::Name));
+            let spec = PlaneSpec {
+                name: name.as_str().into(),
+                protocols: protocols.map(|protocol| **protocol).collect(),
+                ipv4: has(Family::Ipv4),
+                ipv6: has(Family::Ipv6),
+            };
+            (spec, external.listen_of(name))
+        })
     }
 
     fn peer<'a>(&'a self, name: &str, peer: &Peer, policies: &Policies, resolver: &mut Resolver<'a>) -> PeerConfig {
@@ -217,6 +239,9 @@ impl Config {
             peer.insecure.get_or_insert(insecure);
         }
         self.services.values_mut().for_each(complete_service);
+        for (name, external) in &mut self.plugins.external {
+            external.listen = Some(external.listen_of(name));
+        }
     }
 }
 

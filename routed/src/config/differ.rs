@@ -123,6 +123,7 @@ mod tests {
         "admin.listen",
         "plugins.envoy",
         "plugins.graphql",
+        "plugins.external",
     ];
 
     fn config(more: &str) -> Config {

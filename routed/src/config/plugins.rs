@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use catalyst_core::route::Protocol;
+use catalyst_core::wire::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ pub struct Plugins {
     /// The GraphQL gateway: one graph over all `http:graphql` services. Needs the envoy plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graphql: Option<Graphql>,
+    /// Data planes that are programs of their own, by a name of your choice (one label): docs/plugins.md.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub external: BTreeMap<String, External>,
 }
 
 /// Envoy. Every address but `xds` is one that Envoy listens on, on this host.
@@ -80,6 +85,44 @@ impl Default for Graphql {
             gateway: loopback(8083),
             hosts: Vec::new(),
         }
+    }
+}
+
+/// A data plane that is a program of its own, in any number of instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct External {
+    /// Where its instances follow the table from this daemon: a Unix socket (made with mode 0600) or a loopback address.
+    /// Default: `unix:/run/catalyst/plane-NAME.sock`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Spelled<Listen>>,
+    /// Whether a name is announced to peers only once every connected instance has confirmed it (or 1 s has passed), and
+    /// nothing is announced while none is connected: for a plane that the traffic of peers passes through.
+    pub gates: bool,
+    /// The families that it serves; it does not see routes of others. Default: all.
+    #[schemars(length(min = 1))]
+    pub families: Vec<Spelled<Family>>,
+    /// Of names: the protocols that it serves; it does not see routes of others. Default: all.
+    #[schemars(length(min = 1))]
+    pub protocols: Vec<Spelled<Protocol>>,
+}
+
+impl Default for External {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            gates: false,
+            families: [Family::Name, Family::Ipv4, Family::Ipv6].map(Spelled).into(),
+            protocols: Protocol::ALL.map(Spelled).into(),
+        }
+    }
+}
+
+impl External {
+    /// Where the plane of this name is served.
+    pub(super) fn listen_of(&self, name: &str) -> Spelled<Listen> {
+        let default = || Spelled(Listen::Unix(format!("/run/catalyst/plane-{name}.sock").into()));
+        self.listen.clone().unwrap_or_else(default)
     }
 }
 

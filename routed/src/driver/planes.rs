@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
 use catalyst_envoy::config::EnvoyConfig;
 use catalyst_envoy::plane::{EnvoyPlane, EnvoySettings};
 use catalyst_envoy::ports::LocalPorts;
+use catalyst_external::ExternalPlane;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::handle::{Gone, Input, SpeakerHandle};
 use crate::config::Config;
+use crate::listen::Listener;
 
 /// Reports of a data plane that may wait for the Speaker.
 const REPORTS: usize = 64;
@@ -69,7 +72,7 @@ impl PlaneSettings {
 }
 
 /// The reconcile loops of the data planes.
-pub struct PlaneLoops(JoinSet<(&'static str, Result<(), JoinError>)>);
+pub struct PlaneLoops(JoinSet<(Arc<str>, Result<(), JoinError>)>);
 
 impl PlaneLoops {
     /// Waits for a loop to end, which happens only by a bug: the daemon then ends too, and whoever restarts it gets one
@@ -125,7 +128,7 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
-        loops.spawn(async { ("envoy", join.await) });
+        loops.spawn(async { ("envoy".into(), join.await) });
         feeds.push(connect("envoy", feed, reports, speaker));
     }
     if let Some(graphql) = config.graphql() {
@@ -135,8 +138,19 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
             Some(settled) => spawn_after(plane, sender, settled, ENVOY_FIRST),
             None => spawn(plane, sender),
         };
-        loops.spawn(async { ("graphql", join.await) });
+        loops.spawn(async { ("graphql".into(), join.await) });
         feeds.push(connect("graphql", feed, reports, speaker));
+    }
+    for (spec, listen) in config.external() {
+        let name = Arc::clone(&spec.name);
+        let listener = Listener::bind(&listen)
+            .await
+            .with_context(|| format!("plugins.external.{name}.listen: cannot listen on {listen}"))?;
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let (plane, Handle { feed, join, .. }) = ExternalPlane::spawn(spec, sender);
+        let server = tokio::spawn(serve_external(Arc::clone(&name), listener, plane));
+        loops.spawn(either_ends(Arc::clone(&name), join, server));
+        feeds.push(connect(&name, feed, reports, speaker));
     }
     Ok(Planes {
         feeds: PlaneFeeds(feeds),
@@ -146,8 +160,26 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     })
 }
 
+async fn serve_external(name: Arc<str>, listener: Listener, plane: ExternalPlane) {
+    if let Err(error) = listener.serve(plane.router()).await {
+        tracing::error!(plane = %name, %error, "the socket of a data plane has ended");
+    }
+}
+
+async fn either_ends(
+    name: Arc<str>,
+    join: JoinHandle<()>,
+    server: JoinHandle<()>,
+) -> (Arc<str>, Result<(), JoinError>) {
+    let ended = tokio::select! {
+        ended = join => ended,
+        ended = server => ended,
+    };
+    (name, ended)
+}
+
 fn connect(
-    name: &'static str,
+    name: &str,
     feed: RouteFeed,
     reports: mpsc::Receiver<Report>,
     speaker: &SpeakerHandle,

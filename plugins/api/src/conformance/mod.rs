@@ -17,7 +17,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use crate::plane::{DataPlane, Route, ServiceName};
+use crate::run::{Handle, Report};
 
 pub use plan::incremental_plan_equals_full_plan;
 pub use recovery::{
@@ -39,6 +42,11 @@ pub trait Harness: Send {
 
     /// A new instance of the plugin on the same data plane, as after a restart of the daemon.
     fn plane(&mut self) -> impl Future<Output = Self::Plane> + Send;
+
+    /// Starts the reconcile loop of an instance; for planes whose loop runs elsewhere.
+    fn spawn<P: DataPlane>(&mut self, plane: P, reports: mpsc::Sender<Report>) -> Handle {
+        crate::run::spawn(plane, reports)
+    }
 
     /// A route of this name that the plane serves. Each `variant` (0 to 5) has content of its own; some should share
     /// resources between names, where the data plane knows such.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::probe::{Control, Fault, probe};
 use super::{DEADLINE, Harness};
 use crate::plane::{Change, PlaneStatus, Route, RouteUpdate, Selected, Served, ServiceName};
-use crate::run::{Handle, Report, spawn};
+use crate::run::{Handle, Report};
 
 /// Names and the variant that each is to be served with.
 pub(super) type Expected = BTreeMap<ServiceName, u32>;
@@ -47,7 +47,7 @@ impl Run {
         let (plane, control) = probe(harness.plane().await);
         control.script().faults = faults;
         let (sender, reports) = mpsc::channel(64);
-        let handle = spawn(plane, sender);
+        let handle = harness.spawn(plane, sender);
         Self {
             handle,
             reports,

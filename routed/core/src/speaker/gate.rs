@@ -231,6 +231,11 @@ impl Speaker {
     }
 
     pub(super) fn on_plane_report(&mut self, report: PlaneReport) {
+        if self.watched.is_some() {
+            for name in self.planes.settled_by(&report) {
+                self.watch_name(name);
+            }
+        }
         let touched = self.planes.report(report, &self.rib.names);
         self.planes.waiting.look = true;
         for name in touched {

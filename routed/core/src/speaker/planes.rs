@@ -268,6 +268,22 @@ impl Planes {
         touched
     }
 
+    /// The names that a report settles by its version alone.
+    pub(super) fn settled_by(&self, report: &PlaneReport) -> Vec<NameId> {
+        let Some(plane) = self.list.iter().find(|plane| plane.config.name == report.plane) else {
+            return Vec::new();
+        };
+        let newer = self
+            .log
+            .iter()
+            .rev()
+            .take_while(|(version, _)| *version > plane.version);
+        newer
+            .filter(|(version, _)| *version <= report.version)
+            .map(|(_, name)| *name)
+            .collect()
+    }
+
     fn cut_log(&mut self) {
         let settled = self.list.iter().map(|plane| plane.version).min().unwrap_or(u64::MAX);
         while self.log.front().is_some_and(|(version, _)| *version <= settled) {

@@ -390,3 +390,15 @@ fn two_gating_planes_both_have_to_settle() {
     net.event(1, Event::PlaneReport(settled));
     assert!(heard(&mut net, "y.example"));
 }
+
+#[test]
+fn a_version_that_is_settled_is_news_of_the_names_in_it() {
+    let mut net = up();
+    net.offer(1, "x.example");
+    settle(&mut net);
+    net.nodes[1].speaker.watch(true);
+    net.offer(1, "y.example");
+    net.nodes[1].speaker.take_watched();
+    settle(&mut net);
+    assert_eq!(net.nodes[1].speaker.take_watched(), ["y.example".parse().unwrap()]);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::path::KeyPath;
 use super::super::text::{Label, Listen, PortRange, Spelled};
@@ -24,10 +24,10 @@ pub(super) fn check_listeners(config: &Config, problems: &mut Problems) {
             problems.add(later.path.clone(), format!("{} listens there already", earlier.path));
         }
     }
-    let mut sockets: BTreeMap<&Path, KeyPath> = BTreeMap::new();
+    let mut sockets: BTreeMap<PathBuf, KeyPath> = BTreeMap::new();
     for (path, listen) in any_listeners(config) {
         let Listen::Unix(socket) = listen else { continue };
-        if let Some(earlier) = sockets.insert(PathBuf::as_path(socket), path.clone()) {
+        if let Some(earlier) = sockets.insert(socket, path.clone()) {
             problems.add(path, format!("{earlier} is the same socket"));
         }
     }
@@ -58,7 +58,7 @@ fn claims(config: &Config) -> Vec<Claim> {
     let mut claims = vec![claim(section("peering").field("listen"), *config.peering.listen)];
     for (path, listen) in any_listeners(config) {
         if let Listen::Tcp(address) = listen {
-            claims.push(claim(path, *address));
+            claims.push(claim(path, address));
         }
     }
     if let Some(envoy) = &config.plugins.envoy {
@@ -84,13 +84,17 @@ fn claims(config: &Config) -> Vec<Claim> {
 }
 
 /// The listeners that may be of either kind.
-fn any_listeners(config: &Config) -> Vec<(KeyPath, &Listen)> {
-    let mut listeners = vec![(section("admin").field("listen"), &config.admin.listen.0)];
+fn any_listeners(config: &Config) -> Vec<(KeyPath, Listen)> {
+    let mut listeners = vec![(section("admin").field("listen"), config.admin.listen.0.clone())];
     if let Some(envoy) = &config.plugins.envoy {
-        listeners.push((envoy_key("xds"), &envoy.xds.0));
+        listeners.push((envoy_key("xds"), envoy.xds.0.clone()));
     }
     if let Some(graphql) = &config.plugins.graphql {
-        listeners.push((graphql_key("control"), &graphql.control.0));
+        listeners.push((graphql_key("control"), graphql.control.0.clone()));
+    }
+    for (name, external) in &config.plugins.external {
+        let path = section("plugins").field("external").key(name).field("listen");
+        listeners.push((path, external.listen_of(name).0));
     }
     listeners
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use catalyst_core::wire::MIN_HOLD_TIME;
 
 use super::path::KeyPath;
-use super::text::Listen;
+use super::plugins::External;
+use super::text::{Label, Listen, Spelled};
 use super::types::Config;
 
 pub(super) use services::{check_fit, check_names, check_service};
@@ -22,6 +23,10 @@ const HOLD_TIME: (Duration, Duration) = (MIN_HOLD_TIME, Duration::from_secs(86_4
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The most `domains` and `hosts`.
 const MAX_NAMES: usize = 1000;
+/// The most data planes that are programs of their own.
+const MAX_EXTERNAL: usize = 16;
+/// The names of the data planes that are not.
+const OWN_PLANES: [&str; 3] = ["envoy", "graphql", "wireguard"];
 
 /// A broken rule: the key and what is wrong with it.
 pub(super) type Problem = (KeyPath, String);
@@ -149,6 +154,13 @@ fn check_plugins(config: &Config, problems: &mut Problems) {
         private(&envoy.xds, path.field("xds"), problems);
         private(&Listen::Tcp(*envoy.admin), path.field("admin"), problems);
     }
+    for (name, external) in &config.plugins.external {
+        check_external(name, external, &plugins.field("external").key(name), problems);
+    }
+    let count = config.plugins.external.len();
+    problems.unless(count <= MAX_EXTERNAL, plugins.field("external"), || {
+        format!("at most {MAX_EXTERNAL} data planes, found {count}")
+    });
     let Some(graphql) = &config.plugins.graphql else { return };
     let path = plugins.field("graphql");
     private(&graphql.control, path.field("control"), problems);
@@ -161,6 +173,29 @@ fn check_plugins(config: &Config, problems: &mut Problems) {
     problems.unless(config.plugins.envoy.is_some(), path, || {
         "the gateway reaches subgraphs through Envoy's egress listener; add plugins.envoy".to_owned()
     });
+}
+
+fn check_external(name: &str, external: &External, path: &KeyPath, problems: &mut Problems) {
+    match Spelled::<Label>::parse(name) {
+        Err(message) => problems.add(path.clone(), message),
+        Ok(label) => problems.unless(label.0.0 == name, path.clone(), || {
+            format!("a data plane is written in lower case: {label}")
+        }),
+    }
+    problems.unless(!OWN_PLANES.contains(&name), path.clone(), || {
+        format!("{name} is a data plane of the daemon itself; choose another name")
+    });
+    private(&external.listen_of(name), path.field("listen"), problems);
+    let families = path.field("families");
+    problems.unless(!external.families.is_empty(), families.clone(), || {
+        "a data plane serves at least one family".to_owned()
+    });
+    check_list(external.families.iter().map(|f| f.as_str()), &families, problems);
+    let protocols = path.field("protocols");
+    problems.unless(!external.protocols.is_empty(), protocols.clone(), || {
+        "a data plane serves at least one protocol".to_owned()
+    });
+    check_list(external.protocols.iter().map(|p| p.as_str()), &protocols, problems);
 }
 
 /// Whoever reaches these addresses may do everything: they stay on this host.

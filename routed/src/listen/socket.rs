@@ -12,14 +12,14 @@ use tokio::net::UnixListener;
 
 /// A bound Unix socket and its file.
 #[derive(Debug)]
-pub(super) struct UnixSocket {
+pub(crate) struct UnixSocket {
     pub(super) listener: UnixListener,
     pub(super) file: SocketFile,
 }
 
 /// The file of a socket; removed on drop, unless another daemon has put its own in its place.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     id: (u64, u64),
 }

@@ -1,0 +1,45 @@
+//! Addresses for programs on this host: a Unix socket that only its owner reaches, or loopback.
+
+mod socket;
+
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::transport::server::Router;
+
+use crate::config::Listen;
+use socket::UnixSocket;
+
+/// A bound address.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Unix(UnixSocket),
+    Tcp(tokio::net::TcpListener),
+}
+
+impl Listener {
+    /// Binds it.
+    ///
+    /// # Errors
+    /// It is in use, or cannot be bound.
+    pub(crate) async fn bind(listen: &Listen) -> anyhow::Result<Self> {
+        Ok(match listen {
+            Listen::Unix(path) => Self::Unix(UnixSocket::bind(path)?),
+            Listen::Tcp(address) => Self::Tcp(tokio::net::TcpListener::bind(address).await?),
+        })
+    }
+
+    /// Serves until the future is dropped.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub(crate) async fn serve(self, router: Router) -> anyhow::Result<()> {
+        match self {
+            Self::Unix(UnixSocket { listener, file }) => {
+                let result = router.serve_with_incoming(UnixListenerStream::new(listener)).await;
+                drop(file);
+                result?;
+            }
+            Self::Tcp(listener) => router.serve_with_incoming(TcpListenerStream::new(listener)).await?,
+        }
+        Ok(())
+    }
+}
