@@ -660,3 +660,25 @@ fn services_of_service_add_are_held_to_the_same_rules() {
         assert!(error.starts_with(says), "{json}: {error}");
     }
 }
+
+#[test]
+fn an_aggregate_is_a_wildcard_towards_outside_peers() {
+    let aggregate = |key: &str, rest: &str| format!("aggregates[{key:?}]={rest}");
+    set(&[&aggregate("*.acme", r#"{"to": []}"#), r#"aggregates["*"].always=true"#]).unwrap();
+    set_refused(
+        &[&aggregate("a.acme", "{}")],
+        r#"aggregates["a.acme"]: an aggregate is a wildcard: *.a.acme, or * for all names"#,
+    );
+    set_refused(
+        &[&aggregate("*.acme", r#"{"to": ["bb"]}"#)],
+        r#"aggregates["*.acme"].to[0]: no peer is called "bb"; there is b"#,
+    );
+    set_refused(
+        &[&aggregate("*.acme", r#"{"communities": ["nobody"]}"#)],
+        r#"aggregates["*.acme"].communities[0]: no community is called "nobody""#,
+    );
+    set_refused(
+        &[&aggregate("*.acme", r#"{"members": "all"}"#)],
+        r#"aggregates["*.acme"].members: expected own or any, found "all""#,
+    );
+}

@@ -45,6 +45,7 @@ fn base() -> Value {
             "prefixes": { "n": ["10.1.0.0/16"] }
         },
         "communities": { "backbone": { "community": "65001:900", "internal": false } },
+        "aggregates": { "*.acme": { "to": ["b"], "communities": ["1:1"] } },
         "services": {
             "orders.dc1.acme": {
                 "protocol": "http:graphql",
@@ -113,6 +114,7 @@ fn another(path: &str, schema: &Value) -> Value {
     match path {
         "node.organisation" => json!("delta"),
         "node.state_dir" => json!("/tmp/state"),
+        "aggregates[\"*.acme\"].to[0]" => json!("c"),
         "peers[\"b\"].organisation" => json!("gamma"),
         "peers[\"b\"].address" => json!("127.0.0.3:1790"),
         "peering.listen" => json!("127.0.0.1:1791"),
@@ -304,7 +306,7 @@ fn later_flags_win_objects_replace_and_null_deletes() {
         "nothing of the old object is left"
     );
     assert_eq!(
-        set(&["policies=null", "peers.b=null", "peers.c=null"])["peers"],
+        set(&["policies=null", "aggregates=null", "peers.b=null", "peers.c=null"])["peers"],
         json!({})
     );
     assert_eq!(

@@ -77,7 +77,7 @@ impl Config {
             peers: peers
                 .map(|(name, peer)| self.peer(name, peer, &policies, &mut resolver))
                 .collect(),
-            aggregates: Vec::new(),
+            aggregates: self.core_aggregates(),
             internal_communities: self.internal_communities(),
         }
     }

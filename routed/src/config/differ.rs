@@ -24,6 +24,7 @@ const LIVE: &[&str] = &[
     "policies",
     "sets",
     "communities",
+    "aggregates",
     "plugins.envoy.peer_listeners",
     "plugins.graphql.hosts",
     "services",

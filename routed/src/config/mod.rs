@@ -8,6 +8,7 @@ pub mod cli;
 pub mod docs;
 pub mod schema;
 
+mod aggregates;
 mod check;
 mod communities;
 mod convert;

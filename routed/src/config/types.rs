@@ -10,6 +10,7 @@ use catalyst_core::route::{Prefix, Protocol};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aggregates::AggregateSection;
 use super::either::Many;
 use super::plugins::Plugins;
 use super::policy::{Item, NamedCommunity, PolicySection, PolicyWord, Sets};
@@ -42,6 +43,9 @@ pub struct Config {
     /// `graceful-shutdown` are known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub communities: BTreeMap<String, NamedCommunity>,
+    /// Wildcards (`*.acme`) that stand for the services below them towards other organisations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aggregates: BTreeMap<String, AggregateSection>,
     /// The administration socket, for catalystctl.
     #[serde(default)]
     pub admin: Admin,

@@ -1,5 +1,6 @@
 //! What no type can say: rules between keys.
 
+mod aggregates;
 mod listeners;
 mod peers;
 mod policies;
@@ -41,6 +42,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check_plugins(config, &mut problems);
     listeners::check_listeners(config, &mut problems);
     policies::check_policies(config, &mut problems);
+    aggregates::check_aggregates(config, &mut problems);
     problems
 }
 
