@@ -37,7 +37,7 @@ impl Class<'_> {
 /// Whose requests a route takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody's: no outside organisation has a listener here, or there is nothing to keep from them.
+    /// Everybody's: there is nothing to keep from them.
     Everybody,
     /// Our own and those of these outside organisations, in order.
     Only(Vec<Arc<str>>),

@@ -241,7 +241,9 @@ impl Planner {
 
     /// The scope of a name.
     fn scope(&self, route: &Route, action: &Action) -> Resource {
-        let access = if self.orgs.is_empty() || matches!(route.target, Target::Discard) {
+        // Also while nobody outside is served: a daemon that comes back with its first outside organisation opens that
+        // listener before Envoy has given up the scopes it holds.
+        let access = if matches!(route.target, Target::Discard) {
             Access::Everybody
         } else {
             let served = |org: &&Arc<str>| self.orgs.contains(org);

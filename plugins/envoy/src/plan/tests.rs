@@ -211,6 +211,26 @@ fn a_wildcard_changes_the_filter_but_no_listener_and_no_other_name() {
     assert_eq!(planner.routes_of(&filter), names(&["*.acme"]));
 }
 
+/// Envoy keeps its scopes over a restart of the daemon, which may open the first listener for an outside organisation.
+#[test]
+fn what_is_not_exported_is_kept_back_before_anybody_outside_is_served() {
+    let routes = table([
+        local("orders.acme", Protocol::Http),
+        local("*.dc1.acme", Protocol::Http),
+    ]);
+    let resources = all(&mut planner(&[]), &routes);
+    for name in ["/orders.acme", "/*.dc1.acme"] {
+        let scope = scope(&resources, name);
+        let hosts = &scope.route_configuration.as_ref().unwrap().virtual_hosts;
+        let routes: Vec<_> = hosts.iter().flat_map(|host| &host.routes).collect();
+        let open = routes.iter().filter(|route| {
+            let refuses = matches!(route.action, Some(route_pb::route::Action::DirectResponse(_)));
+            !refuses && route.r#match.as_ref().unwrap().dynamic_metadata.is_empty()
+        });
+        assert_eq!((open.count(), routes.is_empty()), (0, false), "{name}");
+    }
+}
+
 #[test]
 fn a_resource_knows_its_routes() {
     let mut planner = planner(&[]);
