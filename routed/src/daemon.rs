@@ -76,7 +76,7 @@ impl Node {
         let store = Store::open(&config.node.state_dir);
         let driver_config = DriverConfig {
             speaker: config.speaker(),
-            services: store.over(config.local_services()),
+            offers: store.over(config.local_routes()),
             listen: Some(*config.peering.listen),
             sources: config.sources(),
         };
@@ -104,6 +104,7 @@ fn say_who_we_are(config: &Config) {
         listen = %*config.peering.listen,
         peers = config.peers.len(),
         services = config.services.len(),
+        prefixes = config.prefixes.len(),
         "starting"
     );
     if config.plugins.envoy.is_none() {

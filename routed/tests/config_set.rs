@@ -17,7 +17,8 @@ fn base() -> Value {
             "b": {
                 "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "role": "peer",
                 "allowed_next_hops": ["127.0.0.9"],
-                "allowed_names": ["*.beta"], "allowed_prefixes": ["10.9.0.0/16"], "import": "in"
+                "families": ["ipv6"], "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"],
+                "import": "in"
             },
             "c": { "address": "127.0.0.4:1790", "as": 65004 }
         },
@@ -53,6 +54,7 @@ fn base() -> Value {
                 "communities": ["1:1"]
             }
         },
+        "prefixes": { "10.8.0.0/16": { "communities": ["1:1"] } },
         "plugins": {
             "envoy": { "peer_listeners": { "beta": "127.0.0.1:8090", "gamma": "127.0.0.1:8091" }, "tcp_ports": "1-2" },
             "graphql": { "hosts": ["graph.acme"] },

@@ -194,6 +194,27 @@ pub enum LocalRoute {
     Prefix(LocalPrefix),
 }
 
+impl From<LocalRoute> for Event {
+    /// It is offered from now on.
+    fn from(route: LocalRoute) -> Self {
+        match route {
+            LocalRoute::Service(service) => Self::ServiceAdd(service),
+            LocalRoute::Prefix(prefix) => Self::PrefixAdd(prefix),
+        }
+    }
+}
+
+impl LocalRoute {
+    /// What it leads to.
+    #[must_use]
+    pub fn destination(&self) -> Destination {
+        match self {
+            Self::Service(service) => service.name.clone().into(),
+            Self::Prefix(prefix) => prefix.prefix.into(),
+        }
+    }
+}
+
 /// Everything that can happen to a Speaker.
 #[derive(Debug, Clone)]
 pub enum Event {

@@ -66,6 +66,18 @@ impl Prefix {
         })
     }
 
+    /// The prefix of an address alone.
+    #[must_use]
+    pub fn of_host(address: IpAddr) -> Self {
+        let length = max_length(address);
+        Self { address, length }
+    }
+
+    /// This prefix and every one that it is within, the longest first.
+    pub fn and_supernets(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |prefix| prefix.parent())
+    }
+
     /// The network address.
     #[must_use]
     pub fn address(self) -> IpAddr {
@@ -249,7 +261,9 @@ mod tests {
 
     #[test]
     fn parents_lead_to_the_default() {
-        let chain: Vec<Prefix> = std::iter::successors(Some(prefix("192.0.2.129/32")), |it| it.parent()).collect();
+        let chain: Vec<Prefix> = Prefix::of_host("192.0.2.129".parse().unwrap())
+            .and_supernets()
+            .collect();
         assert_eq!(chain.len(), 33);
         assert!(chain.is_sorted_by(|one, other| other.covers(*one)));
         assert_eq!((chain[8], chain[32]), (prefix("192.0.2.0/24"), prefix("0.0.0.0/0")));

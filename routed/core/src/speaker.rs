@@ -36,7 +36,7 @@ mod why;
 mod withdraw;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,7 @@ use crate::attrs::Attrs;
 use crate::destination::Destination;
 use crate::event::{ConnId, Effect, Event, SpeakerConfig};
 use crate::intern::{IMPORTS, NameId};
+use crate::prefix::Prefix;
 use crate::rib::Rib;
 use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
@@ -249,6 +250,12 @@ impl Speaker {
             .names
             .lookup_destination(destination)
             .map_or_else(Vec::new, |id| self.show_name(id, now))
+    }
+
+    /// The longest prefix in use that an address is in: where traffic for the address goes.
+    #[must_use]
+    pub fn longest_match(&self, address: IpAddr) -> Option<Prefix> {
+        self.find_longest(address)
     }
 
     /// Destinations whose selected route, status or paths changed since the last call (for `watch routes`); only collected

@@ -16,6 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   catalystctl show routes
   catalystctl show route reviews.acme
+  catalystctl show route 10.2.7.1
   catalystctl show routes --output json | jq '.[] | select(.selected) | .name'
   catalystctl watch routes
   catalystctl policy test from-beta --peer beta --route orders.beta
@@ -83,15 +84,18 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ShowCommand {
-    /// Every path to every name
+    /// Every path to every name and prefix
     Routes {
         /// Only the paths in use
         #[arg(long)]
         selected: bool,
+        /// Only one kind
+        #[arg(long, value_enum)]
+        family: Option<Family>,
     },
-    /// Every path to one name, with everything known about it
+    /// Every path to one name or prefix, with everything known about it
     Route {
-        /// The service name
+        /// A service name, a prefix (10.2.0.0/16), or an IP address: the longest prefix in use that it is in
         #[arg(add = names(Kind::Route))]
         name: String,
         /// Also what decided over each path, with the statement of the policy, and which peer is told of it or why not
@@ -120,9 +124,30 @@ pub(crate) enum ShowCommand {
     Config,
 }
 
+/// The kinds of routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Family {
+    /// Service names
+    Name,
+    /// IPv4 prefixes
+    Ipv4,
+    /// IPv6 prefixes
+    Ipv6,
+}
+
+impl Family {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatchCommand {
-    /// Every path to every name
+    /// Every path to every name and prefix
     Routes,
 }
 

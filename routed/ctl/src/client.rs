@@ -69,8 +69,12 @@ impl Client {
             .map_err(|status| Failure::from_status(&status, &self.addr))
     }
 
-    pub(crate) async fn routes(&mut self, selected_only: bool) -> Outcome<Streaming<Route>> {
-        let result = self.admin.list_routes(ListRoutesRequest { selected_only }).await;
+    pub(crate) async fn routes(&mut self, selected_only: bool, family: &str) -> Outcome<Streaming<Route>> {
+        let request = ListRoutesRequest {
+            selected_only,
+            family: family.to_owned(),
+        };
+        let result = self.admin.list_routes(request).await;
         self.answer(result)
     }
 

@@ -79,7 +79,7 @@ async fn run_service(command: ServiceCommand, client: &mut Client, out: &mut Out
 
 async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> Outcome {
     match show {
-        ShowCommand::Routes { selected } => routes::show_all(selected, client, out).await,
+        ShowCommand::Routes { selected, family } => routes::show_all(selected, family, client, out).await,
         ShowCommand::Route { name, why: false } => routes::show_one(name, client, out).await,
         ShowCommand::Route { name, why: true } => why::show(name, client, out).await,
         ShowCommand::Peers => peers::show_all(client, out).await,

@@ -9,8 +9,10 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(crate) struct Route {
     name: String,
+    /// name, ipv4 or ipv6.
     family: String,
-    protocol: String,
+    /// `null` for a prefix.
+    protocol: Option<String>,
     table: String,
     best: bool,
     selected: bool,
@@ -34,7 +36,8 @@ pub(crate) struct Route {
     reason: String,
     path: Option<String>,
     endpoints: Vec<Endpoint>,
-    weight: u32,
+    /// `null` for a prefix.
+    weight: Option<u32>,
     draining: bool,
     /// Where local clients dial a tcp service; `show route` only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,10 +56,11 @@ pub(crate) struct Endpoint {
 
 impl From<proto::Route> for Route {
     fn from(route: proto::Route) -> Self {
+        let is_service = !route.protocol.is_empty();
         Self {
             name: route.name,
             family: route.family,
-            protocol: route.protocol,
+            protocol: given(route.protocol),
             table: route.table,
             best: route.best,
             selected: route.selected,
@@ -76,7 +80,7 @@ impl From<proto::Route> for Route {
             reason: route.reason,
             path: given(route.path),
             endpoints: route.endpoints.iter().map(|text| endpoint(text)).collect(),
-            weight: route.weight,
+            weight: Some(route.weight).filter(|_| is_service),
             draining: route.draining,
             local_address: given(route.local_address),
             offered_by: given(route.offered_by),

@@ -3,7 +3,7 @@
 use catalyst_proto::admin::v1::reload_event::Event;
 use catalyst_proto::admin::v1::reload_result::Outcome as Said;
 use catalyst_proto::admin::v1::{
-    Difference, KeyChange, NameChanges, NameList, PeerChange, ReloadRequest, ReloadResult,
+    Difference, KeyChange, NameChanges, NameList, PeerChange, ReloadRequest, ReloadResult, ServiceChange,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -83,11 +83,10 @@ fn render(difference: &Difference) -> Vec<String> {
     section("warnings", warnings, &mut lines);
     section("keys", difference.keys.iter().flat_map(key), &mut lines);
     section("peers", difference.peers.iter().flat_map(peer), &mut lines);
-    let services = difference
-        .services
-        .iter()
-        .map(|it| format!("  {} {}", it.name, it.action));
-    section("services", services, &mut lines);
+    for (heading, offers) in [("services", &difference.services), ("prefixes", &difference.prefixes)] {
+        let offers = offers.iter().map(|it| format!("  {} {}", it.name, it.action));
+        section(heading, offers, &mut lines);
+    }
     if let Some(text) = difference.selected.as_ref().and_then(names) {
         section("routes in use here", wrapped("  ", &text), &mut lines);
     }
@@ -187,7 +186,8 @@ struct Answer {
     undone_in_s: Option<u64>,
     keys: Vec<Key>,
     peers: Vec<Peer>,
-    services: Vec<Service>,
+    services: Vec<Offer>,
+    prefixes: Vec<Offer>,
     selected: Names,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -212,7 +212,7 @@ struct Peer {
 }
 
 #[derive(Debug, Serialize)]
-struct Service {
+struct Offer {
     name: String,
     action: String,
 }
@@ -230,6 +230,14 @@ struct List {
     first: Vec<String>,
 }
 
+fn offers(changes: Vec<ServiceChange>) -> Vec<Offer> {
+    let offer = |it: ServiceChange| Offer {
+        name: it.name,
+        action: it.action,
+    };
+    changes.into_iter().map(offer).collect()
+}
+
 impl Answer {
     fn new(result: &ReloadResult, difference: Difference) -> Self {
         let outcome = match result.outcome() {
@@ -244,14 +252,8 @@ impl Answer {
             undone_in_s: Some(result.undone_in_ms.div_ceil(1000)).filter(|left| *left > 0),
             keys: difference.keys.into_iter().map(Key::from).collect(),
             peers: difference.peers.into_iter().map(Peer::from).collect(),
-            services: difference
-                .services
-                .into_iter()
-                .map(|it| Service {
-                    name: it.name,
-                    action: it.action,
-                })
-                .collect(),
+            services: offers(difference.services),
+            prefixes: offers(difference.prefixes),
             selected: difference.selected.into(),
             warnings: difference.warnings,
         }
@@ -334,6 +336,10 @@ mod tests {
                 export: Some(export),
             }],
             services: Vec::new(),
+            prefixes: vec![ServiceChange {
+                name: "10.2.0.0/16".to_owned(),
+                action: "added".to_owned(),
+            }],
             selected: Some(NameChanges::default()),
             warnings: vec!["routed.json:3:1: peers[\"b\"]: hm".to_owned()],
         };
@@ -348,6 +354,8 @@ mod tests {
                 "peers",
                 "  b changed (export), its session stays",
                 "    advertised to it: +1200 -1: +a, +b, +c, +d, +e, +1195 more, -x.acme",
+                "prefixes",
+                "  10.2.0.0/16 added",
             ]
         );
         assert!(lines.iter().all(|line| width(line) <= WIDTH));

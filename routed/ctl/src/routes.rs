@@ -3,6 +3,7 @@
 use catalyst_proto::admin::v1::Route;
 
 use crate::answer::Answer;
+use crate::args::Family;
 use crate::client::Client;
 use crate::failure::Outcome;
 use crate::model;
@@ -12,8 +13,13 @@ use crate::text::{count, duration};
 
 const LEGEND: &str = "> in use   * best of its table";
 
-pub(crate) async fn show_all(selected_only: bool, client: &mut Client, out: &mut Output) -> Outcome {
-    let mut stream = client.routes(selected_only).await?;
+pub(crate) async fn show_all(
+    selected_only: bool,
+    family: Option<Family>,
+    client: &mut Client,
+    out: &mut Output,
+) -> Outcome {
+    let mut stream = client.routes(selected_only, family.map_or("", Family::as_str)).await?;
     let mut routes = Vec::new();
     while let Some(route) = client.next(&mut stream).await? {
         routes.push(route);
@@ -50,7 +56,7 @@ fn render(routes: &[Route]) -> Vec<String> {
         table.row([
             mark(route),
             route.name.clone(),
-            route.protocol.clone(),
+            or(&route.protocol, &route.family).to_owned(),
             or(&route.learned_from, "local").to_owned(),
             or(&route.next_hop, "-").to_owned(),
             or(&as_path(route), "-").to_owned(),
@@ -160,7 +166,9 @@ pub(crate) fn describe_path(path: &Route, reason: &str, answer: &mut Answer) {
     answer.property("local pref", &path.local_pref.to_string());
     answer.property("MED", &path.med.map(|med| med.to_string()).unwrap_or_default());
     answer.property("communities", &communities(path));
-    answer.property("weight", &path.weight.to_string());
+    if !path.protocol.is_empty() {
+        answer.property("weight", &path.weight.to_string());
+    }
     answer.property("age", &duration(path.age_s));
 }
 

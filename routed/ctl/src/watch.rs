@@ -67,7 +67,11 @@ fn lines_of(event: Event) -> Vec<String> {
 fn path_lines(route: &Route, max: usize) -> Vec<String> {
     let name = elide_middle(&clean(&route.name), NAME.max(max / 3));
     let from = elide_middle(&clean(or(&route.learned_from, "local")), FROM.max(max / 8));
-    let before = format!("{}  {name:NAME$}  {:12}  {from:FROM$}  ", mark(route), route.protocol);
+    let before = format!(
+        "{}  {name:NAME$}  {:12}  {from:FROM$}  ",
+        mark(route),
+        or(&route.protocol, &route.family)
+    );
     let room = max.saturating_sub(width(&before));
     let status = wrap_within(&clean(&status(route)), room, STATUS_LINES);
     let margin = " ".repeat(width(&before));

@@ -7,6 +7,8 @@ mod completion;
 #[path = "daemon/operate.rs"]
 mod operate;
 mod policies;
+#[path = "daemon/prefixes.rs"]
+mod prefixes;
 mod support;
 
 use std::io::{BufRead, BufReader, Read};

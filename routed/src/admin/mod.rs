@@ -1,5 +1,6 @@
 //! The administration API: `catalyst.admin.v1` on a Unix socket or loopback, for catalystctl.
 
+mod asked;
 mod complete;
 mod convert;
 mod explain;

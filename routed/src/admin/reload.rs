@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use catalyst_core::route::Destination;
 use catalyst_core::view::{NameChanges, NameList, PeerAction};
 use catalyst_proto::admin::v1 as proto;
 use catalyst_proto::admin::v1::reload_event::Event;
@@ -12,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::reload::{Difference, Outcome, ReloadError, Reloader, Request};
+use crate::reload::{Difference, OfferAction, Outcome, ReloadError, Reloader, Request};
 
 /// The longest wait for a confirmation: a day.
 const MAX_CONFIRM: Duration = Duration::from_secs(86_400);
@@ -92,18 +93,20 @@ fn message(difference: &Difference) -> proto::Difference {
         after: json(&change.after),
         needs_restart: change.needs_restart,
     });
-    let services = difference
-        .services
-        .0
-        .iter()
-        .map(|(name, (action, _))| proto::ServiceChange {
-            name: name.to_string(),
+    let offers_of = |prefixes: bool| {
+        let offers = difference.offers.0.iter();
+        let of_kind = offers.filter(move |(destination, _)| destination.prefix().is_some() == prefixes);
+        let change = |(destination, (action, _)): (&Destination, &(OfferAction, _))| proto::ServiceChange {
+            name: destination.to_string(),
             action: action.as_str().to_owned(),
-        });
+        };
+        of_kind.map(change).collect()
+    };
     proto::Difference {
         keys: keys.collect(),
         peers: peers(difference),
-        services: services.collect(),
+        services: offers_of(false),
+        prefixes: offers_of(true),
         selected: Some(changes(&difference.routes.selected)),
         warnings: difference.warnings.iter().map(ToString::to_string).collect(),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use catalyst_core::event::Event;
 use catalyst_core::name::ServiceName;
-use catalyst_core::route::{Destination, DestinationError, Protocol};
+use catalyst_core::route::{Destination, Protocol};
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::RouteView;
 use catalyst_envoy::ports::LocalPorts;
@@ -20,6 +20,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::asked::{Asked, Wanted};
 use super::offers::{self, InForce};
 use super::store::Store;
 use super::watch::Watch;
@@ -97,11 +98,6 @@ fn parse_name(text: &str) -> Result<ServiceName, Status> {
     ServiceName::parse(text).map_err(|error| Status::invalid_argument(format!("{text:?}: {error}")))
 }
 
-fn parse_destination(text: &str) -> Result<Destination, Status> {
-    text.parse()
-        .map_err(|error: DestinationError| Status::invalid_argument(format!("{text:?}: {error}")))
-}
-
 #[tonic::async_trait]
 impl Admin for AdminService {
     type ListRoutesStream = ReceiverStream<Result<Route, Status>>;
@@ -112,18 +108,17 @@ impl Admin for AdminService {
         &self,
         request: Request<ListRoutesRequest>,
     ) -> Result<Response<Self::ListRoutesStream>, Status> {
-        let selected_only = request.into_inner().selected_only;
+        let wanted = Wanted::read(&request.into_inner())?;
         let (out, stream) = mpsc::channel(BACKLOG);
-        tokio::spawn(list(self.speaker.clone(), selected_only, out));
+        tokio::spawn(list(self.speaker.clone(), wanted, out));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn get_route(&self, request: Request<GetRouteRequest>) -> Result<Response<GetRouteResponse>, Status> {
-        let name = parse_destination(&request.into_inner().name)?;
-        let asked = name.clone();
-        let views = self.query(move |speaker, now| speaker.route(&asked, now)).await?;
+        let asked = Asked::read(&request.into_inner().name)?;
+        let views = self.query(asked.answer()).await?;
         if views.is_empty() {
-            return Err(Status::not_found(format!("no route to {name}")));
+            return Err(Status::not_found(format!("no route to {asked}")));
         }
         let store = self.store.lock().await;
         Ok(Response::new(GetRouteResponse {
@@ -248,7 +243,7 @@ fn is_offered(paths: &[RouteView]) -> bool {
 }
 
 /// Sends the table in chunks, until the reader or the daemon goes away.
-async fn list(speaker: SpeakerHandle, selected_only: bool, out: mpsc::Sender<Result<Route, Status>>) {
+async fn list(speaker: SpeakerHandle, wanted: Wanted, out: mpsc::Sender<Result<Route, Status>>) {
     let mut after: Option<Destination> = None;
     loop {
         let from = after.take();
@@ -261,7 +256,7 @@ async fn list(speaker: SpeakerHandle, selected_only: bool, out: mpsc::Sender<Res
         };
         let Some(last) = views.last() else { return };
         after = Some(last.destination.clone());
-        for view in views.iter().filter(|view| view.selected || !selected_only) {
+        for view in views.iter().filter(|view| wanted.includes(view)) {
             if out.send(Ok(convert::route(view))).await.is_err() {
                 return;
             }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use catalyst_core::event::LocalService;
+use catalyst_core::event::{LocalRoute, LocalService};
 use catalyst_core::name::ServiceName;
 use catalyst_plugin::state_file;
 use serde::Serialize;
@@ -42,12 +42,15 @@ impl Store {
         Self { file, services }
     }
 
-    /// These services, and over them those that were added at run time: what this node is to offer.
-    pub(crate) fn over(&self, configured: Vec<LocalService>) -> Vec<LocalService> {
-        let kept = configured
-            .into_iter()
-            .filter(|service| !self.services.contains_key(&service.name));
-        kept.chain(self.local_services()).collect()
+    /// These, and over them the services that were added at run time: what this node is to offer.
+    pub(crate) fn over(&self, configured: Vec<LocalRoute>) -> Vec<LocalRoute> {
+        let stands = |route: &LocalRoute| match route {
+            LocalRoute::Service(service) => !self.services.contains_key(&service.name),
+            LocalRoute::Prefix(_) => true,
+        };
+        let kept = configured.into_iter().filter(stands);
+        kept.chain(self.local_services().into_iter().map(LocalRoute::Service))
+            .collect()
     }
 
     /// The service of this name that was added at run time.

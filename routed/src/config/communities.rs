@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use catalyst_core::attrs::LargeCommunity;
 use catalyst_core::policy::CommunityPattern;
 
 use super::either::Either;
 use super::policy::{NamedCommunity, pattern_of};
-use super::text::{Community, Text};
+use super::text::{Community, Spelled, Text};
 use super::types::{Config, Service};
 
 /// What every router knows: RFC 1997 and RFC 8326.
@@ -22,6 +23,23 @@ pub(super) fn number(named: &NamedCommunity) -> &Community {
         Either::Short(community) => &community.0,
         Either::Long(section) => &section.community.0,
     }
+}
+
+/// Communities given by number, standard and large ones, each in order and once.
+pub(super) fn by_size(communities: impl Iterator<Item = Community>) -> (Vec<u32>, Vec<LargeCommunity>) {
+    let (mut standard, mut large) = (Vec::new(), Vec::new());
+    for community in communities {
+        match community {
+            Community::Standard(number) => standard.push(number),
+            Community::Large(number) => large.push(number),
+            Community::Named(_) => {}
+        }
+    }
+    standard.sort_unstable();
+    standard.dedup();
+    large.sort_unstable();
+    large.dedup();
+    (standard, large)
 }
 
 impl Config {
@@ -69,6 +87,11 @@ impl Config {
             Either::Long(_) | Either::Short(_) => None,
         });
         internal.filter_map(pattern_of).collect()
+    }
+
+    /// The numbers of communities, standard and large ones.
+    pub(super) fn numbers_of(&self, communities: &[Spelled<Community>]) -> (Vec<u32>, Vec<LargeCommunity>) {
+        by_size(communities.iter().filter_map(|community| self.community(&community.0)))
     }
 
     /// The same service with numbers in place of names of communities, for use where this configuration is not known.

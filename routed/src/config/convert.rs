@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
-use catalyst_core::event::{GracefulRestartConfig, LocalService, PeerConfig, PeerName, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{
+    GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, PlaneConfig, SpeakerConfig,
+};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
 use catalyst_core::wire::{Families, Family};
@@ -15,10 +17,11 @@ use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_external::PlaneSpec;
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
+use super::communities::by_size;
 use super::path::KeyPath;
 use super::policy::{Policies, PolicyWord, Resolver, policies};
-use super::text::{Community, Listen, Spelled};
-use super::types::{Config, Peer, Service};
+use super::text::{Listen, Spelled};
+use super::types::{Config, OwnPrefix, Peer, Service};
 
 /// How long an advertisement waits for the gating data planes.
 const ACK_WAIT: Duration = Duration::from_secs(1);
@@ -97,6 +100,28 @@ impl Config {
             Some(local_service(ServiceName::parse(key).ok()?, &service))
         };
         self.services.iter().filter_map(named).collect()
+    }
+
+    /// What this node offers, services first.
+    #[must_use]
+    pub fn local_routes(&self) -> Vec<LocalRoute> {
+        let services = self.local_services().into_iter().map(LocalRoute::Service);
+        services
+            .chain(self.local_prefixes().into_iter().map(LocalRoute::Prefix))
+            .collect()
+    }
+
+    fn local_prefixes(&self) -> Vec<LocalPrefix> {
+        let local = |(key, prefix): (&String, &OwnPrefix)| {
+            let (communities, large_communities) = self.numbers_of(&prefix.communities);
+            Some(LocalPrefix {
+                prefix: key.parse().ok()?,
+                communities,
+                large_communities,
+                med: prefix.med,
+            })
+        };
+        self.prefixes.iter().filter_map(local).collect()
     }
 
     /// What the envoy plugin runs on; `None` if it is off.
@@ -196,7 +221,7 @@ impl Config {
             asn: peer.asn,
             node: peer.node.as_ref().map(|n| n.0.0.as_str().into()),
             passive: peer.passive,
-            families: Families::NAMES,
+            families: peer.families.iter().map(|family| family.0).collect(),
             client: peer.client,
             next_hop_self: peer.next_hop_self,
             next_hop: self.next_hop_for(peer),
@@ -270,29 +295,18 @@ fn control_address(listen: &Listen) -> ControlAddress {
 pub fn local_service(name: ServiceName, service: &Service) -> LocalService {
     let mut service = service.clone();
     complete_service(&mut service);
-    let mut local = LocalService {
+    // Names are not known without a configuration: see `with_numbers`.
+    let (communities, large_communities) = by_size(service.communities.iter().map(|community| community.0.clone()));
+    LocalService {
         name,
         protocol: *service.protocol,
         path: service.path.as_deref().map(Into::into),
         weight: service.weight,
         endpoints: service.endpoints.iter().map(endpoint).collect(),
-        communities: Vec::new(),
-        large_communities: Vec::new(),
+        communities,
+        large_communities,
         med: service.med,
-    };
-    for community in &service.communities {
-        match &community.0 {
-            Community::Standard(c) => local.communities.push(*c),
-            Community::Large(c) => local.large_communities.push(*c),
-            // Not without a configuration that knows the name: see `with_numbers`.
-            Community::Named(_) => {}
-        }
     }
-    local.communities.sort_unstable();
-    local.communities.dedup();
-    local.large_communities.sort_unstable();
-    local.large_communities.dedup();
-    local
 }
 
 fn endpoint(endpoint: &super::types::Endpoint) -> Endpoint {

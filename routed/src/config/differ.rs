@@ -28,6 +28,7 @@ const LIVE: &[&str] = &[
     "plugins.envoy.peer_listeners",
     "plugins.graphql.hosts",
     "services",
+    "prefixes",
 ];
 
 /// A key that differs between two configurations.

@@ -41,11 +41,12 @@ Lengths of time are a number and a unit: `500ms`, `90s`, `2m`, `1h`. An address 
 "#;
 
 /// The order of the sections for people; others follow.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "node",
     "peering",
     "peers",
     "services",
+    "prefixes",
     "policies",
     "sets",
     "communities",

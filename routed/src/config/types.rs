@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use catalyst_core::policy::{NamePattern, Role};
 use catalyst_core::route::{Prefix, Protocol};
+use catalyst_core::wire::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,10 @@ pub struct Config {
     /// The services that this node offers, by service name (`orders.dc1.acme`, `*.dc1.acme` or `*`).
     #[serde(default)]
     pub services: BTreeMap<String, Service>,
+    /// The prefixes that this node originates, by prefix (`10.2.0.0/16`, `2001:db8:7::/48`): networks that are reached through
+    /// it. No other organisation may offer one of them, or one within.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prefixes: BTreeMap<String, OwnPrefix>,
     /// What is taken from peers and announced to them, by a name of your choice (one label). `accept` and `reject` are
     /// built in. docs/policy.md is the guide.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -141,6 +146,10 @@ pub struct Peer {
     /// Never dial it, only accept.
     #[serde(default)]
     pub passive: bool,
+    /// The kinds of routes to exchange with it, as far as it offers them too: service names, IPv4 and IPv6 prefixes.
+    #[serde(default = "all_families")]
+    #[schemars(length(min = 1, max = 3))]
+    pub families: Vec<Spelled<Family>>,
     /// On a reflector: whether this peer of our AS is a client (RFC 4456).
     #[serde(default = "yes")]
     pub client: bool,
@@ -204,6 +213,23 @@ impl Default for GracefulRestart {
 
 fn yes() -> bool {
     true
+}
+
+fn all_families() -> Vec<Spelled<Family>> {
+    Family::ALL.map(Spelled).to_vec()
+}
+
+/// A prefix that this node originates.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnPrefix {
+    /// Communities to announce it with: standard (`65001:100`), large (`65001:1:2`), or by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub communities: Vec<Spelled<Community>>,
+    /// MULTI_EXIT_DISC to announce it with; lower is better between routes from one AS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
 }
 
 /// A service that this node offers.

@@ -58,7 +58,7 @@ pub struct Reconfiguration {
     /// The source address to bind when dialling a peer.
     pub sources: BTreeMap<PeerName, IpAddr>,
     /// Services that come, change or go.
-    pub services: Vec<Event>,
+    pub offers: Vec<Event>,
 }
 
 /// The Speaker's task has ended: the daemon is stopping.

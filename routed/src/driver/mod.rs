@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use catalyst_core::event::{ConnId, Effect, Event, LocalService, PeerConfig, PeerName, SpeakerConfig};
+use catalyst_core::event::{ConnId, Effect, Event, LocalRoute, PeerConfig, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,8 +32,8 @@ const GOODBYE: Duration = Duration::from_millis(1200);
 pub struct DriverConfig {
     /// The Speaker's configuration.
     pub speaker: SpeakerConfig,
-    /// Services offered from the start.
-    pub services: Vec<LocalService>,
+    /// What is offered from the start.
+    pub offers: Vec<LocalRoute>,
     /// The peering listener; `None`: only dial.
     pub listen: Option<SocketAddr>,
     /// The source address to bind when dialling a peer.
@@ -164,8 +164,8 @@ impl Routing {
         let now = Instant::now();
         let mut speaker = Speaker::new(config.speaker, now);
         speaker.start(now);
-        for service in config.services {
-            speaker.handle(Event::ServiceAdd(service), now);
+        for route in config.offers {
+            speaker.handle(Event::from(route), now);
         }
         Self {
             speaker,
@@ -226,7 +226,7 @@ impl Routing {
     fn reconfigure(&mut self, change: Reconfiguration, now: Instant) {
         self.targets = targets(&change.speaker, &change.sources);
         self.speaker.handle(Event::Reconfigure(Box::new(change.speaker)), now);
-        for event in change.services {
+        for event in change.offers {
             self.speaker.handle(event, now);
         }
         self.flush();

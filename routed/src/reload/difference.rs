@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use catalyst_core::event::{Event, LocalService};
-use catalyst_core::name::ServiceName;
+use catalyst_core::event::{Event, LocalRoute};
+use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
 use catalyst_core::view::{PeerChange, RouteChanges};
 
@@ -14,9 +14,9 @@ use crate::driver::{Gone, SpeakerHandle};
 /// Paths copied from the Speaker at a time: a long table does not hold up routing.
 const PAGE: usize = 1000;
 
-/// What happens to a service of this node.
+/// What happens to a service or prefix of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServiceAction {
+pub enum OfferAction {
     /// It is offered from now on.
     Added,
     /// It is offered no longer.
@@ -25,7 +25,7 @@ pub enum ServiceAction {
     Changed,
 }
 
-impl ServiceAction {
+impl OfferAction {
     /// As messages and logs say it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -37,47 +37,45 @@ impl ServiceAction {
     }
 }
 
-/// The services that are to be offered differently: what happens, and what is offered then.
+/// The services and prefixes that are to be offered differently: what happens, and what is offered then.
 #[derive(Debug, Clone, Default)]
-pub struct ServiceChanges(pub BTreeMap<ServiceName, (ServiceAction, Option<LocalService>)>);
+pub struct OfferChanges(pub BTreeMap<Destination, (OfferAction, Option<LocalRoute>)>);
 
-impl ServiceChanges {
-    pub(super) fn between(offered: Vec<LocalService>, wanted: Vec<LocalService>) -> Self {
-        let mut before: BTreeMap<ServiceName, LocalService> = by_name(offered);
+impl OfferChanges {
+    pub(super) fn between(offered: Vec<LocalRoute>, wanted: Vec<LocalRoute>) -> Self {
+        let mut before: BTreeMap<Destination, LocalRoute> = by_destination(offered);
         let mut changes = BTreeMap::new();
-        for (name, service) in by_name(wanted) {
-            let action = match before.remove(&name) {
-                Some(known) if known == service => continue,
-                Some(_) => ServiceAction::Changed,
-                None => ServiceAction::Added,
+        for (destination, route) in by_destination(wanted) {
+            let action = match before.remove(&destination) {
+                Some(known) if known == route => continue,
+                Some(_) => OfferAction::Changed,
+                None => OfferAction::Added,
             };
-            changes.insert(name, (action, Some(service)));
+            changes.insert(destination, (action, Some(route)));
         }
-        changes.extend(before.into_keys().map(|name| (name, (ServiceAction::Removed, None))));
+        changes.extend(before.into_keys().map(|gone| (gone, (OfferAction::Removed, None))));
         Self(changes)
     }
 
     pub(super) fn into_events(self) -> Vec<Event> {
-        let event = |(name, (_, service))| match service {
-            Some(service) => Event::ServiceAdd(service),
-            None => Event::ServiceRemove(name),
+        let event = |(destination, (_, route))| match (destination, route) {
+            (_, Some(route)) => Event::from(route),
+            (Destination::Name(name), None) => Event::ServiceRemove(name),
+            (Destination::Prefix(prefix), None) => Event::PrefixRemove(prefix),
         };
         self.0.into_iter().map(event).collect()
     }
 
-    fn outcomes(&self) -> BTreeMap<ServiceName, Option<LocalService>> {
+    fn outcomes(&self) -> BTreeMap<Destination, Option<LocalRoute>> {
         self.0
             .iter()
-            .map(|(name, (_, service))| (name.clone(), service.clone()))
+            .map(|(destination, (_, route))| (destination.clone(), route.clone()))
             .collect()
     }
 }
 
-fn by_name(services: Vec<LocalService>) -> BTreeMap<ServiceName, LocalService> {
-    services
-        .into_iter()
-        .map(|service| (service.name.clone(), service))
-        .collect()
+fn by_destination(routes: Vec<LocalRoute>) -> BTreeMap<Destination, LocalRoute> {
+    routes.into_iter().map(|route| (route.destination(), route)).collect()
 }
 
 /// What a new configuration would change.
@@ -87,8 +85,8 @@ pub struct Difference {
     pub keys: Vec<KeyChange>,
     /// The peers whose own configuration differs.
     pub peers: Vec<PeerChange>,
-    /// The services that this node offers differently.
-    pub services: ServiceChanges,
+    /// The services and prefixes that this node offers differently.
+    pub offers: OfferChanges,
     /// The routes that come and go by it.
     pub routes: RouteChanges,
     /// What the new configuration says that is probably not meant.
@@ -99,7 +97,7 @@ impl Difference {
     /// Whether nothing is to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.services.0.is_empty()
+        self.keys.is_empty() && self.offers.0.is_empty()
     }
 
     /// The keys that can only change with a restart, in one line; empty: none.
@@ -115,7 +113,7 @@ impl Difference {
     pub(super) async fn foresee(
         old: &Config,
         new: &Config,
-        services: ServiceChanges,
+        offers: OfferChanges,
         speaker: &SpeakerHandle,
     ) -> Result<Self, Gone> {
         let (from, to) = (old.speaker(), new.speaker());
@@ -123,7 +121,7 @@ impl Difference {
         let (peers, around) = speaker
             .query(move |speaker, _| (speaker.peer_changes(&wanted), speaker.surroundings()))
             .await?;
-        let mut preview = Preview::new(from, to, &around, services.outcomes(), Instant::now());
+        let mut preview = Preview::new(from, to, &around, offers.outcomes(), Instant::now());
         let mut after = None;
         loop {
             let page = speaker
@@ -140,7 +138,7 @@ impl Difference {
         Ok(Self {
             keys: key_changes(old, new),
             peers,
-            services,
+            offers,
             routes: preview.finish(Instant::now()),
             warnings: Vec::new(),
         })
@@ -149,26 +147,63 @@ impl Difference {
 
 #[cfg(test)]
 mod tests {
+    use catalyst_core::event::LocalPrefix;
+
     use super::*;
     use crate::config::{local_service, parse_service};
 
-    fn service(name: &str, port: u16) -> LocalService {
+    fn service(name: &str, port: u16) -> LocalRoute {
         let json = format!(r#"{{"protocol": "http", "endpoints": [{{"url": "http://127.0.0.1:{port}"}}]}}"#);
         let (name, service) = parse_service(name, &json).unwrap();
-        local_service(name, &service)
+        LocalRoute::Service(local_service(name, &service))
+    }
+
+    fn prefix(text: &str, med: u32) -> LocalRoute {
+        LocalRoute::Prefix(LocalPrefix {
+            prefix: text.parse().unwrap(),
+            communities: Vec::new(),
+            large_communities: Vec::new(),
+            med: Some(med),
+        })
     }
 
     #[test]
-    fn services_are_compared_by_what_they_say() {
-        let offered = vec![service("a", 1), service("b", 1), service("c", 1)];
-        let wanted = vec![service("b", 2), service("c", 1), service("d", 1)];
-        let changes = ServiceChanges::between(offered, wanted);
+    fn services_and_prefixes_are_compared_by_what_they_say() {
+        let offered = vec![
+            service("a", 1),
+            service("b", 1),
+            service("c", 1),
+            prefix("10.1.0.0/16", 1),
+            prefix("10.2.0.0/16", 1),
+            prefix("10.3.0.0/16", 1),
+        ];
+        let wanted = vec![
+            prefix("10.2.0.0/16", 2),
+            prefix("10.3.0.0/16", 1),
+            prefix("2001:db8::/32", 1),
+            service("b", 2),
+            service("c", 1),
+            service("d", 1),
+        ];
+        let changes = OfferChanges::between(offered, wanted);
         let said: Vec<_> = changes
             .0
             .iter()
-            .map(|(name, (action, _))| (name.as_str(), action.as_str()))
+            .map(|(destination, (action, _))| format!("{destination} {}", action.as_str()))
             .collect();
-        assert_eq!(said, [("a", "removed"), ("b", "changed"), ("d", "added")]);
-        assert_eq!(changes.into_events().len(), 3);
+        assert_eq!(
+            said,
+            [
+                "a removed",
+                "b changed",
+                "d added",
+                "10.1.0.0/16 removed",
+                "10.2.0.0/16 changed",
+                "2001:db8::/32 added"
+            ]
+        );
+        let events = changes.into_events();
+        assert!(matches!(&events[3], Event::PrefixRemove(gone) if gone.to_string() == "10.1.0.0/16"));
+        assert!(matches!(&events[5], Event::PrefixAdd(new) if new.med == Some(1)));
     }
 }

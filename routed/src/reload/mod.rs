@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::admin::SharedStore;
 use crate::config::{Config, ConfigError, ConfigErrors, Flag, key_changes, load_with_warnings, without_restart};
 use crate::driver::{Gone, PlaneSettings, Reconfiguration, SpeakerHandle};
-pub use difference::{Difference, ServiceAction, ServiceChanges};
+pub use difference::{Difference, OfferAction, OfferChanges};
 pub use live::LiveConfig;
 
 /// Where the configuration is read from: as the daemon was started.
@@ -138,8 +138,8 @@ impl Reloader {
         } else {
             Arc::clone(&read)
         };
-        let services = self.service_changes(&new).await?;
-        let mut difference = Difference::foresee(&old, &new, services, &self.speaker).await?;
+        let offers = self.offer_changes(&new).await?;
+        let mut difference = Difference::foresee(&old, &new, offers, &self.speaker).await?;
         difference.warnings = warnings;
         if request.partial {
             difference.keys = key_changes(&old, &read);
@@ -198,22 +198,22 @@ impl Reloader {
         Ok((Arc::new(config), warnings))
     }
 
-    async fn service_changes(&self, new: &Config) -> Result<ServiceChanges, Gone> {
-        let wanted = self.store.lock().await.over(new.local_services());
-        let offered = self.speaker.query(|speaker, _| speaker.local_services()).await?;
-        Ok(ServiceChanges::between(offered, wanted))
+    async fn offer_changes(&self, new: &Config) -> Result<OfferChanges, Gone> {
+        let wanted = self.store.lock().await.over(new.local_routes());
+        let offered = self.speaker.query(|speaker, _| speaker.local_routes()).await?;
+        Ok(OfferChanges::between(offered, wanted))
     }
 
     async fn apply(&self, new: &Arc<Config>) -> Result<(), Gone> {
         // Held, so that no service is added in between.
         let store = self.store.lock().await;
-        let wanted = store.over(new.local_services());
-        let offered = self.speaker.query(|speaker, _| speaker.local_services()).await?;
-        let services = ServiceChanges::between(offered, wanted).into_events();
+        let wanted = store.over(new.local_routes());
+        let offered = self.speaker.query(|speaker, _| speaker.local_routes()).await?;
+        let offers = OfferChanges::between(offered, wanted).into_events();
         let change = Reconfiguration {
             speaker: new.speaker(),
             sources: new.sources(),
-            services,
+            offers,
         };
         let old = self.live.get();
         if old.plugins != new.plugins {
@@ -273,7 +273,7 @@ fn verdict(request: &Request, difference: &Difference) -> Option<Outcome> {
         return Some(Outcome::Unchanged);
     }
     let fixed = difference.restart_keys();
-    let only_fixed = difference.services.0.is_empty() && difference.keys.iter().all(|change| change.needs_restart);
+    let only_fixed = difference.offers.0.is_empty() && difference.keys.iter().all(|change| change.needs_restart);
     if !fixed.is_empty() && (only_fixed || !request.partial) {
         let partial = if only_fixed { "" } else { "; --partial applies the rest" };
         return Some(Outcome::Refused(format!(
@@ -297,7 +297,7 @@ fn log(difference: &Difference) {
     for peer in &difference.peers {
         tracing::info!(peer = %peer.name, action = ?peer.action, keys = ?peer.keys, "changing");
     }
-    for (name, (action, _)) in &difference.services.0 {
-        tracing::info!(service = %name, action = action.as_str(), "changing");
+    for (destination, (action, _)) in &difference.offers.0 {
+        tracing::info!(offer = %destination, action = action.as_str(), "changing");
     }
 }

@@ -12,10 +12,8 @@ use super::peer::Up;
 use super::snapshot::{Neighbour, Offered, Surroundings, TablePage};
 use super::{Phase, Speaker};
 use crate::destination::Destination;
-use crate::event::{ConnId, Event, LocalPrefix, LocalRoute, LocalService, PeerName, SpeakerConfig};
+use crate::event::{ConnId, Event, LocalRoute, PeerName, SpeakerConfig};
 use crate::intern::NameId;
-use crate::name::ServiceName;
-use crate::prefix::Prefix;
 use crate::rib::Note;
 use crate::view::{NameChanges, RouteChanges};
 use crate::wire::Families;
@@ -42,34 +40,30 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// Compares `old`, which is in force, with `new`. `services` are those that differ: `None` for one that goes.
+    /// Compares `old`, which is in force, with `new`. `local` are the services and prefixes that differ: `None` for one that
+    /// goes.
     #[must_use]
     pub fn new(
         old: SpeakerConfig,
         new: SpeakerConfig,
         around: &Surroundings,
-        services: BTreeMap<ServiceName, Option<LocalService>>,
+        local: BTreeMap<Destination, Option<LocalRoute>>,
         now: Instant,
     ) -> Self {
+        let mut after = Speaker::beside(new, around, now);
+        for (destination, local) in &local {
+            // What is our own is known from the first page on: it concerns what others offer within it.
+            match (destination.prefix(), local) {
+                (Some(prefix), Some(_)) => drop(after.own_prefixes.add(prefix)),
+                (Some(prefix), None) => drop(after.own_prefixes.remove(prefix)),
+                (None, _) => {}
+            }
+        }
         Self {
             before: Speaker::beside(old, around, now),
-            after: Speaker::beside(new, around, now),
-            local: services
-                .into_iter()
-                .map(|(name, service)| (name.into(), service.map(LocalRoute::Service)))
-                .collect(),
+            after,
+            local,
             changes: RouteChanges::default(),
-        }
-    }
-
-    /// Takes in the prefixes that differ, before the first page: `None` for one that goes.
-    pub fn prefixes(&mut self, prefixes: BTreeMap<Prefix, Option<LocalPrefix>>) {
-        for (prefix, local) in prefixes {
-            match local {
-                Some(_) => self.after.own_prefixes.add(prefix),
-                None => self.after.own_prefixes.remove(prefix),
-            };
-            self.local.insert(prefix.into(), local.map(LocalRoute::Prefix));
         }
     }
 

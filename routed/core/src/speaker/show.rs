@@ -1,5 +1,6 @@
 //! What `show routes` and `show route NAME` print.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,9 @@ use super::Speaker;
 use super::aggregates::AGGREGATE;
 use crate::attrs::Attrs;
 use crate::best_path::{Candidate, Decision, Step};
-use crate::destination::Destination;
+use crate::destination::{Destination, PrefixKey};
 use crate::intern::{AttrId, NameId};
+use crate::prefix::Prefix;
 use crate::rib::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
 use crate::view::RouteView;
 
@@ -45,6 +47,16 @@ impl Speaker {
             views.extend(self.show_name(*name, now));
         }
         views
+    }
+
+    /// The longest prefix in use that an address is in.
+    pub(super) fn find_longest(&self, address: IpAddr) -> Option<Prefix> {
+        let names = &self.rib.names;
+        let in_use = |prefix: &Prefix| {
+            let known = names.lookup(PrefixKey::new(*prefix).as_bytes());
+            known.is_some_and(|name| names.get(name).selected != 0)
+        };
+        Prefix::of_host(address).and_supernets().find(in_use)
     }
 
     pub(super) fn show_advertised(

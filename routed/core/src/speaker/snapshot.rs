@@ -129,18 +129,14 @@ impl Speaker {
         services
     }
 
-    /// The prefixes that this node originates, in order.
+    /// What this node offers: services, then prefixes, each in order.
     #[must_use]
-    pub fn local_prefixes(&self) -> Vec<LocalPrefix> {
-        let ids = self
-            .own_prefixes
-            .iter()
-            .filter_map(|prefix| self.rib.names.lookup_destination(&prefix.into()));
-        ids.filter_map(|name| match self.local_route(name)? {
-            LocalRoute::Prefix(prefix) => Some(prefix),
-            LocalRoute::Service(_) => None,
-        })
-        .collect()
+    pub fn local_routes(&self) -> Vec<LocalRoute> {
+        let names = &self.rib.names;
+        let prefixes = self.own_prefixes.iter();
+        let prefixes = prefixes.filter_map(|prefix| self.local_route(names.lookup_destination(&prefix.into())?));
+        let services = self.local_services().into_iter().map(LocalRoute::Service);
+        services.chain(prefixes).collect()
     }
 
     fn local_route(&self, name: NameId) -> Option<LocalRoute> {

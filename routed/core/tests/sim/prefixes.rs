@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
-use catalyst_core::event::{Event, PlaneConfig, PlaneReport};
+use catalyst_core::event::{Event, LocalRoute, PlaneConfig, PlaneReport};
 use catalyst_core::prefix::{Prefix, PrefixSet};
 use catalyst_core::route::{PlaneStatus, Target};
 use catalyst_core::speaker::Preview;
@@ -373,15 +373,9 @@ fn a_preview_foresees_prefixes() {
     add(&mut net, 1, "10.9.0.0/16");
     let config = net.nodes[1].config.clone();
     let speaker = &net.nodes[1].speaker;
-    let mut preview = Preview::new(
-        config.clone(),
-        config,
-        &speaker.surroundings(),
-        BTreeMap::new(),
-        net.now,
-    );
-    let ours = local_prefix(prefix("10.2.0.0/16"));
-    preview.prefixes([(ours.prefix, Some(ours)), (prefix("10.9.0.0/16"), None)].into());
+    let ours = LocalRoute::Prefix(local_prefix(prefix("10.2.0.0/16")));
+    let local = BTreeMap::from([(ours.destination(), Some(ours)), (destination("10.9.0.0/16"), None)]);
+    let mut preview = Preview::new(config.clone(), config, &speaker.surroundings(), local, net.now);
     preview.page(&speaker.table_page(None, usize::MAX), net.now);
     let changes = preview.finish(net.now);
     let first = |list: &catalyst_core::view::NameList| list.first.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalyst_core::attrs::Attrs;
-use catalyst_core::event::{LocalService, SpeakerConfig};
-use catalyst_core::name::ServiceName;
+use catalyst_core::event::{LocalRoute, SpeakerConfig};
 use catalyst_core::policy::Policy;
+use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
 use catalyst_core::view::{NameChanges, NameList, PeerAction, RouteChanges};
 
-use super::config::{address, each_its_own, name, network, one_as, peer, service};
+use super::config::{address, destination, each_its_own, name, network, one_as, peer, service};
 use super::net::{Net, Rng};
 
-type Services = BTreeMap<ServiceName, Option<LocalService>>;
+type Local = BTreeMap<Destination, Option<LocalRoute>>;
 /// Attributes by peer and name.
 type Held = BTreeMap<Arc<str>, BTreeMap<String, Arc<Attrs>>>;
 
 /// In pages of `limit` paths.
-fn foresee(net: &Net, node: usize, new: &SpeakerConfig, services: Services, limit: usize) -> RouteChanges {
+fn foresee(net: &Net, node: usize, new: &SpeakerConfig, local: Local, limit: usize) -> RouteChanges {
     let speaker = &net.nodes[node].speaker;
     let old = net.nodes[node].config.clone();
-    let mut preview = Preview::new(old, new.clone(), &speaker.surroundings(), services, net.now);
+    let mut preview = Preview::new(old, new.clone(), &speaker.surroundings(), local, net.now);
     let mut after = None;
     loop {
         let page = speaker.table_page(after.as_ref(), limit);
@@ -103,10 +103,10 @@ fn check(net: &mut Net, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
     let peers = net.nodes[node].config.peers.iter().chain(&new.peers);
     let peers: BTreeSet<Arc<str>> = peers.map(|it| it.name.clone()).filter(|name| !comes(name)).collect();
     let seen = format!("{:?}", net.nodes[node].speaker.routes(None, usize::MAX, net.now));
-    let foreseen = foresee(net, node, &new, Services::new(), 7);
+    let foreseen = foresee(net, node, &new, Local::new(), 7);
     assert_eq!(
         foreseen,
-        foresee(net, node, &new, Services::new(), usize::MAX),
+        foresee(net, node, &new, Local::new(), usize::MAX),
         "pages do not matter"
     );
     assert_eq!(
@@ -143,7 +143,7 @@ fn routes_gained_and_lost_are_told_per_peer_and_direction() {
     let mut new = net.nodes[1].config.clone();
     new.peers[0].import = Some(Policy::reject().into());
     new.peers[0].export = Some(Policy::reject().into());
-    let foreseen = foresee(&net, 1, &new, Services::new(), 100);
+    let foreseen = foresee(&net, 1, &new, Local::new(), 100);
     let (zero, two) = (&foreseen.peers["n000"], &foreseen.peers["n002"]);
     assert_eq!((zero.0.lost.count, zero.1.lost.count), (3, 3));
     assert_eq!(
@@ -160,7 +160,7 @@ fn routes_gained_and_lost_are_told_per_peer_and_direction() {
         ]
     );
     assert_eq!(
-        foresee(&net, 1, &net.nodes[1].config, Services::new(), 100),
+        foresee(&net, 1, &net.nodes[1].config, Local::new(), 100),
         RouteChanges::default()
     );
 }
@@ -176,10 +176,7 @@ fn a_peer_that_comes_is_told_what_export_gives_it() {
         [("n007", PeerAction::Add)]
     );
     assert_eq!(
-        foresee(&net, 1, &new, Services::new(), 100).peers["n007"]
-            .1
-            .gained
-            .count,
+        foresee(&net, 1, &new, Local::new(), 100).peers["n007"].1.gained.count,
         6
     );
 }
@@ -192,10 +189,13 @@ fn services_that_come_change_and_go_count_as_well() {
     net.rest();
     let mut moved = service("moved.one.example");
     moved.weight = 9;
-    let services = Services::from([
-        (name("old.one.example"), None),
-        (name("moved.one.example"), Some(moved)),
-        (name("new.one.example"), Some(service("new.one.example"))),
+    let services = Local::from([
+        (destination("old.one.example"), None),
+        (destination("moved.one.example"), Some(LocalRoute::Service(moved))),
+        (
+            destination("new.one.example"),
+            Some(LocalRoute::Service(service("new.one.example"))),
+        ),
     ]);
     let foreseen = foresee(&net, 1, &net.nodes[1].config, services, 2);
     let told = &foreseen.peers["n002"].1;

@@ -25,7 +25,7 @@ async fn routing() -> (Driver, SpeakerHandle) {
     let planes = start_planes(&config, &handle).await.unwrap();
     let config = DriverConfig {
         speaker: config.speaker(),
-        services: Vec::new(),
+        offers: Vec::new(),
         listen: None,
         sources: std::collections::BTreeMap::new(),
     };

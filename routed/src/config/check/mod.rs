@@ -4,6 +4,7 @@ mod aggregates;
 mod listeners;
 mod peers;
 mod policies;
+mod prefixes;
 mod services;
 
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check_peering(config, &mut problems);
     peers::check_peers(config, &mut problems);
     services::check_services(config, &mut problems);
+    prefixes::check_prefixes(config, &mut problems);
     check_plugins(config, &mut problems);
     listeners::check_listeners(config, &mut problems);
     policies::check_policies(config, &mut problems);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::path::KeyPath;
 use super::super::text::{Label, Spelled};
 use super::super::types::{Config, Peer};
+use super::prefixes::check_families;
 use super::{Problems, off_loopback, section};
 
 /// The bounds of `restart_time` and `stale_time`.
@@ -44,6 +45,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     check_identity(config, peer, path, problems);
     check_role(config, peer, path, problems);
     check_graceful(peer, path, problems);
+    check_families(peer, path, problems);
     if config.is_outside(peer) {
         check_outside(config, peer, path, problems);
     } else {

@@ -13,8 +13,8 @@ use super::{Problems, section};
 
 /// The most endpoints of a service.
 const MAX_ENDPOINTS: usize = 1000;
-/// The most communities of a service.
-const MAX_COMMUNITIES: usize = 256;
+/// The most communities of a service or prefix.
+pub(super) const MAX_COMMUNITIES: usize = 256;
 /// The largest weight of an endpoint: Envoy adds the weights of a cluster up in 32 bits.
 const MAX_ENDPOINT_WEIGHT: u32 = 65_535;
 /// The longest GraphQL path in bytes (docs/protocol.md, SERVICE).
