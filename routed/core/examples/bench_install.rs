@@ -1,5 +1,5 @@
 //! What a route costs inside the core, without sockets: `cargo run --release -p catalyst-core --example bench_install
-//! [routes]`. A guide while working on the data structures; `cargo xtask bench core` is the measure.
+//! [routes] [accept|attributes|names]`, the policy on import and export last. A guide while working on the data structures; `cargo xtask bench core` is the measure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
 use catalyst_core::event::{ConnId, Effect, Event, PeerConfig, SpeakerConfig};
-use catalyst_core::policy::Policy;
+use catalyst_core::policy::{
+    Action, AsPathPattern, CommunityPattern, Condition, NamePattern, Policy, Statement, Verdict,
+};
 use catalyst_core::prefix::PrefixSet;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::wire::{self, Families, Family, Message, Open, Packer, VERSION};
@@ -312,10 +314,41 @@ fn peer_config(asn: u32) -> PeerConfig {
         strict_role: false,
         allowed_next_hops: vec![address(0).ip()],
         allowed_prefixes: PrefixSet::default(),
-        import: Some(Arc::new(Policy::accept())),
-        export: Some(Arc::new(Policy::accept())),
+        import: Some(policy()),
+        export: Some(policy()),
         allowed_names: None,
     }
+}
+
+/// The policy of the command line: `attributes` does not read names, `names` has a set of a thousand of them.
+fn policy() -> Arc<Policy> {
+    let asked = std::env::args().nth(2);
+    let first = match asked.as_deref() {
+        Some("attributes") => Condition::Community(vec![CommunityPattern::Standard(Some(2), None)]),
+        Some("names") => {
+            let set = (0..1000).map(|n| NamePattern::parse(&format!("no-{n}.example")));
+            Condition::Name(set.flatten().collect())
+        }
+        None | Some(_) => return Arc::new(Policy::accept()),
+    };
+    let statement = |name: &str, conditions, actions, verdict| Statement {
+        name: name.into(),
+        conditions,
+        actions,
+        verdict,
+    };
+    let path = AsPathPattern::parse("_64999_").into_iter().collect();
+    let statements = vec![
+        statement("first", vec![first], Vec::new(), Verdict::Reject),
+        statement("path", vec![Condition::AsPath(path)], Vec::new(), Verdict::Reject),
+        statement(
+            "rest",
+            Vec::new(),
+            vec![Action::AddCommunities(vec![1 << 16 | 1])],
+            Verdict::Accept,
+        ),
+    ];
+    Arc::new(Policy::new("bench", statements))
 }
 
 /// CPU time of this thread: wall time is noise on a shared machine.

@@ -133,8 +133,13 @@ impl Speaker {
             // With its only member, which is marked as it is: no other has to be looked at.
             self.mark_outside(moved);
         }
+        if self.aggregates.standing(name).is_none() {
+            return;
+        }
+        // The aggregate may be for those that what has come is not for, the peer that it came from for one.
+        self.mark_outside(name);
         let is_ours = |attr: AttrId| attr != 0 && self.rib.attrs.hot(attr).table == Table::Internal;
-        if self.aggregates.standing(name).is_some() && is_ours(before) != is_ours(after) {
+        if is_ours(before) != is_ours(after) {
             self.mark_members(name);
         }
     }

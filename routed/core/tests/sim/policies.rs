@@ -22,6 +22,7 @@ use super::reconfigure::equals_a_fresh_one;
 const CASES: u64 = 60;
 const CASES_VARIABLE: &str = "CATALYST_SIM_CASES";
 const CHANGES: usize = 12;
+// Seeds chained to a range have found something once: a displaced aggregate that one peer was not told of.
 const NAMES: [&str; 6] = ["a.x", "b-1.x", "b-2.y.x", "*.x", "c.y", "*"];
 
 fn pick<T: Clone>(rng: &mut Rng, of: &[T]) -> T {
@@ -211,7 +212,7 @@ fn cases() -> u64 {
 
 #[test]
 fn policies_that_change_under_way_leave_what_a_fresh_network_holds() {
-    for_seeds("policies_that_change", 0..cases() / 2, |seed| {
+    for_seeds("policies_that_change", (0..cases() / 2).chain([269]), |seed| {
         let mut net = churn(seed, false);
         net.rest();
         equals_a_fresh_one(&net);
@@ -220,7 +221,7 @@ fn policies_that_change_under_way_leave_what_a_fresh_network_holds() {
 
 #[test]
 fn whatever_policies_do_every_batch_is_a_fresh_export() {
-    for_seeds("whatever_policies_do", 0..cases().div_ceil(2), |seed| {
+    for_seeds("whatever_policies_do", (0..cases().div_ceil(2)).chain([735]), |seed| {
         let mut net = churn(seed, true);
         net.run_ms(500);
         for node in &net.nodes {

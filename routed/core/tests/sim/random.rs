@@ -21,9 +21,9 @@ const NAMES: u64 = 60;
 /// Set this to one seed to run that alone.
 const SEED_VARIABLE: &str = "CATALYST_SIM_SEED";
 
-pub(crate) fn for_seeds(test: &str, seeds: std::ops::Range<u64>, run: impl Fn(u64)) {
+pub(crate) fn for_seeds(test: &str, seeds: impl IntoIterator<Item = u64>, run: impl Fn(u64)) {
     let only: Option<u64> = std::env::var(SEED_VARIABLE).ok().map(|text| text.parse().unwrap());
-    for seed in seeds.filter(|_| only.is_none()).chain(only) {
+    for seed in seeds.into_iter().filter(|_| only.is_none()).chain(only) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             eprintln!("seed {seed} fails; again: {SEED_VARIABLE}={seed} cargo test -p catalyst-core --test sim {test}");
             resume_unwind(panic);
