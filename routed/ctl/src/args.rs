@@ -19,6 +19,7 @@ Examples:
   catalystctl show route 10.2.7.1
   catalystctl show routes --output json | jq '.[] | select(.selected) | .name'
   catalystctl watch routes
+  catalystctl reach orders.beta
   catalystctl policy test from-beta --peer beta --route orders.beta
   catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
@@ -53,6 +54,16 @@ pub(crate) enum Command {
     /// Print what the daemon knows, then every change of it, until Ctrl-C
     #[command(subcommand)]
     Watch(WatchCommand),
+    /// Find out whether a name can be called, and what is in the way: every precondition in order, then one request
+    /// through this node's Envoy. Exits with 1 if it cannot
+    Reach {
+        /// The service name, as a client calls it
+        #[arg(add = names(Kind::Route))]
+        name: String,
+        /// A peer that calls it, instead of clients of this node
+        #[arg(long, value_name = "PEER", add = names(Kind::Peer))]
+        from: Option<String>,
+    },
     /// Try a policy out
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -13,6 +13,7 @@ mod peers;
 mod plugins;
 mod policies;
 mod policy_test;
+mod reach;
 mod reload;
 mod routes;
 mod service;
@@ -59,6 +60,7 @@ async fn run(args: Args) -> Outcome {
     match args.command {
         Command::Show(show) => run_show(show, &mut client, &mut out).await?,
         Command::Watch(WatchCommand::Routes) => watch::routes(&mut client, &mut out).await?,
+        Command::Reach { name, from } => reach::run(name, from, &mut client, &mut out).await?,
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(args, &mut client, &mut out).await?,
         Command::Service(service) => run_service(service, &mut client, &mut out).await?,
         Command::Peer(command) => operate::peer(command, &mut client, &mut out).await?,

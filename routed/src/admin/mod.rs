@@ -50,7 +50,11 @@ pub async fn serve(
     stop: mpsc::Sender<Arc<str>>,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();
-    let explain = ExplainServer::new(ExplainService::new(reloader.live().clone(), speaker.clone()));
+    let explain = ExplainServer::new(ExplainService::new(
+        reloader.live().clone(),
+        speaker.clone(),
+        local_ports.clone(),
+    ));
     let operate = OperateServer::new(OperateService::new(speaker.clone(), stop));
     let complete = CompleteServer::new(CompleteService::new(reloader.live().clone(), speaker.clone()));
     let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));

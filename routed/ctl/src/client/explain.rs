@@ -1,8 +1,8 @@
 //! Calls of `catalyst.admin.v1.Explain`.
 
 use catalyst_proto::admin::v1::{
-    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, Policy, PolicyTrace, TestPolicyRequest, WhyRouteRequest,
-    WhyRouteResponse,
+    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, Policy, PolicyTrace, ReachRequest, ReachResponse,
+    TestPolicyRequest, WhyRouteRequest, WhyRouteResponse,
 };
 
 use super::Client;
@@ -26,6 +26,11 @@ impl Client {
 
     pub(crate) async fn why_route(&mut self, name: String) -> Outcome<WhyRouteResponse> {
         let result = self.explain.why_route(WhyRouteRequest { name }).await;
+        self.answer(result)
+    }
+
+    pub(crate) async fn reach(&mut self, name: String, from: String) -> Outcome<ReachResponse> {
+        let result = self.explain.reach(ReachRequest { name, from }).await;
         self.answer(result)
     }
 }

@@ -1,15 +1,17 @@
 //! The calls of `catalyst.admin.v1.Explain`: why things are as they are.
 
 mod policies;
+mod reach;
 mod trace;
 mod trial;
 mod why;
 
+use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::explain_server::Explain;
 use catalyst_proto::admin::v1::test_policy_request::Routes;
 use catalyst_proto::admin::v1::{
-    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse, TestPolicyRequest,
-    TestPolicyResponse, WhyRouteRequest, WhyRouteResponse,
+    GetPolicyRequest, GetPolicyResponse, ListPoliciesRequest, ListPoliciesResponse, ReachRequest, ReachResponse,
+    TestPolicyRequest, TestPolicyResponse, WhyRouteRequest, WhyRouteResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -21,11 +23,16 @@ use trial::Attempt;
 pub(super) struct ExplainService {
     config: LiveConfig,
     speaker: SpeakerHandle,
+    local_ports: LocalPorts,
 }
 
 impl ExplainService {
-    pub(super) fn new(config: LiveConfig, speaker: SpeakerHandle) -> Self {
-        Self { config, speaker }
+    pub(super) fn new(config: LiveConfig, speaker: SpeakerHandle, local_ports: LocalPorts) -> Self {
+        Self {
+            config,
+            speaker,
+            local_ports,
+        }
     }
 }
 
@@ -56,6 +63,12 @@ impl Explain for ExplainService {
     async fn why_route(&self, request: Request<WhyRouteRequest>) -> Result<Response<WhyRouteResponse>, Status> {
         let name = request.into_inner().name;
         let answer = why::route(&self.config.get(), &self.speaker, &name).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn reach(&self, request: Request<ReachRequest>) -> Result<Response<ReachResponse>, Status> {
+        let request = request.into_inner();
+        let answer = reach::reach(&self.config.get(), &self.speaker, &self.local_ports, &request).await?;
         Ok(Response::new(answer))
     }
 }

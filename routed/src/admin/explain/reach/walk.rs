@@ -1,0 +1,334 @@
+//! The preconditions of a call, in order. Pure: from what was read to what is said.
+
+use std::net::SocketAddr;
+
+use catalyst_core::route::PlaneStatus;
+use catalyst_core::view::{ExportReason, PeerView, PeerWhy, RouteView};
+use catalyst_proto::admin::v1::ReachStep;
+
+use super::facts::{Facts, Found};
+use super::probe::{Answer, Ask};
+use crate::config::Config;
+
+/// Steps so far; the first that fails ends the walk.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) steps: Vec<ReachStep>,
+}
+
+/// A precondition does not hold.
+pub(super) struct Broken;
+
+type Step<T = ()> = Result<T, Broken>;
+
+impl Walk {
+    pub(super) fn ok(&mut self, step: &str, detail: impl Into<String>) {
+        self.add(step, "ok", detail.into(), String::new());
+    }
+
+    fn unknown(&mut self, step: &str, detail: impl Into<String>) {
+        self.add(step, "unknown", detail.into(), String::new());
+    }
+
+    pub(super) fn failed<T>(&mut self, step: &str, detail: impl Into<String>, fix: impl Into<String>) -> Step<T> {
+        self.add(step, "failed", detail.into(), fix.into());
+        Err(Broken)
+    }
+
+    fn add(&mut self, step: &str, state: &str, detail: String, fix: String) {
+        self.steps.push(ReachStep {
+            step: step.to_owned(),
+            state: state.to_owned(),
+            detail,
+            fix,
+        });
+    }
+
+    /// From the table to the data plane: for clients of this node, or for a peer that is to call it here.
+    pub(super) fn preconditions<'a>(
+        &mut self,
+        facts: &'a Facts,
+        config: &Config,
+        caller: Option<&PeerView>,
+    ) -> Step<&'a RouteView> {
+        let path = self.route(facts, config)?;
+        let source = path.learned_from.as_deref().and_then(|name| facts.peer(name));
+        if let Some(peer) = source {
+            self.session_of(path, peer)?;
+        }
+        if let Some(caller) = caller {
+            self.session_to(caller)?;
+            self.export(caller, facts.told.as_ref())?;
+            let ask = format!("ask there: catalystctl show route {} --why", path.destination);
+            self.unknown(
+                "peer_import",
+                format!("what {} takes from us only its node knows; {ask}", caller.name),
+            );
+        }
+        if let Some(peer) = source {
+            self.next_hop(path, peer)?;
+        }
+        self.programmed(path, facts)?;
+        Ok(path)
+    }
+
+    fn route<'a>(&mut self, facts: &'a Facts, config: &Config) -> Step<&'a RouteView> {
+        match &facts.found {
+            Found::InUse(path) => {
+                self.ok("route", described(path));
+                Ok(path)
+            }
+            Found::Unused(paths) => self.unused(paths, facts, config),
+            Found::Stopped(stop) => self.failed(
+                "route",
+                format!(
+                    "nobody offers it, and what {stop} covers is never sent anywhere else (a domain or aggregate of ours)"
+                ),
+                "offer the service in our organisation, or wait until the node that offers it is reachable",
+            ),
+            Found::Nothing => self.failed(
+                "route",
+                "no peer has announced it, and no service here is called so",
+                format!(
+                    "check the name (catalystctl show routes); at the node that offers it, catalystctl reach {} --from \
+                     PEER says whether we are told",
+                    facts.name
+                ),
+            ),
+        }
+    }
+
+    fn unused<T>(&mut self, paths: &[RouteView], facts: &Facts, config: &Config) -> Step<T> {
+        self.ok("route", paths.iter().map(from).collect::<Vec<_>>().join(", "));
+        let reasons: Vec<String> = paths
+            .iter()
+            .map(|path| format!("{}: {}", from(path), path.reason))
+            .collect();
+        let rejected = paths.iter().find(|path| path.reason.starts_with("rejected"));
+        let Some(rejected) = rejected.filter(|_| paths.iter().all(|p| p.reason.starts_with("rejected"))) else {
+            let fix = "look at the next hop: its Envoy, and the way to it";
+            return self.failed("next_hop", reasons.join("; "), fix);
+        };
+        let peer = rejected.learned_from.as_deref().unwrap_or_default();
+        let policy = config.peers.get(peer).and_then(|peer| peer.import.as_ref());
+        let fix = match (policy, rejected.reason.contains("import policy")) {
+            (Some(policy), true) => {
+                let name = &facts.name;
+                format!(
+                    "change policies[\"{policy}\"]; catalystctl policy test {policy} --route {name} says what it asks for"
+                )
+            }
+            (None, true) => {
+                let outside = facts.peer(peer).is_some_and(|peer| peer.outside);
+                let why = if outside {
+                    " (RFC 8212: from outside nothing is taken without one)"
+                } else {
+                    ""
+                };
+                format!("set peers[\"{peer}\"].import{why}")
+            }
+            (_, false) => "this is no matter of policy: the node that announces it has to change".to_owned(),
+        };
+        self.failed("import", reasons.join("; "), fix)
+    }
+
+    fn session_of(&mut self, path: &RouteView, peer: &PeerView) -> Step {
+        if peer.state == "Established" {
+            self.ok("session", format!("to {}, which announced it", peer.name));
+            return Ok(());
+        }
+        if path.stale {
+            self.ok(
+                "session",
+                format!("to {} is down, the route is kept for its restart", peer.name),
+            );
+            return Ok(());
+        }
+        self.failed("session", down(peer), "see catalystctl show peer")
+    }
+
+    fn session_to(&mut self, caller: &PeerView) -> Step {
+        if caller.state == "Established" {
+            self.ok("session", format!("to {}, which calls", caller.name));
+            return Ok(());
+        }
+        self.failed(
+            "session",
+            down(caller),
+            format!("see catalystctl show peer {}", caller.name),
+        )
+    }
+
+    fn next_hop(&mut self, path: &RouteView, peer: &PeerView) -> Step {
+        let address = path.attrs.next_hop;
+        if address.port() == 0 {
+            let fix = format!("turn plugins.envoy on at {}", peer.name);
+            return self.failed("next_hop", format!("{} has no data plane", peer.name), fix);
+        }
+        self.ok("next_hop", format!("{address}, usable"));
+        Ok(())
+    }
+
+    fn export(&mut self, caller: &PeerView, told: Option<&PeerWhy>) -> Step {
+        let Some(told) = told else {
+            let fix = "try again: the routes have just changed";
+            return self.failed("export", "nothing is known of what it is told", fix);
+        };
+        let name = &caller.name;
+        if matches!(told.reason, ExportReason::Advertised | ExportReason::Aggregated { .. }) {
+            let by = told.export.as_ref().and_then(|trace| trace.decided_by.as_ref());
+            let by = by
+                .map(|statement| format!(", by statement {statement}"))
+                .unwrap_or_default();
+            self.ok("export", format!("to {name}: {}{by}", told.reason));
+            return Ok(());
+        }
+        let fix = fix_of_export(&told.reason, name);
+        self.failed("export", format!("to {name}: {}", told.reason), fix)
+    }
+
+    fn programmed(&mut self, path: &RouteView, facts: &Facts) -> Step {
+        let Some(envoy) = facts.planes.iter().find(|plane| &*plane.name == "envoy") else {
+            return self.failed("programmed", "this node has no data plane", "set plugins.envoy");
+        };
+        if !envoy.connected {
+            let fix = "start it: catalyst-routed envoy-bootstrap prints its configuration";
+            return self.failed("programmed", "no Envoy is connected", fix);
+        }
+        let status = path.data_planes.iter().find(|(plane, _)| &**plane == "envoy");
+        match status.map(|(_, status)| status) {
+            Some(PlaneStatus::Programmed) => {
+                self.ok("programmed", "by every connected Envoy");
+                Ok(())
+            }
+            Some(PlaneStatus::Pending(reason)) => self.failed(
+                "programmed",
+                format!("pending {reason}"),
+                "wait, then see catalystctl show plugins",
+            ),
+            Some(PlaneStatus::Rejected(reason)) => self.failed(
+                "programmed",
+                format!("Envoy refuses it: {reason}"),
+                "change the service as Envoy says",
+            ),
+            None => self.failed("programmed", "Envoy does not serve it", "see catalystctl show plugins"),
+        }
+    }
+
+    /// What came of the request.
+    pub(super) fn answered(&mut self, address: SocketAddr, ask: &Ask, answer: &Answer, path: Option<&RouteView>) {
+        let asked = format!("{ask} at {address}");
+        // Every way out is a step; whether it is the first that failed is told from the list.
+        let _ = match answer {
+            Answer::Service(status) if *ask == Ask::Tunnel => {
+                self.ok("request", format!("{asked}: the tunnel stands ({})", status.as_u16()));
+                Ok(())
+            }
+            Answer::Service(status) => {
+                self.ok("request", format!("{asked}: the service answers {}", status.as_u16()));
+                Ok(())
+            }
+            Answer::Envoy(status, text) => {
+                let detail = format!("{asked}: Envoy answers {}: {text}", status.as_u16());
+                self.failed("request", detail, fix_of(status.as_u16(), path))
+            }
+            Answer::None(error) => {
+                let fix = "look at the log of Envoy, and whether something else listens there";
+                self.failed("request", format!("{asked}: {error}"), fix)
+            }
+        };
+    }
+
+    pub(super) fn reachable(&self) -> bool {
+        self.steps.iter().all(|step| step.state != "failed")
+    }
+}
+
+/// What to do about a route that a peer is not told.
+fn fix_of_export(reason: &ExportReason, peer: &str) -> String {
+    match reason {
+        ExportReason::NoPolicy => format!("set peers[\"{peer}\"].export"),
+        ExportReason::PolicyRejectsAll { policy } | ExportReason::PolicyRejects { policy, .. } => format!(
+            "change peers[\"{peer}\"].export (now {policy}); catalystctl show route NAME --why names the condition"
+        ),
+        ExportReason::LearnedFromIt | ExportReason::SameOrganisation { .. } | ExportReason::AsLoop { .. } => {
+            "it came from there: it is called there, not through this node".to_owned()
+        }
+        ExportReason::NotReflected { .. } => {
+            "peer it with the node that announces it, or make this node a reflector (node.reflector)".to_owned()
+        }
+        ExportReason::NoAdvertise | ExportReason::NoExport => {
+            "take the community off where it was added, or by a policy before it is exported".to_owned()
+        }
+        ExportReason::OnlyToCustomer { .. } => "see peers.X.role of both nodes: it would be a route leak".to_owned(),
+        ExportReason::NoAggregate => "see aggregates.X.to".to_owned(),
+        ExportReason::TooLong => "see its AS path and communities".to_owned(),
+        ExportReason::RejectedByDataPlane { .. } => "change the service as the data plane says".to_owned(),
+        ExportReason::Family => "both sides have to offer the family".to_owned(),
+        ExportReason::SessionDown { .. } => format!("see catalystctl show peer {peer}"),
+        ExportReason::NoDataPlane => "start Envoy: catalyst-routed envoy-bootstrap prints its configuration".to_owned(),
+        ExportReason::NothingSelected
+        | ExportReason::WaitsForDataPlanes
+        | ExportReason::ToBeSent
+        | ExportReason::Advertised
+        | ExportReason::Aggregated { .. } => "wait, then ask again".to_owned(),
+    }
+}
+
+/// What to do about an answer of Envoy's own.
+fn fix_of(status: u16, path: Option<&RouteView>) -> String {
+    let remote = path.and_then(|path| Some((path.learned_from.as_deref()?, path.attrs.next_hop)));
+    match (status, remote) {
+        (404, Some((peer, _))) => {
+            format!(
+                "an Envoy on the way has no route: catalystctl reach at {peer} says more, also with --from this node"
+            )
+        }
+        (404, None) => "Envoy has no route for it: see catalystctl show plugins".to_owned(),
+        (508, _) => "the request came back to a node that it had passed: see the AS paths along the way".to_owned(),
+        (_, Some((peer, next_hop))) => {
+            format!("see whether {next_hop} of {peer} takes connections from this host, and the service behind it")
+        }
+        (_, None) => {
+            let endpoints = path.map(endpoints).unwrap_or_default();
+            format!("see whether the service listens {endpoints}")
+                .trim_end()
+                .to_owned()
+        }
+    }
+}
+
+fn endpoints(path: &RouteView) -> String {
+    let all: Vec<String> = path
+        .endpoints
+        .iter()
+        .map(|e| format!("{}:{}", e.host, e.port))
+        .collect();
+    if all.is_empty() {
+        String::new()
+    } else {
+        format!("at {}", all.join(", "))
+    }
+}
+
+fn from(path: &RouteView) -> String {
+    match &path.learned_from {
+        Some(peer) => format!("from {peer}"),
+        None => "a service of this node".to_owned(),
+    }
+}
+
+fn described(path: &RouteView) -> String {
+    let service = path.attrs.service.as_ref();
+    let protocol = service.map_or("no service", |service| service.protocol.as_str());
+    format!("{} ({protocol}), {}", path.destination, from(path))
+}
+
+fn down(peer: &PeerView) -> String {
+    let error = if peer.last_error.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", peer.last_error)
+    };
+    format!("to {} is {}{error}", peer.name, peer.state)
+}
