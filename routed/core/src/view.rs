@@ -200,6 +200,12 @@ impl NameList {
             self.first.push(name.into());
         }
     }
+
+    /// Puts in order what was not added in order.
+    pub(crate) fn sort(&mut self) {
+        // Destinations have printed them.
+        self.first.sort_by_cached_key(|name| name.parse::<Destination>().ok());
+    }
 }
 
 /// How a set of routes differs.

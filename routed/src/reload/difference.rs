@@ -119,7 +119,7 @@ impl Difference {
         let (from, to) = (old.speaker(), new.speaker());
         let wanted = to.clone();
         let (peers, around) = speaker
-            .query(move |speaker, _| (speaker.peer_changes(&wanted), speaker.surroundings()))
+            .query(move |speaker, _| (speaker.peer_changes(&wanted), speaker.surroundings(&wanted)))
             .await?;
         let mut preview = Preview::new(from, to, &around, offers.outcomes(), Instant::now());
         let mut after = None;

@@ -206,10 +206,11 @@ impl Speaker {
             .any(|aggregate| self.export(index, aggregate) != 0)
     }
 
-    /// The aggregates that stand for a name towards a peer, if it is told of them.
+    /// The aggregates that stand for a name towards a peer, if it is told of them. None stands for another aggregate, also
+    /// where somebody offers the name of that one.
     pub(super) fn replacing(&self, index: usize, name: NameId) -> Vec<NameId> {
         let peer = &self.peers[index];
-        if !peer.outside || self.rib.names.prefix(name).is_some() {
+        if !peer.outside || self.rib.names.prefix(name).is_some() || self.offered_to(index, name).1 == AGGREGATE {
             return Vec::new();
         }
         let (text, attr) = (self.rib.names.text(name), self.rib.names.get(name).loc_attr);

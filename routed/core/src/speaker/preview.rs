@@ -15,7 +15,7 @@ use crate::destination::Destination;
 use crate::event::{ConnId, Event, LocalRoute, PeerName, SpeakerConfig};
 use crate::intern::NameId;
 use crate::rib::Note;
-use crate::view::{NameChanges, RouteChanges};
+use crate::view::{NameChanges, NameList, RouteChanges};
 use crate::wire::Families;
 
 /// What is made of one name: attributes by peer, as canonical bytes.
@@ -34,6 +34,9 @@ struct Outcome {
 pub struct Preview {
     before: Speaker,
     after: Speaker,
+    /// The names of aggregates as they are offered now, and as they will be. Every page is looked at beside them, they
+    /// themselves after the last one: they stand on members from any page.
+    aggregates: [Vec<Offered>; 2],
     /// Services and prefixes that come, change or go with the new configuration, save for those already seen in a page.
     local: BTreeMap<Destination, Option<LocalRoute>>,
     changes: RouteChanges,
@@ -59,9 +62,12 @@ impl Preview {
                 (None, _) => {}
             }
         }
+        let mut local = local;
+        let aggregates = [around.aggregates.clone(), renewed(&around.aggregates, &mut local)];
         Self {
             before: Speaker::beside(old, around, now),
             after,
+            aggregates,
             local,
             changes: RouteChanges::default(),
         }
@@ -69,31 +75,42 @@ impl Preview {
 
     /// Takes a page of the table in.
     pub fn page(&mut self, page: &TablePage, now: Instant) {
-        let mut new = page.names.clone();
-        for offered in &mut new {
-            if let Some(local) = self.local.remove(&offered.destination) {
-                offered.local = local;
-            }
-        }
-        self.compare(&page.names, &new, now);
+        let is_aggregate = |offered: &&Offered| {
+            let aggregates = self.aggregates[0].iter();
+            aggregates
+                .map(|known| &known.destination)
+                .any(|known| *known == offered.destination)
+        };
+        let old: Vec<Offered> = page
+            .names
+            .iter()
+            .filter(|offered| !is_aggregate(offered))
+            .cloned()
+            .collect();
+        let new = renewed(&old, &mut self.local);
+        self.compare(&old, &new, now);
     }
 
     /// What differs, after the last page.
     #[must_use]
     pub fn finish(mut self, now: Instant) -> RouteChanges {
-        let offered = |(destination, local): (Destination, Option<LocalRoute>)| Offered {
-            destination,
-            paths: Vec::new(),
-            local,
-        };
-        let new: Vec<Offered> = std::mem::take(&mut self.local).into_iter().map(offered).collect();
-        self.compare(&[], &new, now);
+        let come: Vec<Offered> = self.local.keys().cloned().map(Offered::by_nobody).collect();
+        let new = renewed(&come, &mut self.local);
+        self.compare(&come, &new, now);
+        let [old, new] = std::mem::take(&mut self.aggregates);
+        self.compare(&old, &new, now);
+        let of_peers = self.changes.peers.values_mut();
+        let all = of_peers.flat_map(|(imported, exported)| [imported, exported]);
+        for changes in all.chain([&mut self.changes.selected]) {
+            let lists = [&mut changes.gained, &mut changes.lost, &mut changes.changed];
+            lists.into_iter().for_each(NameList::sort);
+        }
         self.changes
     }
 
     fn compare(&mut self, old: &[Offered], new: &[Offered], now: Instant) {
-        let mut before = self.before.work_out(old, now);
-        let mut after = self.after.work_out(new, now);
+        let mut before = self.before.work_out(old, &self.aggregates[0], now);
+        let mut after = self.after.work_out(new, &self.aggregates[1], now);
         let all: BTreeSet<&Destination> = old.iter().chain(new).map(|offered| &offered.destination).collect();
         for destination in all {
             let (before, after) = (before.remove(destination), after.remove(destination));
@@ -126,6 +143,17 @@ impl Preview {
             .peers
             .retain(|_, (imported, exported)| !imported.is_empty() || !exported.is_empty());
     }
+}
+
+/// The same with what this node will offer of it, which is taken out of `local`.
+fn renewed(offered: &[Offered], local: &mut BTreeMap<Destination, Option<LocalRoute>>) -> Vec<Offered> {
+    let renew = |offered: &Offered| Offered {
+        local: local
+            .remove(&offered.destination)
+            .unwrap_or_else(|| offered.local.clone()),
+        ..offered.clone()
+    };
+    offered.iter().map(renew).collect()
 }
 
 impl NameChanges {
@@ -178,14 +206,18 @@ impl Speaker {
         });
     }
 
-    /// What this Speaker makes of a table of these names and prefixes alone. It is empty again afterwards.
-    fn work_out(&mut self, offered: &[Offered], now: Instant) -> BTreeMap<Destination, Outcome> {
-        let names: Vec<NameId> = offered.iter().map(|offered| self.take_offered(offered, now)).collect();
+    /// What this Speaker makes of these names and prefixes in a table of them, of what is `beside` them, and of the members
+    /// that aggregates had before. The table is empty again afterwards.
+    fn work_out(&mut self, offered: &[Offered], beside: &[Offered], now: Instant) -> BTreeMap<Destination, Outcome> {
+        let mut names: Vec<NameId> = offered.iter().map(|offered| self.take_offered(offered, now)).collect();
+        let beside: Vec<NameId> = beside.iter().map(|offered| self.take_offered(offered, now)).collect();
         self.select_dirty(now);
         let outcome = names
             .iter()
             .map(|name| (self.rib.names.destination(*name), self.outcome(*name)));
         let outcomes = outcome.collect();
+        let aggregates = self.aggregates.clone();
+        names.extend(beside);
         for name in names {
             self.services.remove(&name);
             let peers: Vec<_> = self.rib.paths_of(name).map(|(_, path)| path.peer).collect();
@@ -194,6 +226,8 @@ impl Speaker {
             }
         }
         self.select_dirty(now);
+        // Their members stay counted: pages come one by one, and an aggregate stands for all of them.
+        self.aggregates = aggregates;
         for index in self.peers.places() {
             self.forget_import(index);
             self.peers[index].out.clear(&mut self.rib);

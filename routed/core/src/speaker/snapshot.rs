@@ -1,5 +1,6 @@
 //! What a Speaker holds, copied out in parts: for work on it that must not hold up routing.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use hashbrown::{HashMap, HashSet};
 use super::Speaker;
 use crate::attrs::RouterId;
 use crate::destination::Destination;
-use crate::event::{LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName};
+use crate::event::{LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, SpeakerConfig};
 use crate::intern::{AttrId, NameId};
 use crate::prefix::Prefix;
 use crate::rib::LOCAL;
@@ -32,6 +33,8 @@ pub struct Surroundings {
     pub(super) unusable: HashSet<SocketAddr>,
     /// The prefixes that this node originates.
     pub(super) prefixes: Vec<Prefix>,
+    /// What is offered of the names of aggregates: they concern the names below them, whatever page those are in.
+    pub(super) aggregates: Vec<Offered>,
 }
 
 /// A name or prefix as its peers and this node offer it.
@@ -49,6 +52,17 @@ pub struct TablePage {
     pub(super) names: Vec<Offered>,
 }
 
+impl Offered {
+    /// A name or prefix that nobody offers.
+    pub(super) fn by_nobody(destination: Destination) -> Self {
+        Self {
+            destination,
+            paths: Vec::new(),
+            local: None,
+        }
+    }
+}
+
 impl TablePage {
     /// Where the next page begins; `None`: this one is past the end.
     #[must_use]
@@ -58,9 +72,9 @@ impl TablePage {
 }
 
 impl Speaker {
-    /// The peers as they are now.
+    /// The peers as they are now, and what a look ahead at `new` has to know besides.
     #[must_use]
-    pub fn surroundings(&self) -> Surroundings {
+    pub fn surroundings(&self, new: &SpeakerConfig) -> Surroundings {
         let neighbours = self.peers.iter().map(|peer| Neighbour {
             config: peer.config.clone(),
             router_id: peer.router_id.clone(),
@@ -75,7 +89,20 @@ impl Speaker {
             neighbours: neighbours.collect(),
             unusable: self.unusable.clone(),
             prefixes: self.own_prefixes.iter().collect(),
+            aggregates: self.offered_aggregates(new),
         }
+    }
+
+    /// What is offered of the names of the aggregates of this configuration and of `new`.
+    fn offered_aggregates(&self, new: &SpeakerConfig) -> Vec<Offered> {
+        let aggregates = self.config.aggregates.iter().chain(&new.aggregates);
+        let names: BTreeSet<Destination> = aggregates.map(|aggregate| aggregate.name.clone().into()).collect();
+        let mut sets = HashMap::new();
+        let mut offered = |name: Destination| match self.rib.names.lookup_destination(&name) {
+            Some(known) => self.offered(known, &mut sets),
+            None => Offered::by_nobody(name),
+        };
+        names.into_iter().map(&mut offered).collect()
     }
 
     /// What is offered of the names from `after` (exclusive) on, until `limit` paths are passed; whole names only.

@@ -375,7 +375,8 @@ fn a_preview_foresees_prefixes() {
     let speaker = &net.nodes[1].speaker;
     let ours = LocalRoute::Prefix(local_prefix(prefix("10.2.0.0/16")));
     let local = BTreeMap::from([(ours.destination(), Some(ours)), (destination("10.9.0.0/16"), None)]);
-    let mut preview = Preview::new(config.clone(), config, &speaker.surroundings(), local, net.now);
+    let around = speaker.surroundings(&config);
+    let mut preview = Preview::new(config.clone(), config, &around, local, net.now);
     preview.page(&speaker.table_page(None, usize::MAX), net.now);
     let changes = preview.finish(net.now);
     let first = |list: &catalyst_core::view::NameList| list.first.iter().map(ToString::to_string).collect::<Vec<_>>();

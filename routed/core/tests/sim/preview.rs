@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalyst_core::attrs::Attrs;
-use catalyst_core::event::{LocalRoute, SpeakerConfig};
+use catalyst_core::event::{Aggregate, LocalRoute, Members, SpeakerConfig};
 use catalyst_core::policy::Policy;
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
 use catalyst_core::view::{NameChanges, NameList, PeerAction, RouteChanges};
 
+use super::aggregates::aggregate;
 use super::config::{address, destination, each_its_own, name, network, one_as, peer, service};
 use super::net::{Net, Rng};
 
@@ -21,7 +22,7 @@ type Held = BTreeMap<Arc<str>, BTreeMap<String, Arc<Attrs>>>;
 fn foresee(net: &Net, node: usize, new: &SpeakerConfig, local: Local, limit: usize) -> RouteChanges {
     let speaker = &net.nodes[node].speaker;
     let old = net.nodes[node].config.clone();
-    let mut preview = Preview::new(old, new.clone(), &speaker.surroundings(), local, net.now);
+    let mut preview = Preview::new(old, new.clone(), &speaker.surroundings(new), local, net.now);
     let mut after = None;
     loop {
         let page = speaker.table_page(after.as_ref(), limit);
@@ -205,6 +206,62 @@ fn services_that_come_change_and_go_count_as_well() {
     assert_eq!(net.nodes[1].speaker.local_services().len(), 2);
 }
 
+/// Of whatever organisation.
+fn any(text: &str) -> Aggregate {
+    Aggregate {
+        members: Members::Any,
+        ..aggregate(text)
+    }
+}
+
+#[test]
+fn an_aggregate_is_foreseen_with_what_it_stands_for_and_without() {
+    let mut net = line();
+    for at in 0..20 {
+        net.offer(1, &format!("s{at}.one.example"));
+    }
+    net.rest();
+    let told = |net: &Net, aggregates: Vec<Aggregate>| {
+        let mut new = net.nodes[1].config.clone();
+        new.aggregates = aggregates;
+        foresee(net, 1, &new, Local::new(), 7)
+            .peers
+            .remove("n002")
+            .unwrap_or_default()
+            .1
+    };
+    let foreseen = told(&net, vec![aggregate("*.one.example"), aggregate("*.three.example")]);
+    assert_eq!(
+        foreseen.gained.first,
+        ["*.one.example".into()],
+        "nothing is below the other one"
+    );
+    assert_eq!(foreseen.lost.count, 20);
+    check(&mut net, 1, |config| {
+        config.aggregates = vec![aggregate("*.one.example")];
+    });
+    net.rest();
+    let foreseen = told(&net, Vec::new());
+    assert_eq!(
+        (foreseen.lost.first, foreseen.gained.count),
+        (vec!["*.one.example".into()], 20)
+    );
+    // Its last member goes with the same change: it is not born only to be missed.
+    let services = (0..20).map(|at| (destination(&format!("s{at}.one.example")), None));
+    let foreseen = foresee(&net, 1, &net.nodes[1].config, services.collect(), 7);
+    assert_eq!(foreseen.peers["n002"].1.lost.first, ["*.one.example".into()]);
+    // What our own organisation really offers under the name goes before it, and hides nothing.
+    net.offer(1, "*.one.example");
+    net.rest();
+    let foreseen = told(&net, Vec::new());
+    assert_eq!(foreseen, NameChanges::default());
+    check(&mut net, 1, |config| config.aggregates.clear());
+    net.rest();
+    check(&mut net, 1, |config| {
+        config.aggregates = vec![any("*"), aggregate("*.one.example")];
+    });
+}
+
 #[test]
 fn peer_changes_say_what_happens_to_sessions() {
     let net = line();
@@ -251,11 +308,12 @@ fn what_is_foreseen_happens_in_random_networks() {
         for at in 0..20 {
             let node = net.rng.index(count);
             net.offer(node, &format!("svc-{}.example", at % 13));
+            net.offer(node, ["*.example", "*.dc.example", "db.dc.example"][at % 3]);
         }
         net.rest();
         for _ in 0..12 {
             let node = net.rng.index(count);
-            let (what, at) = (net.rng.below(7), net.rng.index(net.nodes[node].config.peers.len()));
+            let (what, at) = (net.rng.below(10), net.rng.index(net.nodes[node].config.peers.len()));
             let policy = if net.rng.below(2) == 0 {
                 Policy::accept()
             } else {
@@ -268,6 +326,9 @@ fn what_is_foreseen_happens_in_random_networks() {
                 3 => config.reflector = !config.reflector,
                 4 => config.peers[at].next_hop = (address(60 + at), 7).into(),
                 5 => config.peers[at].client = !config.peers[at].client,
+                6 => config.aggregates = vec![aggregate("*.example")],
+                7 => config.aggregates = vec![any("*.example"), aggregate("*.dc.example")],
+                8 => config.aggregates.clear(),
                 _ if config.peers.len() > 1 => drop(config.peers.remove(at)),
                 _ => config.domains.clear(),
             });
