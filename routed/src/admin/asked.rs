@@ -60,11 +60,16 @@ impl Asked {
     pub(super) fn answer(&self) -> impl FnOnce(&mut Speaker, Instant) -> Vec<RouteView> + Send + use<> {
         let asked = self.clone();
         move |speaker, now| {
-            let destination = match asked {
-                Self::Destination(destination) => Some(destination),
-                Self::Address(address) => speaker.longest_match(address).map(Destination::Prefix),
-            };
-            destination.map_or_else(Vec::new, |destination| speaker.route(&destination, now))
+            let found = asked.find(speaker);
+            found.map_or_else(Vec::new, |destination| speaker.route(&destination, now))
+        }
+    }
+
+    /// What it leads to; `None`: no prefix in use holds the address.
+    pub(super) fn find(&self, speaker: &Speaker) -> Option<Destination> {
+        match self {
+            Self::Destination(destination) => Some(destination.clone()),
+            Self::Address(address) => speaker.longest_match(*address).map(Destination::Prefix),
         }
     }
 }

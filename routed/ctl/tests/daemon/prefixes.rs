@@ -93,6 +93,13 @@ fn an_address_shows_the_longest_prefix_in_use() {
     ] {
         assert_eq!(a.json(&["show", "route", address])[0]["name"], prefix);
     }
+    let why = a.ctl(&["show", "route", "--why", "10.2.7.9"]);
+    assert!(why.code == 0 && why.out.contains("10.2.7.0/24"), "{why:?}");
+    let why = a.ctl(&["show", "route", "--why", "192.0.2.1"]);
+    assert!(
+        why.code == 1 && why.err.contains("it is in no prefix in use"),
+        "{why:?}"
+    );
     let nowhere = a.ctl(&["show", "route", "192.0.2.1"]);
     assert_eq!(
         (nowhere.code, nowhere.err.trim_end()),

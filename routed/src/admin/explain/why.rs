@@ -1,11 +1,13 @@
 //! `show route --why`: every path with what decided over it, every peer with what it is told, or why not.
 
 use catalyst_core::attrs::Attrs;
-use catalyst_core::route::{Destination, DestinationError};
+use catalyst_core::route::Destination;
+use catalyst_core::speaker::Speaker;
 use catalyst_core::view::{PathWhy, PeerWhy};
 use catalyst_proto::admin::v1 as proto;
 use tonic::Status;
 
+use super::super::asked::Asked;
 use super::super::convert;
 use super::trace;
 use crate::config::Config;
@@ -16,16 +18,15 @@ pub(super) async fn route(
     speaker: &SpeakerHandle,
     name: &str,
 ) -> Result<proto::WhyRouteResponse, Status> {
-    let destination: Destination = name
-        .parse()
-        .map_err(|error: DestinationError| Status::invalid_argument(format!("{name:?}: {error}")))?;
-    let asked = destination.clone();
+    let asked = Asked::read(name)?;
+    let looked_for = asked.clone();
     let gone = |Gone| Status::unavailable(Gone.to_string());
-    let why = speaker
-        .query(move |speaker, now| speaker.why(&asked, now))
-        .await
-        .map_err(gone)?;
-    let why = why.ok_or_else(|| Status::not_found(nobody(config, &destination)))?;
+    let look = move |speaker: &mut Speaker, now| {
+        let destination = looked_for.find(speaker)?;
+        speaker.why(&destination, now).map(|why| (destination, why))
+    };
+    let found = speaker.query(look).await.map_err(gone)?;
+    let (destination, why) = found.ok_or_else(|| Status::not_found(nobody(config, &asked)))?;
     // Best first: of several in use, the first one is what peers are told.
     let in_use = why.paths.iter().find(|path| path.route.selected);
     let in_use = in_use.map(|path| &*path.route.attrs);
@@ -39,8 +40,12 @@ pub(super) async fn route(
     })
 }
 
-/// What to say of a name that nobody offers.
-fn nobody(config: &Config, destination: &Destination) -> String {
+/// What to say of what nobody offers.
+fn nobody(config: &Config, asked: &Asked) -> String {
+    let destination = match asked {
+        Asked::Destination(destination) => destination,
+        Asked::Address(address) => return format!("no route to {address}: it is in no prefix in use"),
+    };
     let domains = config.node.domains.iter().map(|domain| domain.0.0.as_str());
     let above = |name: &str| domains.into_iter().find(|domain| name.ends_with(&format!(".{domain}")));
     match destination.name().and_then(|name| above(name.as_str())) {
