@@ -141,6 +141,14 @@ impl Session {
         self.connections.committed().map(|connection| connection.hold_time)
     }
 
+    /// When the Established connection is given up unless a message comes: the hold time after the last one. `None` if
+    /// there is no such connection, or no hold time.
+    #[must_use]
+    pub fn hold_expiry(&self) -> Option<Instant> {
+        let is_hold = |timer| matches!(timer, Timer::Hold(direction) if self.is_up(direction));
+        self.timers().find(|(timer, _)| is_hold(*timer)).map(|(_, at)| at)
+    }
+
     /// The last error in one line; empty if none.
     #[must_use]
     pub fn last_error(&self) -> &str {

@@ -181,6 +181,7 @@ pub(crate) struct Session {
     peer_role: Option<String>,
     graceful_restart: Option<GracefulRestart>,
     disabled: Option<String>,
+    hold_timer_ms: Option<u64>,
 }
 
 impl From<proto::PeerSession> for Session {
@@ -192,6 +193,7 @@ impl From<proto::PeerSession> for Session {
             peer_role: given(session.peer_role),
             graceful_restart: session.graceful.map(GracefulRestart::from),
             disabled: session.disabled,
+            hold_timer_ms: session.hold_timer_ms,
         }
     }
 }

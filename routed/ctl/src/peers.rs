@@ -117,7 +117,7 @@ fn describe(peer: &Peer) -> Vec<String> {
             "external"
         },
     );
-    answer.property("hold time", &hold_time(peer.hold_time_ms));
+    answer.property("hold time", &hold_time(peer));
     answer.property("received", &received(peer));
     answer.property("bad updates", &bad_updates(peer));
     answer.property(
@@ -153,8 +153,14 @@ fn organisation(peer: &Peer) -> String {
     )
 }
 
-fn hold_time(ms: u64) -> String {
-    if ms == 0 { String::new() } else { sessions::time(ms) }
+/// With what is left of it: a session on which nothing comes shows before it is given up.
+fn hold_time(peer: &Peer) -> String {
+    let left = peer.session.as_ref().and_then(|session| session.hold_timer_ms);
+    match (peer.hold_time_ms, left) {
+        (0, _) => String::new(),
+        (agreed, None) => sessions::time(agreed),
+        (agreed, Some(left)) => format!("{}, expires in {left}ms", sessions::time(agreed)),
+    }
 }
 
 fn received(peer: &Peer) -> String {
@@ -332,6 +338,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             }),
             role: "customer".to_owned(),
             peer_role: "provider".to_owned(),
+            hold_timer_ms: Some(4200),
             ..PeerSession::default()
         };
         let text = describe(&Peer {
@@ -343,7 +350,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
         .join("\n");
         for part in [
             "c: Active for 1m01s\n  last error      peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009, 1m15s\n                  ago\n",
-            "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s\n",
+            "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s, expires in 4200ms\n",
             "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
             "  role            customer, the peer is provider\n  restart         graceful if the peer agrees, 120s to come back, 1 stale route kept for 5s more\n  we offer        families name; role customer\n",
         ] {

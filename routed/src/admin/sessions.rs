@@ -12,6 +12,7 @@ pub(super) fn session(view: &SessionView) -> proto::PeerSession {
         role: view.role.map(|role| role.as_str().to_owned()).unwrap_or_default(),
         peer_role: view.peer_role.map(|role| role.to_string()).unwrap_or_default(),
         graceful: view.graceful.as_ref().map(graceful),
+        hold_timer_ms: view.hold_timer.map(ms),
         disabled: view.disabled.as_deref().map(str::to_owned),
     }
 }

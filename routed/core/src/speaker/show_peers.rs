@@ -58,6 +58,7 @@ fn show_session(peer: &Peer, stale: u64, now: Instant) -> SessionView {
         received: opens.map(|opens| opens.received.capabilities()).unwrap_or_default(),
         role: peer.config.role,
         peer_role: opens.and_then(|opens| opens.received.role),
+        hold_timer: (peer.session.hold_expiry()).map(|at| at.saturating_duration_since(now)),
         graceful: show_graceful(peer, stale, now),
         disabled: peer.disabled.clone(),
     }

@@ -17,6 +17,8 @@ pub struct SessionView {
     pub role: Option<Role>,
     /// The role that the peer claims, while Established.
     pub peer_role: Option<RoleCode>,
+    /// What is left of the hold timer, while Established with a hold time.
+    pub hold_timer: Option<Duration>,
     /// Graceful restart, where it is configured.
     pub graceful: Option<GracefulView>,
     /// Disabled by an operator, who said so.

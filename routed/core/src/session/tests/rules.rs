@@ -336,3 +336,24 @@ fn a_held_connection_goes_on_when_the_preferred_one_brings_no_open() {
         "in:notify:4/0 in:close refused out:keepalive out:up"
     );
 }
+
+#[test]
+fn the_hold_timer_shows_what_the_last_message_left_of_it() {
+    let mut bench = Bench::in_state(State::OpenConfirm, config());
+    assert_eq!(bench.session.hold_expiry(), None, "nothing is up yet");
+    bench.message(OUT, Message::Keepalive);
+    let second = Duration::from_secs(1);
+    bench.pass(second);
+    assert_eq!(bench.session.hold_expiry(), Some(bench.now + HOLD - second));
+    bench.message(OUT, Message::Update(update()));
+    assert_eq!(bench.session.hold_expiry(), Some(bench.now + HOLD));
+    bench.give(SessionEvent::Closed(OUT, "reset".into()));
+    assert_eq!(bench.session.hold_expiry(), None);
+
+    let endless = SessionConfig {
+        hold_time: Duration::ZERO,
+        ..config()
+    };
+    let bench = Bench::in_state(State::Established, endless);
+    assert_eq!(bench.session.hold_expiry(), None, "no hold time was agreed on");
+}
