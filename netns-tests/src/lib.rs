@@ -10,6 +10,7 @@
 mod browser;
 mod client;
 mod config;
+mod lateness;
 mod load;
 mod network;
 mod node;
@@ -23,6 +24,7 @@ mod reach;
 pub use browser::Browser;
 pub use client::{Answer, Client, echo, greet};
 pub use config::{Peering, peer};
+pub use lateness::Lateness;
 pub use load::{Load, Names, Tally};
 pub use network::{Network, scenario};
 pub use node::{Example, Node};

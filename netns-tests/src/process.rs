@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -59,6 +59,23 @@ impl Process {
     /// It has ended already.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.pid()?, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Stops it in its tracks (SIGSTOP), and waits until it does nothing any more.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)?;
+        let stat = format!("/proc/{}/stat", self.pid()?);
+        let what = format!("{} stopped", self.name);
+        self.wait_until(&what, || {
+            // `PID (NAME) STATE ...`
+            let text = std::fs::read_to_string(&stat)?;
+            let state = text.rsplit_once(") ").map_or("", |(_, rest)| rest);
+            ensure!(state.starts_with('T'), "{state}");
+            Ok(())
+        })
     }
 
     /// # Errors
