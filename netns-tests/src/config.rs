@@ -10,7 +10,7 @@ use crate::Node;
 pub(crate) const PEERING: u16 = 1790;
 pub(crate) const INGRESS: u16 = 8080;
 pub(crate) const EGRESS: u16 = 8081;
-const PEER_LISTENER: u16 = 8082;
+pub(crate) const PEER_LISTENER: u16 = 8082;
 pub(crate) const GATEWAY: u16 = 8083;
 /// The first of the listeners for outside organisations.
 const OUTSIDE_LISTENERS: u16 = 8100;

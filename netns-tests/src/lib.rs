@@ -19,6 +19,7 @@ mod poll;
 mod probes;
 mod process;
 mod programs;
+mod raw_peer;
 mod reach;
 
 pub use browser::Browser;
@@ -31,4 +32,5 @@ pub use node::{Example, Node};
 pub use poll::{LONG, poll, stays};
 pub use probes::{Probe, Probes};
 pub use process::Process;
+pub use raw_peer::RawPeer;
 pub use reach::{check_none_returned, check_reach, offer_every_kind, withdraw_http};

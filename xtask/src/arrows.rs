@@ -31,7 +31,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         ],
     ),
     ("catalystctl", &["catalyst-proto"]),
-    ("catalyst-netns-tests", &["catalyst-examples"]),
+    // Its hostile peers speak the protocol of the core.
+    ("catalyst-netns-tests", &["catalyst-core", "catalyst-examples"]),
     // The benchmark speaks the protocol of the core.
     ("xtask", &["catalyst-core"]),
 ];
