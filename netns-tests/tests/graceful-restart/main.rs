@@ -149,48 +149,138 @@ fn without_a_return_the_routes_are_gone_after_the_restart_time() -> Result<()> {
     })
 }
 
-#[test]
-fn a_fresh_alternative_is_used_at_once_and_no_longer_than_needed() -> Result<()> {
+/// C offers what B offers as well, as the second best.
+struct WithAlternative {
+    pair: Pair,
+    _c: Node,
+}
+
+impl WithAlternative {
     const NAME: &str = "shared.acme";
-    scenario(|network| {
+    const AT_B: &str = "shared.acme@b";
+    const AT_C: &str = "shared.acme@c";
+
+    fn start(network: &mut Network, restart_time: &str) -> Result<Self> {
         let mut c = network.node("c", 65002, "acme")?.with_envoy();
-        let (mut at_b, mut at_c) = (None, None);
         let mut ran = Ok(());
-        let mut pair = pair(network, "60s", |a, b| {
+        let pair = pair(network, restart_time, |a, b| {
             peer(a, &mut c, Peering::Both);
             // Of two routes from one AS the lower MED is the better one.
             let offer = |node: &mut Node, med: u64| -> Result<()> {
-                node.run_and_offer(Example::Http, NAME)?;
-                node.config["services"][NAME]["med"] = json!(med);
+                node.run_and_offer(Example::Http, Self::NAME)?;
+                node.config["services"][Self::NAME]["med"] = json!(med);
                 Ok(())
             };
             ran = offer(b, 10).and_then(|()| offer(&mut c, 20));
-            (at_b, at_c) = (Some(format!("{NAME}@b")), Some(format!("{NAME}@c")));
         })?;
         ran?;
-        let (at_b, at_c) = (at_b.context("b")?, at_c.context("c")?);
         c.start()?;
-        let answered_by =
-            |a: &Node, by: &str| poll(&format!("answers of {by}"), LONG, || a.check_answered_by(NAME, by));
+        let it = Self { pair, _c: c };
         poll("C's route at A", LONG, || {
-            let held = pair.a.routes()?;
-            let from_c = |route: &&Value| route["name"] == NAME && route["learned_from"] == "c";
+            let held = it.pair.a.routes()?;
+            let from_c = |route: &&Value| route["name"] == Self::NAME && route["learned_from"] == "c";
             held.iter().find(from_c).map(drop).context("none")
         })?;
-        answered_by(&pair.a, &at_b)?;
-        let load = Load::start(WORKERS, pair.a.egress(), |_| Some(NAME.into()));
-        load.wait_for_more(200)?;
-        pair.b.kill_routed()?;
-        answered_by(&pair.a, &at_c)?;
-        let selected = pair.a.selected(NAME)?;
+        it.wait_answered_by(Self::AT_B)?;
+        Ok(it)
+    }
+
+    fn wait_answered_by(&self, by: &str) -> Result<()> {
+        poll(&format!("answers of {by}"), LONG, || {
+            self.pair.a.check_answered_by(Self::NAME, by)
+        })
+    }
+
+    fn load(&self) -> Load {
+        Load::start(WORKERS, self.pair.a.egress(), |_| Some(Self::NAME.into()))
+    }
+
+    /// # Errors
+    /// A uses another route than C's, or not as a fresh one.
+    fn check_selected_from_c(&self) -> Result<()> {
+        let selected = self.pair.a.selected(Self::NAME)?;
         ensure!(
             selected["learned_from"] == "c" && selected["stale"] == false,
             "{selected}"
         );
+        Ok(())
+    }
+}
+
+#[test]
+fn a_fresh_alternative_is_used_at_once_and_no_longer_than_needed() -> Result<()> {
+    scenario(|network| {
+        let mut with = WithAlternative::start(network, "60s")?;
+        let load = with.load();
+        load.wait_for_more(200)?;
+        with.pair.b.kill_routed()?;
+        with.wait_answered_by(WithAlternative::AT_C)?;
+        with.check_selected_from_c()?;
+        load.wait_for_more(200)?;
+        with.pair.b.start_routed()?;
+        with.wait_answered_by(WithAlternative::AT_B)?;
+        load.wait_for_more(200)?;
+        load.finish()?.check_all_good(600)
+    })
+}
+
+/// What B alone offers stays while it may come back, and goes then; what C offers too is C's all along.
+#[test]
+fn where_nobody_returns_the_alternative_stays_when_the_rest_is_purged() -> Result<()> {
+    scenario(|network| {
+        let mut with = WithAlternative::start(network, "5s")?;
+        let load = with.load();
+        load.wait_for_more(200)?;
+        with.pair.b.kill_routed()?;
+        with.wait_answered_by(WithAlternative::AT_C)?;
+        with.check_selected_from_c()?;
+        let alone = service_name(0);
+        ensure!(with.pair.a.selected(&alone)?["stale"] == true, "nobody else offers it");
+        ensure!(with.pair.a.get(&alone, "/")?.status == 200, "B's Envoy serves on");
+        with.pair.a.wait_gone(&alone)?;
+        with.check_selected_from_c()?;
+        let left = with.pair.a.routes()?;
+        let of_b = left.iter().find(|route| route["learned_from"] == "b");
+        ensure!(of_b.is_none(), "all that B said is purged together: {of_b:?}");
+        load.wait_for_more(200)?;
+        load.finish()?.check_all_good(600)
+    })
+}
+
+/// D learns of B's services by A. It has graceful restart with nobody, and nothing to notice.
+#[test]
+fn a_restart_is_invisible_to_the_peers_of_peers() -> Result<()> {
+    scenario(|network| {
+        let mut d = network.node("d", 65003, "acme")?.with_envoy();
+        let mut pair = pair(network, "60s", |a, _| peer(a, &mut d, Peering::Both))?;
+        d.start()?;
+        (0..SERVICES).try_for_each(|number| d.wait_programmed(&service_name(number)))?;
+        let names = pair.names.clone();
+        let load = Load::start(WORKERS, d.egress(), move |turn| names.pick(turn));
+        load.wait_for_more(200)?;
+        let before = d.peer("a")?;
+        pair.b.kill_routed()?;
+        pair.wait_held(true)?;
         load.wait_for_more(200)?;
         pair.b.start_routed()?;
-        answered_by(&pair.a, &at_b)?;
+        pair.wait_held(false)?;
+        poll("END-OF-RIB of B", LONG, || {
+            let shown = pair.a.peer("b")?;
+            ensure!(shown["end_of_rib"] == true, "{shown}");
+            Ok(())
+        })?;
         load.wait_for_more(200)?;
+        // Whatever A has told D by now came before this.
+        let service = pair.b.config["services"][service_name(0)].clone();
+        pair.a.add_service("marker.acme", &service)?;
+        d.wait_programmed("marker.acme")?;
+        let after = d.peer("a")?;
+        let updates = |shown: &Value| shown["updates_in"].as_u64().context("updates_in");
+        ensure!(
+            updates(&after)? == updates(&before)? + 1,
+            "before {before}, after {after}"
+        );
+        ensure!(after["established_count"] == 1, "{after}");
         load.finish()?.check_all_good(600)
     })
 }
