@@ -85,7 +85,8 @@ impl Node {
         let parts = (handle.clone(), Arc::clone(&store), planes.settings);
         let reloader = Arc::new(Reloader::new(source, live, parts));
         let (stopper, stop) = mpsc::channel(1);
-        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.local_ports, stopper).await?;
+        let envoy = (planes.local_ports, planes.envoy);
+        let admin = admin::serve(Arc::clone(&reloader), store, handle, envoy, stopper).await?;
         Ok(Self {
             admin: Box::pin(admin),
             driver: Driver::start(driver_config, channel, planes.feeds)?,

@@ -131,6 +131,22 @@ impl EnvoyPlane {
         gone.chain(here).collect()
     }
 
+    /// What verdicts on resources mean for the routes that depend on them.
+    fn for_routes(&self, verdicts: Vec<(ResourceKey, Verdict)>) -> Vec<(ResourceKey, Verdict)> {
+        let for_routes = |(key, verdict): (ResourceKey, Verdict)| {
+            let Verdict::Rejected(reason) = verdict else {
+                return (key, verdict);
+            };
+            let verdict = self.planner.refusal(&key, &reason);
+            if let Verdict::Pending(why) = &verdict {
+                // Of what is rejected the loop warns.
+                tracing::warn!(%why, "Envoy serves in part");
+            }
+            (key, verdict)
+        };
+        verdicts.into_iter().map(for_routes).collect()
+    }
+
     fn refuse_inexpressible(&self, key: &ResourceKey) -> Option<(ResourceKey, Verdict)> {
         let why = self.inexpressible.get(&inexpressible_route(key)?)?;
         Some((key.clone(), Verdict::Rejected(why.as_str().into())))
@@ -199,7 +215,8 @@ impl DataPlane for EnvoyPlane {
         let round = self.flush(diff.settled);
         self.ads.wait(round, APPLY_WAIT).await;
         let (inexpressible, real): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inexpressible_route(key).is_some());
-        let mut verdicts = self.ads.verdicts(real.into_iter());
+        let verdicts = self.ads.verdicts(real.into_iter());
+        let mut verdicts = self.for_routes(verdicts);
         verdicts.extend(
             inexpressible
                 .into_iter()
@@ -221,7 +238,13 @@ impl DataPlane for EnvoyPlane {
                 }
                 PlaneEvent::Replan
             }
-            event = self.ads.next_event() => event,
+            event = self.ads.next_event() => match event {
+                PlaneEvent::Verdicts(verdicts) => PlaneEvent::Verdicts(self.for_routes(verdicts)),
+                other @ (PlaneEvent::Connected(_)
+                | PlaneEvent::Resync
+                | PlaneEvent::Replan
+                | PlaneEvent::NextHop(..)) => other,
+            },
         }
     }
 }

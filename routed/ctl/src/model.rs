@@ -232,6 +232,7 @@ pub(crate) struct Plugin {
     programmed: u64,
     pending: u64,
     rejected: BTreeMap<String, String>,
+    refused: BTreeMap<String, String>,
 }
 
 impl From<proto::Plugin> for Plugin {
@@ -244,6 +245,7 @@ impl From<proto::Plugin> for Plugin {
             programmed: plugin.programmed,
             pending: plugin.pending,
             rejected: plugin.rejected.into_iter().map(|r| (r.name, r.reason)).collect(),
+            refused: plugin.refused.into_iter().map(|r| (r.resource, r.reason)).collect(),
         }
     }
 }

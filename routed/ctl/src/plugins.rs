@@ -35,8 +35,11 @@ fn render(plugins: &[Plugin]) -> Vec<String> {
         ]);
     }
     let mut lines = table.lines();
-    for plugin in plugins.iter().filter(|plugin| !plugin.rejected.is_empty()) {
-        lines.extend(rejections(plugin));
+    for plugin in plugins {
+        let refused = plugin.refused.iter().map(|it| (&*it.resource, &*it.reason));
+        lines.extend(causes(&format!("not taken by {}:", plugin.name), refused));
+        let rejected = plugin.rejected.iter().map(|it| (&*it.name, &*it.reason));
+        lines.extend(causes(&format!("rejected by {}:", plugin.name), rejected));
     }
     lines
 }
@@ -49,13 +52,16 @@ fn version(plugin: &Plugin) -> String {
     }
 }
 
-fn rejections(plugin: &Plugin) -> Vec<String> {
+/// What was refused, and why; nothing where nothing was.
+fn causes<'a>(heading: &str, causes: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     let mut answer = Answer::default();
-    answer.lines.push(String::new());
-    answer.heading(&format!("rejected by {}:", plugin.name));
-    for rejected in &plugin.rejected {
-        answer.lines.extend(indented(&rejected.name, 2));
-        answer.lines.extend(indented(&rejected.reason, 4));
+    for (name, reason) in causes {
+        if answer.lines.is_empty() {
+            answer.lines.push(String::new());
+            answer.heading(heading);
+        }
+        answer.lines.extend(indented(name, 2));
+        answer.lines.extend(indented(reason, 4));
     }
     answer.lines
 }
@@ -71,7 +77,7 @@ fn indented(text: &str, margin: usize) -> impl Iterator<Item = String> + use<> {
 mod tests {
     use super::*;
     use crate::text::{WIDTH, width};
-    use catalyst_proto::admin::v1::RejectedName;
+    use catalyst_proto::admin::v1::{RefusedResource, RejectedName};
 
     #[test]
     fn rejections_are_told_in_full_below_the_table() {
@@ -85,6 +91,10 @@ mod tests {
             programmed: 3,
             pending: 1,
             rejected: vec![RejectedName { name, reason }],
+            refused: vec![RefusedResource {
+                resource: "listener ingress".to_owned(),
+                reason: "Address already in use".to_owned(),
+            }],
         };
         let graphql = Plugin {
             name: "graphql".to_owned(),
@@ -98,6 +108,10 @@ mod tests {
 NAME     STATE          VERSION  PROGRAMMED  PENDING  REJECTED
 envoy    connected      7 of 9   3           1        1
 graphql  not connected  9        0           0        0
+
+not taken by envoy:
+  listener ingress
+    Address already in use
 
 rejected by envoy:
   xxx";

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use catalyst_core::attrs::{format_community, format_large_community};
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
 use catalyst_core::view::{PeerView, PlaneView, PolicyView, RouteView};
+use catalyst_envoy::ads::RejectedReport;
 use catalyst_proto::admin::v1 as proto;
 
 use super::sessions::{ms, session};
@@ -139,5 +140,13 @@ pub(super) fn plugin(view: &PlaneView) -> proto::Plugin {
                 reason: reason.to_string(),
             })
             .collect(),
+        refused: Vec::new(),
+    }
+}
+
+pub(super) fn refused(report: &RejectedReport) -> proto::RefusedResource {
+    proto::RefusedResource {
+        resource: report.key.to_string(),
+        reason: report.reason.to_string(),
     }
 }

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use anyhow::Context;
+use catalyst_envoy::ads::AdsHandle;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::AdminServer;
 use catalyst_proto::admin::v1::complete_server::CompleteServer;
@@ -46,7 +47,7 @@ pub async fn serve(
     reloader: Arc<Reloader>,
     store: SharedStore,
     speaker: SpeakerHandle,
-    local_ports: LocalPorts,
+    (local_ports, envoy): (LocalPorts, Option<AdsHandle>),
     stop: mpsc::Sender<Arc<str>>,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();
@@ -57,7 +58,7 @@ pub async fn serve(
     ));
     let operate = OperateServer::new(OperateService::new(speaker.clone(), stop));
     let complete = CompleteServer::new(CompleteService::new(reloader.live().clone(), speaker.clone()));
-    let service = AdminServer::new(AdminService::new(reloader, store, speaker, local_ports));
+    let service = AdminServer::new(AdminService::new(reloader, store, speaker, (local_ports, envoy)));
     let router = Server::builder()
         .add_service(service)
         .add_service(explain)

@@ -8,13 +8,14 @@ use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Destination, Protocol};
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::RouteView;
+use catalyst_envoy::ads::AdsHandle;
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1::admin_server::Admin;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, ConfirmReloadResponse, GetConfigRequest,
     GetConfigResponse, GetPeerRequest, GetRouteRequest, GetRouteResponse, ListPeersRequest, ListPeersResponse,
-    ListPluginsRequest, ListPluginsResponse, ListRoutesRequest, Peer, ReloadEvent, ReloadRequest, RemoveServiceRequest,
-    RemoveServiceResponse, Route, RouteEvent, WatchRoutesRequest,
+    ListPluginsRequest, ListPluginsResponse, ListRoutesRequest, Peer, Plugin, ReloadEvent, ReloadRequest,
+    RemoveServiceRequest, RemoveServiceResponse, Route, RouteEvent, WatchRoutesRequest,
 };
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,6 +34,8 @@ use crate::reload::Reloader;
 pub(super) const CHUNK: usize = 1000;
 /// Messages that wait for a slow reader.
 const BACKLOG: usize = 256;
+/// So many refused resources are told of a data plane.
+const LISTED: usize = 100;
 
 /// Answers catalystctl.
 pub(super) struct AdminService {
@@ -40,6 +43,8 @@ pub(super) struct AdminService {
     store: SharedStore,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
+    /// What Envoys refuse; `None`: the plugin is off.
+    envoy: Option<AdsHandle>,
 }
 
 impl AdminService {
@@ -47,13 +52,14 @@ impl AdminService {
         reloader: Arc<Reloader>,
         store: SharedStore,
         speaker: SpeakerHandle,
-        local_ports: LocalPorts,
+        (local_ports, envoy): (LocalPorts, Option<AdsHandle>),
     ) -> Self {
         Self {
             reloader,
             store,
             speaker,
             local_ports,
+            envoy,
         }
     }
 
@@ -150,9 +156,11 @@ impl Admin for AdminService {
 
     async fn list_plugins(&self, _: Request<ListPluginsRequest>) -> Result<Response<ListPluginsResponse>, Status> {
         let views = self.query(|speaker, _| speaker.planes()).await?;
-        Ok(Response::new(ListPluginsResponse {
-            plugins: views.iter().map(convert::plugin).collect(),
-        }))
+        let mut plugins: Vec<Plugin> = views.iter().map(convert::plugin).collect();
+        if let (Some(ads), Some(plugin)) = (&self.envoy, plugins.iter_mut().find(|plugin| plugin.name == "envoy")) {
+            plugin.refused = ads.rejected().iter().take(LISTED).map(convert::refused).collect();
+        }
+        Ok(Response::new(ListPluginsResponse { plugins }))
     }
 
     async fn get_config(&self, _: Request<GetConfigRequest>) -> Result<Response<GetConfigResponse>, Status> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
+use catalyst_envoy::ads::AdsHandle;
 use catalyst_envoy::config::EnvoyConfig;
 use catalyst_envoy::plane::{EnvoyPlane, EnvoySettings};
 use catalyst_envoy::ports::LocalPorts;
@@ -32,6 +33,8 @@ pub struct Planes {
     pub loops: PlaneLoops,
     /// The local ports of tcp services.
     pub local_ports: LocalPorts,
+    /// What Envoys hold and refuse; `None`: the plugin is off.
+    pub envoy: Option<AdsHandle>,
     /// What can change of their configuration.
     pub settings: PlaneSettings,
 }
@@ -118,12 +121,14 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     let mut loops = JoinSet::new();
     let mut local_ports = LocalPorts::default();
     let mut envoy_settled = None;
+    let mut ads = None;
     let mut settings = PlaneSettings::default();
     if let Some(envoy) = config.envoy() {
         let bound = EnvoyPlane::bind(envoy).await;
         // Its text holds the cause already.
         let plane = bound.map_err(|error| anyhow::anyhow!("plugins.envoy.xds: {error}"))?;
         local_ports = plane.local_ports();
+        ads = Some(plane.stats());
         settings.envoy = Some(plane.settings());
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
@@ -156,6 +161,7 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
         feeds: PlaneFeeds(feeds),
         loops: PlaneLoops(loops),
         local_ports,
+        envoy: ads,
         settings,
     })
 }

@@ -303,7 +303,8 @@ impl Hub {
         }
     }
 
-    fn rejected(&self) -> Vec<RejectedReport> {
+    /// The refused resources that are still wanted.
+    pub(super) fn rejected(&self) -> Vec<RejectedReport> {
         let standing: BTreeSet<_> = self.desired.quarantined().map(|(key, _)| key).collect();
         let standing = standing
             .into_iter()

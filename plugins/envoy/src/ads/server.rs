@@ -14,7 +14,7 @@ use crate::ads::desired::Changes;
 use crate::ads::hub::Hub;
 use crate::ads::listen::{BindError, Listener, bind};
 use crate::ads::service::Service;
-use crate::ads::stats::Report;
+use crate::ads::stats::{RejectedReport, Report};
 use crate::config::XdsAddress;
 use crate::resource::ResourceKey;
 
@@ -153,6 +153,12 @@ impl AdsHandle {
     #[must_use]
     pub fn report(&self) -> Report {
         self.shared.hub().report()
+    }
+
+    /// The refused resources, with Envoy's own words.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<RejectedReport> {
+        self.shared.hub().rejected()
     }
 }
 

@@ -109,6 +109,16 @@ impl HttpListener {
         &self.name
     }
 
+    /// The outside organisation that it is for; `None`: all routes can be reached by it.
+    pub(crate) fn org(&self) -> Option<&Arc<str>> {
+        self.org.as_ref()
+    }
+
+    /// Whether nodes of our own organisation come in by it.
+    pub(crate) fn is_for_own_peers(&self) -> bool {
+        self.side == Side::Peers && self.org.is_none()
+    }
+
     /// The LDS resource.
     pub(crate) fn resource(&self) -> pb::Listener {
         let balance = pb::listener::connection_balance_config::BalanceType::ExactBalance(Default::default());

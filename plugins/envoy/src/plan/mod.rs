@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use catalyst_plugin::{Route, RouteTable, ServiceName, Target, Touched};
+use catalyst_plugin::{Route, RouteTable, ServiceName, Target, Touched, Verdict};
 
 use self::access::Access;
 use self::held::{Changes, Held};
@@ -45,6 +45,8 @@ pub struct Planner {
     wildcards: WildcardTable,
     filter: Option<Resource>,
     held: Held,
+    /// The organisations that routes are open to, of those that are open to any.
+    exported: BTreeMap<ServiceName, Arc<[Arc<str>]>>,
     rejected: BTreeMap<ServiceName, String>,
 }
 
@@ -59,6 +61,7 @@ impl Planner {
             wildcards: WildcardTable::default(),
             filter: None,
             held: Held::default(),
+            exported: BTreeMap::new(),
             rejected: BTreeMap::new(),
             config,
             ports,
@@ -110,6 +113,10 @@ impl Planner {
             if wanted.is_empty() {
                 self.rejected.remove(&name);
             }
+            match routes.get(&name).map(|route| &route.exported_to) {
+                Some(orgs) if !orgs.is_empty() => drop(self.exported.insert(name.clone(), orgs.clone())),
+                Some(_) | None => drop(self.exported.remove(&name)),
+            }
             batch.push((name, wanted));
         }
         let mut changes = Changes::new();
@@ -123,13 +130,47 @@ impl Planner {
         changes.into_iter().collect()
     }
 
-    /// The routes that depend on a resource. Empty for fixed resources.
+    /// The routes that depend on a resource: on a listener, those that are reached by it. None on the gateway's.
     #[must_use]
     pub fn routes_of(&self, key: &ResourceKey) -> Vec<ServiceName> {
+        if let Some(listener) = self.listener(key) {
+            return self.reached_by(listener);
+        }
         if self.filter.as_ref().is_some_and(|filter| filter.key == *key) {
             return self.wildcards.names().collect();
         }
         self.held.users(key)
+    }
+
+    /// What the refusal of a resource means for the routes that depend on it. An Envoy that cannot open a listener serves on
+    /// by the others: only without the one of our own organisation's nodes must no peer be sent here.
+    #[must_use]
+    pub fn refusal(&self, key: &ResourceKey, reason: &str) -> Verdict {
+        match self.listener(key) {
+            None => Verdict::Rejected(reason.into()),
+            Some(listener) => {
+                let text = format!("listener {} is not open: {reason}", listener.name());
+                if listener.is_for_own_peers() {
+                    Verdict::Rejected(text.into())
+                } else {
+                    Verdict::Pending(text.into())
+                }
+            }
+        }
+    }
+
+    /// One of the listeners that are there without any route.
+    fn listener(&self, key: &ResourceKey) -> Option<&HttpListener> {
+        let mut listeners = self.listeners.iter();
+        listeners.find(|one| key.kind == ResourceKind::Listener && *key.name == *one.name())
+    }
+
+    fn reached_by(&self, listener: &HttpListener) -> Vec<ServiceName> {
+        let Some(org) = listener.org() else {
+            return self.held.names().cloned().collect();
+        };
+        let open = self.exported.iter().filter(|(_, orgs)| orgs.contains(org));
+        open.map(|(name, _)| name.clone()).collect()
     }
 
     /// The routes that cannot be expressed, with the reason. Requests for them are answered 503.

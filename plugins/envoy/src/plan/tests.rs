@@ -246,7 +246,8 @@ fn a_resource_knows_its_routes() {
         names(&["a.acme", "b.acme"])
     );
     assert_eq!(of(ResourceKind::ScopedRoute, "/a.acme"), names(&["a.acme"]));
-    assert_eq!(of(ResourceKind::Listener, "ingress"), []);
+    assert_eq!(of(ResourceKind::Listener, "ingress"), names(&["a.acme", "b.acme"]));
+    assert_eq!(of(ResourceKind::Cluster, names::GATEWAY_CLUSTER), []);
 }
 
 #[test]
@@ -435,4 +436,43 @@ fn follow(mirror: &mut BTreeMap<ResourceKey, Resource>, changes: Vec<(ResourceKe
             None => assert!(mirror.remove(&key).is_some(), "{key} was never wanted"),
         }
     }
+}
+
+#[test]
+fn a_listener_concerns_the_routes_that_are_reached_by_it() {
+    let mut planner = planner(&["globex", "initech"]);
+    let open = |name, orgs| route(name, Protocol::Http, Target::Discard, orgs);
+    let mut routes = table([
+        local("own.acme", Protocol::Http),
+        open("both.acme", &["globex", "initech"]),
+        open("one.acme", &["initech"]),
+    ]);
+    all(&mut planner, &routes);
+    let key = |name: &str| ResourceKey::new(ResourceKind::Listener, name);
+    for listener in ["ingress", "egress", "peer"] {
+        let reached = planner.routes_of(&key(listener));
+        assert_eq!(reached, names(&["both.acme", "one.acme", "own.acme"]), "{listener}");
+    }
+    assert_eq!(planner.routes_of(&key("peer:globex")), names(&["both.acme"]));
+    assert_eq!(
+        planner.routes_of(&key("peer:initech")),
+        names(&["both.acme", "one.acme"])
+    );
+    assert!(planner.routes_of(&key("peer:hooli")).is_empty());
+
+    routes.remove(&names(&["both.acme"])[0]);
+    planner.plan(&routes, Touched::Names(&names(&["both.acme"])));
+    assert!(planner.routes_of(&key("peer:globex")).is_empty());
+
+    // Only where peers of ours cannot come in must they not be sent: a rejected name is announced to nobody.
+    let refused = |name: &str| planner.refusal(&key(name), "in use");
+    for listener in ["ingress", "egress", "peer:globex"] {
+        let why = format!("listener {listener} is not open: in use");
+        assert_eq!(refused(listener), Verdict::Pending(why.into()));
+    }
+    assert_eq!(
+        refused("peer"),
+        Verdict::Rejected("listener peer is not open: in use".into())
+    );
+    assert_eq!(refused("tcp/db.acme"), Verdict::Rejected("in use".into()));
 }
