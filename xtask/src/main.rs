@@ -42,7 +42,7 @@ enum Task {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// The routing core over real sockets, beside BIRD where it is installed.
+    /// The routing core over real sockets, beside BIRD, GoBGP, OpenBGPD and FRR where they are installed.
     Core(bench::BenchArgs),
 }
 
@@ -72,19 +72,24 @@ fn install() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Builds what is measured and what measures for release, then has that do it.
 fn bench_core(args: &bench::BenchArgs) -> anyhow::Result<ExitCode> {
     let root = workspace::root()?;
-    let build = [
-        "build",
-        "--release",
-        "--locked",
-        "--package",
-        "catalyst-routed",
-        "--package",
-        "catalystctl",
-    ];
-    run::cargo(&root, &build)?;
     let binaries = workspace::target_dir(&root)?.join("release");
-    bench::core(args, &binaries, &root.join("target/bench"))?;
-    Ok(ExitCode::SUCCESS)
+    if !cfg!(debug_assertions) {
+        bench::core(args, &binaries, &root.join("target/bench"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let packages = ["catalyst-routed", "catalystctl", "xtask"];
+    let mut build = vec!["build", "--release", "--locked"];
+    build.extend(packages.iter().flat_map(|package| ["--package", package]));
+    run::cargo(&root, &build)?;
+    let mut again = bench::privileged(&binaries.join("xtask"));
+    again.args(std::env::args_os().skip(1));
+    let status = again.status()?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,9 +1,8 @@
 //! The smallest BGP-4 that a daemon accepts as a neighbour (RFC 4271, 4-octet AS by RFC 6793, IPv4 unicast).
 
-use std::net::IpAddr;
 use std::ops::Range;
 
-use super::speaker::{Counts, Dialect, ROUTES_PER_SET};
+use super::speaker::{Counts, Dialect, ROUTES_PER_SET, Who, communities};
 
 const HEADER_BYTES: usize = 19;
 const OPEN: u8 = 1;
@@ -39,13 +38,13 @@ impl Dialect for Bgp {
         message(KEEPALIVE, &[])
     }
 
-    fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8> {
+    fn announce(&self, who: Who, range: Range<u32>) -> Vec<u8> {
         let mut out = Vec::new();
         let mut next = range.start;
         while next < range.end {
             let set = next / ROUTES_PER_SET;
             let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
-            let attributes = attributes(asn, ip, set);
+            let attributes = attributes(who, set);
             let mut body = vec![0, 0];
             body.extend(length_u16(attributes.len()));
             body.extend(attributes);
@@ -73,10 +72,7 @@ impl Dialect for Bgp {
     }
 
     fn counts(&self, message: &[u8]) -> Counts {
-        let mut counts = Counts {
-            announced: 0,
-            withdrawn: 0,
-        };
+        let mut counts = Counts::default();
         if message.get(18) == Some(&UPDATE) {
             let body = &message[HEADER_BYTES..];
             let withdrawn = usize::from(u16::from_be_bytes([body[0], body[1]]));
@@ -90,22 +86,14 @@ impl Dialect for Bgp {
 }
 
 /// ORIGIN, AS_PATH, NEXT_HOP and two COMMUNITIES, different for each set.
-fn attributes(asn: u32, ip: IpAddr, set: u32) -> Vec<u8> {
-    let mut path = vec![2, 3];
-    for hop in super::as_path(asn, set) {
-        path.extend(hop.to_be_bytes());
-    }
-    let mut communities = Vec::new();
-    for community in super::communities(set) {
-        communities.extend(community.to_be_bytes());
-    }
-    let next_hop = match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
+fn attributes(who: Who, set: u32) -> Vec<u8> {
+    let hops = who.as_path(set);
+    let mut path = vec![2, length_u8(&hops)];
+    path.extend(hops.iter().flat_map(|hop| hop.to_be_bytes()));
+    let communities: Vec<u8> = communities(set).iter().flat_map(|it| it.to_be_bytes()).collect();
     let mut out = attribute(0x40, 1, &[0]);
     out.extend(attribute(0x40, 2, &path));
-    out.extend(attribute(0x40, 3, &next_hop));
+    out.extend(attribute(0x40, 3, &who.ip.octets()));
     out.extend(attribute(0xc0, 8, &communities));
     out
 }
@@ -125,8 +113,8 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// All that is built here is short: OPEN, and attributes of a few bytes.
-fn length_u8(bytes: &[u8]) -> u8 {
-    u8::try_from(bytes.len()).unwrap_or(u8::MAX)
+fn length_u8<T>(items: &[T]) -> u8 {
+    u8::try_from(items.len()).unwrap_or(u8::MAX)
 }
 
 /// As [`length_u8`], for messages of at most 4096 bytes.
@@ -152,7 +140,14 @@ mod tests {
         let bgp = Bgp {
             router_id: [1, 1, 1, 1],
         };
-        let bytes = bgp.announce(65000, "127.0.0.1".parse().unwrap(), 5..25);
+        let bytes = bgp.announce(
+            Who {
+                ip: [10, 0, 0, 1].into(),
+                asn: 65000,
+                variant: 1,
+            },
+            5..25,
+        );
         let (mut start, mut announced, mut messages) = (0, 0, 0);
         while let Some(length) = bgp.message_length(&bytes[start..]) {
             announced += bgp.counts(&bytes[start..start + length]).announced;

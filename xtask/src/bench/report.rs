@@ -1,108 +1,76 @@
-//! Prints the figures beside the targets, as a table or as JSON.
+//! Prints the figures of the daemons side by side, as a table or as JSON.
 
-use super::measure::Figures;
+use serde_json::{Map, Value, json};
 
-struct Row {
-    name: &'static str,
-    unit: &'static str,
-    get: fn(&Figures) -> f64,
-    /// The goal for names of 30 bytes at 100,000 routes.
-    target: f64,
+use super::rows::{Figures, Row};
+
+/// A column: the daemon's name, and its figures unless it was not there to be measured.
+pub(super) type Column = (&'static str, Option<Figures>);
+
+/// `{"rows":[{"name","unit", one key per daemon}]}`; what was not measured is null.
+pub(super) fn json(columns: &[Column]) -> Value {
+    let rows: Vec<Value> = measured(columns).map(|row| json_row(row, columns)).collect();
+    json!({ "rows": rows })
 }
 
-const ROWS: [Row; 9] = [
-    Row {
-        name: "receive and install",
-        unit: "CPU us/route",
-        get: |f| f.receive_us,
-        target: 0.4,
-    },
-    Row {
-        name: "pair, sender",
-        unit: "CPU us/route",
-        get: |f| f.pair_sender_us,
-        target: 0.8,
-    },
-    Row {
-        name: "pair, receiver",
-        unit: "CPU us/route",
-        get: |f| f.pair_receiver_us,
-        target: 0.8,
-    },
-    Row {
-        name: "memory",
-        unit: "B/route",
-        get: |f| f.memory_bytes,
-        target: 110.0,
-    },
-    Row {
-        name: "latency A-B-C, p50",
-        unit: "ms",
-        get: |f| f.latency_p50_ms,
-        target: 0.15,
-    },
-    Row {
-        name: "latency A-B-C, p99",
-        unit: "ms",
-        get: |f| f.latency_p99_ms,
-        target: 0.5,
-    },
-    Row {
-        name: "session drop",
-        unit: "CPU us/route",
-        get: |f| f.drop_us,
-        target: 0.2,
-    },
-    Row {
-        name: "last withdrawal at C",
-        unit: "ms",
-        get: |f| f.last_withdraw_ms,
-        target: 25.0,
-    },
-    Row {
-        name: "wire",
-        unit: "B/route",
-        get: |f| f.wire_bytes,
-        target: 12.0,
-    },
-];
+fn json_row(row: Row, columns: &[Column]) -> Value {
+    let (name, unit, _) = row.describe();
+    let mut object = Map::new();
+    object.insert("name".into(), name.into());
+    object.insert("unit".into(), unit.into());
+    for column in columns {
+        let value = figure(column, row).map(|value| (value * 1000.0).round() / 1000.0);
+        object.insert(column.0.into(), json!(value));
+    }
+    object.into()
+}
 
-/// Prints all rows. Lower is better throughout.
-pub(super) fn print(json: bool, routes: u32, catalyst: &Figures, bird: Option<&Figures>) {
-    if json {
-        print_json(routes, catalyst, bird);
-    } else {
-        print_table(routes, catalyst, bird);
+/// The table in Markdown, as the README carries it.
+pub(super) fn table(columns: &[Column]) -> String {
+    let names: String = columns.iter().map(|column| format!(" {:>9} |", column.0)).collect();
+    let mut out = format!("| {:<30} | {:<17} |{names} {:>7} |\n", "", "", "target");
+    out.push_str(&format!("|---|---|{}---|\n", "---|".repeat(columns.len())));
+    for row in measured(columns) {
+        let (name, unit, target) = row.describe();
+        let cells: String = columns
+            .iter()
+            .map(|column| format!(" {:>9} |", cell(figure(column, row))))
+            .collect();
+        out.push_str(&format!("| {name:<30} | {unit:<17} |{cells} {:>7} |\n", cell(target)));
+    }
+    out
+}
+
+fn measured(columns: &[Column]) -> impl Iterator<Item = Row> + '_ {
+    let rows = Row::ALL.into_iter();
+    rows.filter(|row| columns.iter().any(|column| figure(column, *row).is_some()))
+}
+
+fn figure(column: &Column, row: Row) -> Option<f64> {
+    column.1.as_ref()?.get(row)
+}
+
+fn cell(value: Option<f64>) -> String {
+    match value {
+        None => "-".into(),
+        Some(value) if value >= 100.0 => format!("{value:.0}"),
+        Some(value) if value >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
     }
 }
 
-fn print_json(routes: u32, catalyst: &Figures, bird: Option<&Figures>) {
-    let rows: Vec<_> = ROWS
-        .iter()
-        .map(|row| {
-            serde_json::json!({
-                "name": row.name, "unit": row.unit, "catalyst": (row.get)(catalyst), "bird": bird.map(row.get),
-                "target": row.target,
-            })
-        })
-        .collect();
-    println!("{:#}", serde_json::json!({ "routes": routes, "rows": rows }));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn print_table(routes: u32, catalyst: &Figures, bird: Option<&Figures>) {
-    println!("{routes} routes, 10 to an attribute set; BIRD moves IPv4 prefixes, Catalyst names of 30 bytes");
-    println!(
-        "{:<22} {:<13} {:>9} {:>9} {:>9}",
-        "", "unit", "catalyst", "BIRD", "target"
-    );
-    for row in &ROWS {
-        let other = bird.map_or_else(|| "-".to_owned(), |figures| format!("{:.2}", (row.get)(figures)));
-        println!(
-            "{:<22} {:<13} {:>9.2} {other:>9} {:>9.2}",
-            row.name,
-            row.unit,
-            (row.get)(catalyst),
-            row.target
-        );
+    #[test]
+    fn what_was_not_measured_is_null() {
+        let mut figures = Figures::default();
+        figures.set(Row::Receive, 0.2104);
+        let printed = json(&[("catalyst", Some(figures)), ("bird", None)]);
+        let expected = json!({ "rows": [{
+            "name": "receive and install, 100k", "unit": "CPU us/route", "catalyst": 0.21, "bird": null,
+        }]});
+        assert_eq!(printed, expected);
     }
 }

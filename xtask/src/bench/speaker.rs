@@ -1,7 +1,7 @@
 //! A speaker that feeds a table to a daemon and counts what comes back, in either protocol.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::mpsc;
 use std::thread;
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::net::Net;
 use super::process::poll;
 
 /// Routes that share one attribute set, for every daemon alike.
 pub(super) const ROUTES_PER_SET: u32 = 10;
 
 /// What one message said of routes.
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) announced: u64,
     pub(super) withdrawn: u64,
@@ -27,7 +29,7 @@ pub(super) trait Dialect: Clone + Send + 'static {
     /// The keepalive message.
     fn keepalive(&self) -> Vec<u8>;
     /// UPDATEs for routes `range`, [`ROUTES_PER_SET`] to an attribute set.
-    fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8>;
+    fn announce(&self, who: Who, range: Range<u32>) -> Vec<u8>;
     /// The length of the first whole message in `bytes`, if it is there.
     fn message_length(&self, bytes: &[u8]) -> Option<usize>;
     /// Whether the message is a keepalive.
@@ -38,30 +40,67 @@ pub(super) trait Dialect: Clone + Send + 'static {
     fn counts(&self, message: &[u8]) -> Counts;
 }
 
+/// One of our own speakers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who {
+    pub(super) ip: Ipv4Addr,
+    pub(super) asn: u32,
+    /// What tells its paths from those of other speakers beside its AS: from 1 on, paths are longer for some routes.
+    pub(super) variant: u32,
+}
+
+impl Who {
+    /// The AS path of an attribute set, the same in every protocol.
+    pub(super) fn as_path(self, set: u32) -> Vec<u32> {
+        let longer = if self.variant == 0 {
+            0
+        } else {
+            (self.variant * 7 + set) % 4
+        };
+        let mut path = vec![self.asn, 3000 + set % 5000, 20_000 + (set / 5000) % 40_000];
+        path.extend((0..longer).map(|hop| 4000 + hop));
+        path
+    }
+}
+
+/// The community that the import policy of every daemon looks for: on half of the sets.
+pub(super) const PREFERRED: [u16; 2] = [65_000, 100];
+
+/// The communities of an attribute set, the same in every protocol.
+pub(super) fn communities(set: u32) -> [u32; 2] {
+    let [asn, preferred] = PREFERRED.map(u32::from);
+    let group = (asn << 16) | (preferred + u32::from(set.is_multiple_of(2)));
+    [((64_000 + (set >> 16)) << 16) | (set & 0xffff), group]
+}
+
 /// Totals at the time when a message was read.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) at: Instant,
     pub(super) announced: u64,
     pub(super) withdrawn: u64,
+    /// UPDATEs that said something of routes.
+    pub(super) updates: u64,
+    pub(super) bytes: u64,
 }
 
 /// An established session with the daemon under measurement.
 pub(super) struct Session<D> {
     dialect: D,
     stream: TcpStream,
-    asn: u32,
-    ip: IpAddr,
+    who: Who,
     seen: mpsc::Receiver<Seen>,
+    last: Seen,
 }
 
 impl<D: Dialect> Session<D> {
-    /// Dials `daemon` from `ip` until a session stands.
-    pub(super) fn establish(dialect: D, ip: IpAddr, daemon: SocketAddr, asn: u32) -> anyhow::Result<Self> {
-        let mut outcome = attempt(&dialect, ip, daemon, asn);
+    /// Dials `daemon` until a session stands.
+    pub(super) fn establish(dialect: D, net: &Net, who: Who, daemon: SocketAddr) -> anyhow::Result<Self> {
+        let mut outcome = attempt(&dialect, net, who, daemon);
         // While the daemon starts, and until it has forgotten a session of the run before.
-        let waited = poll("a session", Duration::from_secs(30), || {
+        let waited = poll("a session", Duration::from_secs(60), || {
             if outcome.is_err() {
-                outcome = attempt(&dialect, ip, daemon, asn);
+                outcome = attempt(&dialect, net, who, daemon);
             }
             Ok(outcome.is_ok())
         });
@@ -76,39 +115,37 @@ impl<D: Dialect> Session<D> {
         Ok(Self {
             dialect,
             stream,
-            asn,
-            ip,
+            who,
             seen,
+            last: Seen::nothing(),
         })
     }
 
-    /// Announces routes `range`.
-    pub(super) fn announce(&mut self, range: Range<u32>) -> anyhow::Result<()> {
-        let bytes = self.dialect.announce(self.asn, self.ip, range);
-        self.stream.write_all(&bytes).context("the daemon closed the session")
+    /// The UPDATEs that announce routes `range`.
+    pub(super) fn updates(&self, range: Range<u32>) -> Vec<u8> {
+        self.dialect.announce(self.who, range)
     }
 
-    /// Bytes on the wire that [`Session::announce`] would send.
-    pub(super) fn wire_bytes(&self, range: Range<u32>) -> usize {
-        self.dialect.announce(self.asn, self.ip, range).len()
+    /// Sends messages.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.stream.write_all(bytes).context("the daemon closed the session")
     }
 
-    /// Waits until `done` holds for the totals seen so far; returns the time of the message that made it hold.
-    pub(super) fn wait(&self, limit: Duration, mut done: impl FnMut(&Seen) -> bool) -> anyhow::Result<Instant> {
-        loop {
-            let seen = self
-                .seen
-                .recv_timeout(limit)
-                .context("the expected routes did not arrive")?;
-            if done(&seen) {
-                return Ok(seen.at);
-            }
+    /// Waits until `done` holds for the totals seen so far; returns those that made it hold.
+    pub(super) fn wait(&mut self, limit: Duration, done: impl Fn(&Seen) -> bool) -> anyhow::Result<Seen> {
+        while !done(&self.last) {
+            let next = self.seen.recv_timeout(limit);
+            self.last = next.context("the expected routes did not arrive")?;
         }
+        Ok(self.last)
     }
 
-    /// Forgets what has been seen until now.
-    pub(super) fn forget(&self) {
-        while self.seen.try_recv().is_ok() {}
+    /// The totals until now.
+    pub(super) fn totals(&mut self) -> Seen {
+        while let Ok(next) = self.seen.try_recv() {
+            self.last = next;
+        }
+        self.last
     }
 
     /// Ends the session by closing the socket.
@@ -118,14 +155,11 @@ impl<D: Dialect> Session<D> {
     }
 }
 
-fn attempt<D: Dialect>(dialect: &D, ip: IpAddr, daemon: SocketAddr, asn: u32) -> anyhow::Result<TcpStream> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(daemon), socket2::Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(ip, 0).into())?;
-    socket.connect(&daemon.into())?;
-    socket.set_tcp_nodelay(true)?;
-    let mut stream = TcpStream::from(socket);
+fn attempt<D: Dialect>(dialect: &D, net: &Net, who: Who, daemon: SocketAddr) -> anyhow::Result<TcpStream> {
+    let mut stream = net.connect(who.ip, daemon)?;
+    stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(&dialect.open(asn))?;
+    stream.write_all(&dialect.open(who.asn))?;
     // Its OPEN, then its KEEPALIVE.
     let open = read_message(dialect, &mut stream)?;
     if let Some(text) = dialect.notification(&open) {
@@ -153,36 +187,48 @@ fn read_message<D: Dialect>(dialect: &D, stream: &mut TcpStream) -> anyhow::Resu
     Ok(message)
 }
 
-fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, seen: &mpsc::Sender<Seen>) {
-    let (mut buffer, mut filled) = (vec![0; 1 << 20], 0);
-    let (mut announced, mut withdrawn) = (0, 0);
+fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, totals: &mpsc::Sender<Seen>) {
+    let (mut buffer, mut filled) = (vec![0; 1 << 18], 0);
+    let mut seen = Seen::nothing();
     loop {
         let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) else {
             return;
         };
-        let at = Instant::now();
+        seen.at = Instant::now();
         filled += count;
         let mut start = 0;
         while let Some(length) = dialect.message_length(&buffer[start..filled]) {
             let Some(message) = buffer[..filled].get(start..start + length) else {
                 break;
             };
-            let counts = dialect.counts(message);
-            announced += counts.announced;
-            withdrawn += counts.withdrawn;
+            seen.add(&dialect.counts(message), length);
             start += length;
         }
         buffer.copy_within(start..filled, 0);
         filled -= start;
-        if seen
-            .send(Seen {
-                at,
-                announced,
-                withdrawn,
-            })
-            .is_err()
-        {
+        if totals.send(seen).is_err() {
             return;
+        }
+    }
+}
+
+impl Seen {
+    fn nothing() -> Self {
+        Self {
+            at: Instant::now(),
+            announced: 0,
+            withdrawn: 0,
+            updates: 0,
+            bytes: 0,
+        }
+    }
+
+    fn add(&mut self, counts: &Counts, length: usize) {
+        self.announced += counts.announced;
+        self.withdrawn += counts.withdrawn;
+        if counts.announced + counts.withdrawn > 0 {
+            self.updates += 1;
+            self.bytes += length as u64;
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
 use catalyst_core::wire::{self, Family, Message, Open, Packer};
 
-use super::speaker::{Counts, Dialect, ROUTES_PER_SET};
+use super::speaker::{Counts, Dialect, ROUTES_PER_SET, Who, communities};
 
 /// The organisation of every speaker in the benchmark.
 pub(super) const ORGANISATION: &str = "bench";
@@ -17,7 +17,7 @@ pub(super) const ORGANISATION: &str = "bench";
 #[derive(Clone)]
 pub(super) struct Catalyst {
     /// Our node name.
-    pub(super) node: &'static str,
+    pub(super) node: String,
 }
 
 impl Dialect for Catalyst {
@@ -25,7 +25,7 @@ impl Dialect for Catalyst {
         encoded(&Message::Open(Open {
             version: wire::VERSION,
             asn,
-            node: self.node.into(),
+            node: self.node.as_str().into(),
             organisation: ORGANISATION.into(),
             hold_time: Duration::from_secs(180),
             families: vec![Family::Name],
@@ -39,14 +39,14 @@ impl Dialect for Catalyst {
         encoded(&Message::Keepalive)
     }
 
-    fn announce(&self, asn: u32, ip: IpAddr, range: Range<u32>) -> Vec<u8> {
+    fn announce(&self, who: Who, range: Range<u32>) -> Vec<u8> {
         let (mut packer, mut out) = (Packer::default(), BytesMut::new());
         let mut next = range.start;
         while next < range.end {
             let set = next / ROUTES_PER_SET;
             let end = ((set + 1) * ROUTES_PER_SET).min(range.end);
             let names: Vec<String> = (next..end).map(name).collect();
-            let attrs = wire::encode_attrs(&attributes(asn, self.node, ip, set));
+            let attrs = wire::encode_attrs(&attributes(who, &self.node, set));
             packer.announce(&attrs, names.iter().map(String::as_str), &mut out);
             next = end;
         }
@@ -70,23 +70,14 @@ impl Dialect for Catalyst {
     }
 
     fn counts(&self, message: &[u8]) -> Counts {
-        match decoded(message) {
-            Some(Message::Update(update)) => {
-                let mut counts = Counts {
-                    announced: 0,
-                    withdrawn: 0,
-                };
-                for step in update.steps() {
-                    counts.announced += step.announced.len() as u64;
-                    counts.withdrawn += step.withdrawn.len() as u64;
-                }
-                counts
+        let mut counts = Counts::default();
+        if let Some(Message::Update(update)) = decoded(message) {
+            for step in update.steps() {
+                counts.announced += step.announced.len() as u64;
+                counts.withdrawn += step.withdrawn.len() as u64;
             }
-            _ => Counts {
-                announced: 0,
-                withdrawn: 0,
-            },
         }
+        counts
     }
 }
 
@@ -95,19 +86,22 @@ fn name(index: u32) -> String {
     format!("svc-{index:07}.t{:04}.dc1.acme.com", index / 100 % 10_000)
 }
 
-fn attributes(asn: u32, node: &str, ip: IpAddr, set: u32) -> Attrs {
-    let router_id = RouterId { asn, node: node.into() };
+fn attributes(who: Who, node: &str, set: u32) -> Attrs {
+    let router_id = RouterId {
+        asn: who.asn,
+        node: node.into(),
+    };
     Attrs {
         origin: Origin::Igp,
-        as_path: super::as_path(asn, set).to_vec(),
-        next_hop: SocketAddr::new(ip, 0),
+        as_path: who.as_path(set),
+        next_hop: SocketAddr::new(IpAddr::V4(who.ip), 0),
         origin_node: OriginNode {
             router_id,
             organisation: ORGANISATION.into(),
         },
         local_pref: None,
         med: None,
-        communities: super::communities(set).to_vec(),
+        communities: communities(set).to_vec(),
         large_communities: Vec::new(),
         originator: None,
         cluster_list: Vec::new(),
