@@ -12,6 +12,8 @@ pub(crate) const INGRESS: u16 = 8080;
 pub(crate) const EGRESS: u16 = 8081;
 pub(crate) const PEER_LISTENER: u16 = 8082;
 pub(crate) const GATEWAY: u16 = 8083;
+/// What every daemon logs: also what it sends to its Envoys, which tests count.
+pub(crate) const LOG: &str = "info,catalyst_envoy::ads::service=trace";
 /// The first of the listeners for outside organisations.
 const OUTSIDE_LISTENERS: u16 = 8100;
 pub(crate) const ENVOY_ADMIN: u16 = 9901;

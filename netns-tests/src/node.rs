@@ -207,7 +207,8 @@ impl Node {
     pub fn start_routed(&mut self) -> Result<()> {
         self.write_config()?;
         let program = programs::binary("catalyst-routed")?;
-        let mut process = Process::start(&self.folder, "routed", &program, &["-c", "routed.json"])?;
+        let arguments = ["-c", "routed.json", "--log", config::LOG];
+        let mut process = Process::start(&self.folder, "routed", &program, &arguments)?;
         let what = format!("the start of catalyst-routed {}", self.name);
         process.wait_until(&what, || self.ctl_json(&["show", "peers"]).map(drop))?;
         self.routed = Some(process);

@@ -217,16 +217,20 @@ impl Node {
         Ok(value.unwrap_or(0))
     }
 
-    /// Bytes that Envoy has received from catalyst-routed.
+    /// Resources that catalyst-routed has sent to its Envoys and taken back from them, as all its runs have logged it.
     ///
     /// # Errors
-    /// No answer, or Envoy was not started.
-    pub fn bytes_from_daemon(&self) -> Result<u64> {
-        let bootstrap: Value = serde_json::from_str(&std::fs::read_to_string(self.folder.join("envoy.json"))?)?;
-        let cluster = bootstrap["static_resources"]["clusters"][0]["name"]
-            .as_str()
-            .context("the xDS cluster")?;
-        self.envoy_stat(&format!("cluster.{cluster}.upstream_cx_rx_bytes_total"))
+    /// There is no log.
+    pub fn resources_sent(&self) -> Result<u64> {
+        let log = std::fs::read_to_string(self.folder.join("routed.log"))?;
+        let sent = log.lines().filter(|line| line.contains("TRACE sending"));
+        sent.map(|line| {
+            let count = line.split_once("resources=").map(|(_, count)| count);
+            count
+                .and_then(|count| count.parse::<u64>().ok())
+                .with_context(|| line.to_owned())
+        })
+        .sum()
     }
 
     /// The local port of a tcp service, as Envoy has it.

@@ -6,16 +6,14 @@ use serde_json::json;
 
 use super::Churn;
 
-/// What a reconnect may cost in bytes: empty answers to subscriptions, HTTP/2 frames and headers. One service alone takes
-/// more than this.
-const RECONNECT_BYTES: u64 = 300;
-
 fn check_restart(churn: &mut Churn) -> Result<()> {
     let (load, _) = churn.load();
     load.wait_for_more(500)?;
-    let held = churn.a.envoy_admin("/config_dump")?.len();
-    let before = churn.a.bytes_from_daemon()?;
-    ensure!(before > RECONNECT_BYTES, "what Envoy holds took only {before} bytes");
+    let before = churn.a.resources_sent()?;
+    ensure!(
+        before > super::STEADY as u64,
+        "what Envoy holds are only {before} resources"
+    );
     churn.a.kill_routed()?;
     load.wait_for_more(500)?;
     churn.a.start_routed()?;
@@ -24,11 +22,10 @@ fn check_restart(churn: &mut Churn) -> Result<()> {
         churn.a.wait_programmed(&format!("steady{number}.acme"))?;
     }
     load.wait_for_more(500)?;
-    let resent = churn.a.bytes_from_daemon()? - before;
-    eprintln!("Envoy took {before} bytes before the restart, {resent} for it");
+    let sent = churn.a.resources_sent()?;
     ensure!(
-        resent < RECONNECT_BYTES,
-        "the restart sent {resent} bytes to an Envoy that holds {held}"
+        sent == before,
+        "{sent} resources were sent, {before} before the restart"
     );
     load.finish()?.check_all_good(1500)
 }
