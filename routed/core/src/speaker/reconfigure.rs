@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::peer::{Peer, session_config};
 use super::{Phase, Speaker};
-use crate::event::{Effect, PeerConfig, SpeakerConfig};
+use crate::event::{Effect, PeerConfig, PeerName, SpeakerConfig};
 use crate::intern::{NameFlags, NameId};
 use crate::name::ServiceName;
 use crate::rib::PeerId;
@@ -128,16 +128,19 @@ impl Speaker {
 
     fn add_peer(&mut self, config: PeerConfig, redo: &mut Redo, now: Instant) {
         let Some(id) = self.free_id() else {
-            let reason = "there is no room for more peers".into();
-            return self.effects.push(Effect::SessionDown {
-                peer: config.name,
-                was_up: false,
-                reason,
-                routes_kept: None,
-            });
+            return self.no_room(config.name);
         };
         let peer = Peer::new(id, config, &self.config, now);
         self.settle_in(peer, redo, now);
+    }
+
+    fn no_room(&mut self, peer: PeerName) {
+        self.effects.push(Effect::SessionDown {
+            peer,
+            was_up: false,
+            reason: "there is no room for more peers".into(),
+            routes_kept: None,
+        });
     }
 
     fn settle_in(&mut self, peer: Peer, redo: &mut Redo, now: Instant) {
@@ -202,9 +205,11 @@ impl Speaker {
         let text = format!("the configuration of this peer has changed: {}", asks.keys.join(", "));
         let goodbye = Notification::cease(cease::OTHER_CONFIGURATION_CHANGE, text);
         self.session(index, SessionEvent::Stop(goodbye), now);
+        // Before the old one is retired: its place must not be among those that are freed, it is still to be read.
+        let id = self.free_id();
         self.retire(index, redo);
-        let Some(id) = self.free_id() else {
-            return;
+        let Some(id) = id else {
+            return self.no_room(new.name);
         };
         let mut peer = Peer::new(id, new, &self.config, now);
         peer.continue_counting(&mut self.peers[index]);

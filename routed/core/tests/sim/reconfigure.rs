@@ -378,6 +378,21 @@ fn ids_of_removed_peers_are_used_again_and_nothing_is_mixed_up() {
     equals_a_fresh_one(&net);
 }
 
+/// So often that places of what it was before are freed while it is changed.
+#[test]
+fn a_peer_that_becomes_another_one_again_and_again_stays_configured() {
+    let mut net = line();
+    for round in 0..40 {
+        change(&mut net, 1, 0, |peer| peer.asn = 65_100 + round);
+    }
+    change(&mut net, 1, 0, |peer| peer.asn = 65_001);
+    net.rest();
+    assert_eq!(established(&net, 1, 0).0, "Established");
+    assert!(net.selected(1, "x.example").is_some());
+    assert_eq!(net.nodes[1].speaker.audit(), Vec::<String>::new());
+    equals_a_fresh_one(&net);
+}
+
 #[test]
 fn a_removed_peer_leaves_no_trace_while_others_wait_for_data_planes() {
     // 1 hears of a name from 0 and 2 and tells 3; its data plane takes its time.
