@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::workspace;
 
 /// (crate, the crates of this repository that it may depend on outside its tests).
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("catalyst-core", &[]),
+    ("catalyst-sim", &["catalyst-core"]),
     ("catalyst-proto", &[]),
     ("catalyst-compose", &[]),
     ("catalyst-examples", &["catalyst-external"]),

@@ -38,6 +38,13 @@ enum Task {
     /// Measures.
     #[command(subcommand)]
     Bench(Bench),
+    /// Simulates whole networks of Speakers; `--help` says how.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// As catalyst-sim takes them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -63,6 +70,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Check => check::check(),
         Task::Install => install(),
         Task::Bench(Bench::Core(args)) => bench_core(&args),
+        Task::Simulate { args } => simulate(&args),
     }
 }
 
@@ -92,4 +100,21 @@ fn bench_core(args: &bench::BenchArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// In a release build: a simulation is as long as the CPU lets it be.
+fn simulate(args: &[String]) -> anyhow::Result<ExitCode> {
+    let root = workspace::root()?;
+    let mut command = vec![
+        "run",
+        "--release",
+        "--quiet",
+        "--locked",
+        "--package",
+        "catalyst-sim",
+        "--",
+    ];
+    command.extend(args.iter().map(String::as_str));
+    run::cargo(&root, &command)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -59,6 +59,17 @@ pub enum Target {
     Discard,
 }
 
+/// Where this node sends traffic for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forward {
+    /// To endpoints of its own.
+    Here,
+    /// To the peer listener of the next node.
+    To(SocketAddr),
+    /// Nowhere: 404.
+    Discard,
+}
+
 /// The selected route of one name. Local endpoints and everything that a data plane needs are in it; two routes that
 /// are equal need the same resources.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

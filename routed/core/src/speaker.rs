@@ -12,6 +12,7 @@ mod by_key;
 mod classes;
 mod difference;
 mod export;
+mod forward;
 mod gate;
 mod import;
 mod judge;
@@ -318,7 +319,10 @@ impl Speaker {
     }
 
     fn watch_name(&mut self, name: NameId) {
-        if let Some(watched) = &mut self.watched {
+        // A data plane may speak of a change to a name that is gone by now, and whose place is free.
+        if let Some(watched) = &mut self.watched
+            && self.rib.names.is_live(name)
+        {
             watched.insert(self.rib.names.destination(name));
         }
     }

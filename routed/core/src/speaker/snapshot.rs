@@ -141,6 +141,13 @@ impl Speaker {
         }
     }
 
+    /// How many names and prefixes are in use, and how many paths are held. A pass over the table.
+    #[must_use]
+    pub fn table_size(&self) -> (u64, u64) {
+        let in_use = self.rib.names.ids().filter(|id| self.rib.names.get(*id).selected != 0);
+        (in_use.count() as u64, self.rib.all_paths().count() as u64)
+    }
+
     /// The services of this node, in order of name.
     #[must_use]
     pub fn local_services(&self) -> Vec<LocalService> {

@@ -7,9 +7,9 @@ use catalyst_core::route::{Selected, Target};
 use catalyst_core::view::ExportReason;
 
 use super::config::{Who, destination, name, network, node_name, plane, service};
+use super::fresh::equals_a_fresh_one;
 use super::net::Net;
 use super::policy_words::{accept, community, names, policy, reject};
-use super::reconfigure::equals_a_fresh_one;
 
 pub(crate) fn aggregate(text: &str) -> Aggregate {
     Aggregate {

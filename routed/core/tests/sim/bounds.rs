@@ -19,7 +19,7 @@ fn many(prefix: &str, weight: u16) -> Vec<Event> {
 
 fn line() -> Net {
     let mut net = Net::up(network(&each_its_own(3), &[(0, 1), (1, 2)]), 1);
-    net.audit_every = 0;
+    net.checks.whole_every = 0;
     net
 }
 

@@ -1,4 +1,4 @@
-//! Many Speakers on a virtual clock: real sessions, real frames, no sockets. What they hold at rest is checked against
+//! Many Speakers on a virtual clock (catalyst-sim): real sessions, real frames, no sockets. What they hold at rest is checked against
 //! a naive recompute (`model`) and against themselves (`Speaker::audit`) after every batch.
 #![allow(
     clippy::unwrap_used,
@@ -10,15 +10,11 @@ mod aggregates;
 mod borders;
 mod bounds;
 mod checks;
-mod config;
 mod drain;
 mod gating;
 mod graceful;
-mod model;
-mod net;
 mod operate;
 mod policies;
-mod policy_words;
 mod prefixes;
 mod preview;
 mod random;
@@ -26,3 +22,5 @@ mod reconfigure;
 mod restart;
 mod topologies;
 mod why;
+
+use catalyst_sim::{config, fresh, model, net, policy_words, seeds};

@@ -14,9 +14,10 @@ use catalyst_core::wire::Family;
 
 use super::aggregates::aggregate;
 use super::config::{Who, network, node_name, plane, service};
+use super::fresh::equals_a_fresh_one;
 use super::net::{Net, Rng};
-use super::random::{for_seeds, random_edges};
-use super::reconfigure::equals_a_fresh_one;
+use super::random::random_edges;
+use super::seeds::for_seeds;
 
 /// So many seeds run in CI; `CATALYST_SIM_CASES` says otherwise (10,000 take minutes).
 const CASES: u64 = 60;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::hash::Hasher;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use catalyst_core::event::{Event, LocalPrefix, SpeakerConfig};
@@ -11,25 +10,14 @@ use catalyst_core::prefix::Prefix;
 use catalyst_core::wire::Families;
 
 use super::config::{each_its_own, graceful, local_prefix, name, network, node_name, one_as, plane, service};
+use super::fresh::equals_a_fresh_one;
 use super::model;
 use super::net::{Net, Rng};
-use super::reconfigure::equals_a_fresh_one;
+use super::seeds::for_seeds;
 
 const NODES: usize = 50;
 const BATCHES: usize = 120;
 const NAMES: u64 = 60;
-/// Set this to one seed to run that alone.
-const SEED_VARIABLE: &str = "CATALYST_SIM_SEED";
-
-pub(crate) fn for_seeds(test: &str, seeds: impl IntoIterator<Item = u64>, run: impl Fn(u64)) {
-    let only: Option<u64> = std::env::var(SEED_VARIABLE).ok().map(|text| text.parse().unwrap());
-    for seed in seeds.into_iter().filter(|_| only.is_none()).chain(only) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
-            eprintln!("seed {seed} fails; again: {SEED_VARIABLE}={seed} cargo test -p catalyst-core --test sim {test}");
-            resume_unwind(panic);
-        }
-    }
-}
 
 /// A tree, so that all are joined, and some more edges.
 pub(crate) fn random_edges(rng: &mut Rng, count: usize, more: usize) -> Vec<(usize, usize)> {
@@ -190,7 +178,7 @@ fn break_something(net: &mut Net, node: usize) {
 fn run(seed: u64, configs: Vec<SpeakerConfig>, batches: usize, audit_every: u64) -> u64 {
     let mut net = Net::new(configs, seed);
     net.delay = (1, 40);
-    net.audit_every = audit_every;
+    net.checks.whole_every = audit_every;
     net.acknowledging = true;
     for node in 0..net.nodes.len() {
         net.start_node(node);
@@ -276,7 +264,7 @@ fn networks_with_graceful_restart_equal_the_naive_recompute() {
         }
         let mut net = Net::new(graceful(configs, Duration::from_secs(20)), seed);
         net.delay = (1, 40);
-        net.audit_every = 3;
+        net.checks.whole_every = 3;
         net.acknowledging = true;
         (0..net.nodes.len()).for_each(|node| net.start_node(node));
         for batch in 1..=BATCHES {
@@ -310,7 +298,7 @@ fn reconfigured_networks_equal_the_naive_recompute_and_fresh_ones() {
         }
         let mut net = Net::new(configs.clone(), seed);
         net.delay = (1, 40);
-        net.audit_every = 3;
+        net.checks.whole_every = 3;
         net.acknowledging = true;
         (0..configs.len()).for_each(|node| net.start_node(node));
         for batch in 1..=BATCHES {

@@ -1,14 +1,15 @@
 //! The configuration changes while sessions stand: no session is reset that need not be, and what a node holds
 //! afterwards is what a fresh one with the new configuration would hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use catalyst_core::event::{Event, PeerConfig, SpeakerConfig};
+use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::policy::NamePattern;
 use catalyst_core::policy::{Policy, Role};
 use catalyst_core::wire::kind;
 
 use super::config::{address, destination, each_its_own, name, network, node_name, one_as, peer, plane};
+use super::fresh::equals_a_fresh_one;
 use super::model;
 use super::net::Net;
 
@@ -38,67 +39,6 @@ fn change(net: &mut Net, node: usize, peer: usize, change: impl FnOnce(&mut Peer
 fn established(net: &Net, node: usize, peer: usize) -> (&'static str, u64) {
     let view = net.peer_view(node, peer);
     (view.state, view.established_count)
-}
-
-fn as_seen(net: &Net, node: usize) -> BTreeSet<String> {
-    let speaker = &net.nodes[node].speaker;
-    let mut seen: BTreeSet<String> = speaker
-        .routes(None, usize::MAX, net.now)
-        .iter()
-        .map(|it| {
-            let marks = (it.best, it.selected, it.draining, &it.reason);
-            format!("{} from {:?} {marks:?} {:?}", it.destination, it.learned_from, it.attrs)
-        })
-        .collect();
-    for peer in &net.nodes[node].config.peers {
-        let told = speaker.advertised(&peer.name, None, usize::MAX);
-        seen.extend(
-            told.iter()
-                .map(|(name, attrs)| format!("{} is told {name} {attrs:?}", peer.name)),
-        );
-    }
-    seen.extend(net.nodes[node].routes.values().map(|route| format!("{route:?}")));
-    seen
-}
-
-/// What each node originates, as it says itself.
-fn offers(net: &Net, node: usize) -> Vec<Event> {
-    let speaker = &net.nodes[node].speaker;
-    let services = speaker.local_services().into_iter().map(Event::ServiceAdd);
-    let views = speaker.routes(None, usize::MAX, net.now);
-    let own = views.iter().filter(|view| view.learned_from.is_none());
-    let prefixes = own.filter_map(|view| {
-        let mut local = super::config::local_prefix(view.destination.prefix()?);
-        local.communities.clone_from(&view.attrs.communities);
-        Some(Event::PrefixAdd(local))
-    });
-    services.chain(prefixes).collect()
-}
-
-/// A network of fresh Speakers with the configurations of now comes to hold the same.
-pub(crate) fn equals_a_fresh_one(net: &Net) {
-    let configs: Vec<SpeakerConfig> = net.nodes.iter().map(|node| node.config.clone()).collect();
-    let mut fresh = Net::new(configs, 7);
-    fresh.acknowledging = net.acknowledging;
-    fresh.cut_as(net);
-    for node in 0..net.nodes.len() {
-        fresh.start_node(node);
-    }
-    for node in 0..net.nodes.len() {
-        for offer in offers(net, node) {
-            fresh.event(node, offer);
-        }
-    }
-    fresh.rest();
-    for node in 0..net.nodes.len() {
-        let (seen, wanted): (BTreeSet<_>, BTreeSet<_>) = (as_seen(net, node), as_seen(&fresh, node));
-        let wrong: Vec<_> = seen.difference(&wanted).collect();
-        let missing: Vec<_> = wanted.difference(&seen).collect();
-        assert!(
-            wrong.is_empty() && missing.is_empty(),
-            "node {node} holds {wrong:#?}, a fresh one {missing:#?}"
-        );
-    }
 }
 
 #[test]

@@ -9,15 +9,23 @@ use catalyst_core::speaker::Speaker;
 
 /// One Speaker and what its data planes would hold.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) speaker: Speaker,
-    pub(crate) config: SpeakerConfig,
-    pub(crate) routes: BTreeMap<Destination, Selected>,
-    pub(crate) version: u64,
-    pub(crate) settled: bool,
+pub struct Node {
+    /// The thing itself.
+    pub speaker: Speaker,
+    /// As it was started, or told since.
+    pub config: SpeakerConfig,
+    /// What its data planes hold.
+    pub routes: BTreeMap<Destination, Selected>,
+    /// The version of that.
+    pub version: u64,
+    /// Whether the table may be trusted.
+    pub settled: bool,
     /// What happened, one line each, with the time in ms.
-    pub(crate) log: Vec<(u128, String)>,
-    pub(crate) alive: bool,
+    pub log: Vec<(u128, String)>,
+    /// Whether it runs.
+    pub alive: bool,
+    /// How many batches it has taken.
+    pub(super) batches: u64,
 }
 
 impl Node {
@@ -30,6 +38,7 @@ impl Node {
             settled: false,
             log: Vec::new(),
             alive: false,
+            batches: 0,
         }
     }
 
@@ -78,7 +87,9 @@ impl Node {
         };
     }
 
-    pub(crate) fn logged(&self, text: &str) -> bool {
+    /// Whether a line of its log contains this.
+    #[must_use]
+    pub fn logged(&self, text: &str) -> bool {
         self.log.iter().any(|(_, line)| line.contains(text))
     }
 }

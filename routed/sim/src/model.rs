@@ -9,14 +9,14 @@ use std::sync::Arc;
 use catalyst_core::attrs::{Attrs, RouterId};
 use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
-use catalyst_core::policy::{Policy, Verdict};
+use catalyst_core::policy::{Action, Condition, Policy, Verdict};
 use catalyst_core::prefix::Prefix;
-use catalyst_core::route::Destination;
+use catalyst_core::route::{Destination, Table as OriginTable};
 use catalyst_core::view::RouteView;
 use catalyst_core::wire::{Families, Family};
 
-use super::config::{PEER_PORT, address};
-use super::net::Net;
+use crate::config::{PEER_PORT, address};
+use crate::net::Net;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Path {
@@ -45,7 +45,7 @@ struct Model<'a> {
 }
 
 /// Checks every table and every adj_rib_out of a network at rest.
-pub(crate) fn check(net: &Net) {
+pub fn check(net: &Net) {
     let model = Model::new(net);
     let tables = model.solve();
     for node in (0..net.nodes.len()).filter(|node| net.nodes[*node].alive) {
@@ -76,7 +76,8 @@ impl<'a> Model<'a> {
             }
             tables = next;
         }
-        panic!("the model finds no rest");
+        let next: Vec<Table> = (0..tables.len()).map(|node| self.round(node, &tables)).collect();
+        panic!("the model finds no rest: {:#?}", restless(&tables, &next));
     }
 
     /// What a node selects if its neighbours have selected `tables`.
@@ -116,7 +117,7 @@ impl<'a> Model<'a> {
             .from
             .map(|from| &self.neighbours[node].iter().find(|(it, _)| *it == from).unwrap().1);
         let internal = config.asn == own_as;
-        if rejects(config.export.as_deref()) || path.from == Some(to) {
+        if path.from == Some(to) {
             return None;
         }
         if !internal && path.as_path.contains(&config.asn) {
@@ -128,7 +129,13 @@ impl<'a> Model<'a> {
         {
             return None;
         }
-        let mut told = path.clone();
+        let outside = config.organisation != *own_organisation;
+        let mut told = self.ask(node, config.export.as_deref(), outside, name, path)?;
+        if outside {
+            let internal = &ours.internal_communities;
+            told.communities
+                .retain(|it| !internal.iter().any(|pattern| pattern.matches_standard(*it)));
+        }
         let learned_inside = from_config.is_some_and(|from| from.asn == own_as);
         if path.from.is_none() || config.next_hop_self || config.organisation != *own_organisation {
             told.next_hop = Some(SocketAddr::new(address(node), PEER_PORT));
@@ -166,12 +173,42 @@ impl<'a> Model<'a> {
             || told.originator.as_ref() == Some(&ours.identity.router_id)
             || told.clusters.contains(&ours.cluster)
             || outside && told.organisation == ours.identity.organisation;
-        let refused = looped || rejects(config.import.as_deref()) || outside && ours.domains.iter().any(own);
+        let refused = looped || outside && ours.domains.iter().any(own);
         let barred = outside && name.prefix().is_some_and(|prefix| self.bars(node, config, prefix));
-        (!refused && !barred).then_some(Path {
+        let told = Some(told).filter(|_| !refused && !barred)?;
+        let kept = self.ask(node, config.import.as_deref(), outside, name, &told)?;
+        Some(Path {
             from: Some(from),
-            ..told
+            ..kept
         })
+    }
+
+    /// The plain reading of a policy, as far as these networks use it.
+    fn ask(
+        &self,
+        node: usize,
+        policy: Option<&Policy>,
+        outside: bool,
+        name: &Destination,
+        path: &Path,
+    ) -> Option<Path> {
+        let Some(policy) = policy else {
+            return (!outside).then(|| path.clone());
+        };
+        let internal = path.organisation == self.config(node).identity.organisation;
+        let mut changed = path.clone();
+        for statement in policy.statements() {
+            if !statement.conditions.iter().all(|it| holds(it, name, path, internal)) {
+                continue;
+            }
+            statement.actions.iter().for_each(|action| change(action, &mut changed));
+            match statement.verdict {
+                Verdict::Accept => return Some(changed),
+                Verdict::Reject => return None,
+                Verdict::Next => {}
+            }
+        }
+        (!outside).then_some(changed)
     }
 
     /// Whether an outside peer may not offer a prefix: it is nobody's to offer, not allowed, or within our own.
@@ -230,7 +267,7 @@ impl<'a> Model<'a> {
             }
             let expected = table.get(&view.destination);
             assert_eq!(
-                Some(&self.of_view(view)),
+                Some(&self.of_view(node, view)),
                 expected,
                 "{} at node {node}",
                 view.destination
@@ -240,10 +277,11 @@ impl<'a> Model<'a> {
         assert_eq!(seen, expected, "names selected at node {node}");
     }
 
-    fn of_view(&self, view: &RouteView) -> Path {
+    fn of_view(&self, node: usize, view: &RouteView) -> Path {
         let from = view.learned_from.as_ref().map(|peer| {
-            let index = (0..self.net.nodes.len()).find(|index| super::config::node_name(*index) == **peer);
-            index.unwrap()
+            let peers = &self.config(node).peers;
+            let config = peers.iter().find(|config| config.name == *peer).unwrap();
+            self.net.node_at(config.address.ip()).unwrap()
         });
         of_attrs(&view.attrs, from)
     }
@@ -284,9 +322,61 @@ fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
     }
 }
 
-/// Of the constant policies that these networks use.
-fn rejects(policy: Option<&Policy>) -> bool {
-    policy.is_some_and(|policy| policy.constant() == Some(Verdict::Reject))
+/// What one more round changes, a line each.
+fn restless(before: &[Table], after: &[Table]) -> Vec<String> {
+    let told = |path: Option<&Path>| path.map(|path| (path.from, path.local_pref, path.as_path.clone()));
+    let mut lines = Vec::new();
+    for (node, (before, after)) in before.iter().zip(after).enumerate() {
+        let names: BTreeSet<&Destination> = before.keys().chain(after.keys()).collect();
+        for name in names.into_iter().filter(|name| before.get(name) != after.get(name)) {
+            let (before, after) = (told(before.get(name)), told(after.get(name)));
+            lines.push(format!("{name} at node {node}: {before:?} becomes {after:?}"));
+        }
+    }
+    lines
+}
+
+fn holds(condition: &Condition, name: &Destination, path: &Path, internal: bool) -> bool {
+    match condition {
+        Condition::Name(patterns) => match name {
+            Destination::Name(name) => patterns.iter().any(|pattern| pattern.matches(name.as_str())),
+            Destination::Prefix(_) => false,
+        },
+        Condition::Community(patterns) => {
+            let carried = |it: &u32| patterns.iter().any(|pattern| pattern.matches_standard(*it));
+            path.communities.iter().any(carried)
+        }
+        Condition::Table(tables) => tables.contains(match internal {
+            true => &OriginTable::Internal,
+            false => &OriginTable::External,
+        }),
+        Condition::Family(_)
+        | Condition::Protocol(_)
+        | Condition::AsPath(_)
+        | Condition::OriginOrganisation(_)
+        | Condition::Peer(_)
+        | Condition::Role(_)
+        | Condition::NeighbourAs(_)
+        | Condition::Prefix(_)
+        | Condition::Not(_) => panic!("the model does not read {condition:?}"),
+    }
+}
+
+fn change(action: &Action, path: &mut Path) {
+    match action {
+        Action::SetLocalPref(value) => path.local_pref = Some(*value),
+        Action::AddCommunities(more) => {
+            path.communities.extend(more);
+            path.communities.sort_unstable();
+            path.communities.dedup();
+        }
+        Action::RemoveCommunities(patterns) => path
+            .communities
+            .retain(|it| !patterns.iter().any(|pattern| pattern.matches_standard(*it))),
+        Action::SetMed(_) | Action::AddLargeCommunities(_) | Action::Prepend(_) => {
+            panic!("the model does not read {action:?}")
+        }
+    }
 }
 
 fn neighbours(net: &Net, node: usize) -> Vec<(usize, &PeerConfig)> {

@@ -1,4 +1,4 @@
-//! Configurations for tests, short to write.
+//! Configurations, short to write.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,36 +13,58 @@ use catalyst_core::route::{Destination, Endpoint};
 use catalyst_core::wire::Families;
 
 /// The port of every peer listener.
-pub(crate) const PEER_PORT: u16 = 10000;
+pub const PEER_PORT: u16 = 10000;
 
 /// The address of node `index`: its sessions come from there.
-pub(crate) fn address(index: usize) -> IpAddr {
+#[must_use]
+pub fn address(index: usize) -> IpAddr {
     let [high, low] = u16::try_from(index + 1).unwrap().to_be_bytes();
     IpAddr::V4(Ipv4Addr::new(127, 9, high, low))
 }
 
-pub(crate) fn node_name(index: usize) -> String {
+/// The name of node `index`, also as a peer of others.
+#[must_use]
+pub fn node_name(index: usize) -> String {
     format!("n{index:03}")
 }
 
-pub(crate) fn name(text: &str) -> ServiceName {
+/// A service name.
+#[must_use]
+pub fn name(text: &str) -> ServiceName {
     ServiceName::parse(text).unwrap()
 }
 
+/// The node with this address.
+#[must_use]
+pub fn index_of(ip: IpAddr) -> Option<usize> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => match ip.octets() {
+            [127, 9, high, low] => usize::from(u16::from_be_bytes([high, low])).checked_sub(1),
+            _ => None,
+        },
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// A name or a prefix.
-pub(crate) fn destination(text: &str) -> Destination {
+#[must_use]
+pub fn destination(text: &str) -> Destination {
     text.parse().unwrap()
 }
 
 /// Who a node is.
 #[derive(Debug, Clone)]
-pub(crate) struct Who {
-    pub(crate) asn: u32,
-    pub(crate) organisation: Arc<str>,
+pub struct Who {
+    /// Its AS.
+    pub asn: u32,
+    /// Its organisation.
+    pub organisation: Arc<str>,
 }
 
 impl Who {
-    pub(crate) fn new(asn: u32, organisation: &str) -> Self {
+    /// A node of this AS and organisation.
+    #[must_use]
+    pub fn new(asn: u32, organisation: &str) -> Self {
         Self {
             asn,
             organisation: organisation.into(),
@@ -51,7 +73,8 @@ impl Who {
 }
 
 /// Node `index` without peers. Hold time 0: nothing moves at rest.
-pub(crate) fn speaker(index: usize, who: &Who) -> SpeakerConfig {
+#[must_use]
+pub fn speaker(index: usize, who: &Who) -> SpeakerConfig {
     let node: Arc<str> = node_name(index).into();
     SpeakerConfig {
         identity: OriginNode {
@@ -76,7 +99,8 @@ pub(crate) fn speaker(index: usize, who: &Who) -> SpeakerConfig {
 }
 
 /// Node `index` as a peer.
-pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
+#[must_use]
+pub fn peer(index: usize, who: &Who) -> PeerConfig {
     PeerConfig {
         name: node_name(index).into(),
         address: SocketAddr::new(address(index), 1790),
@@ -100,7 +124,8 @@ pub(crate) fn peer(index: usize, who: &Who) -> PeerConfig {
 }
 
 /// The same nodes, with graceful restart on every session.
-pub(crate) fn graceful(mut configs: Vec<SpeakerConfig>, restart_time: Duration) -> Vec<SpeakerConfig> {
+#[must_use]
+pub fn graceful(mut configs: Vec<SpeakerConfig>, restart_time: Duration) -> Vec<SpeakerConfig> {
     for peer in configs.iter_mut().flat_map(|config| &mut config.peers) {
         peer.graceful_restart = Some(GracefulRestartConfig {
             restart_time,
@@ -110,7 +135,9 @@ pub(crate) fn graceful(mut configs: Vec<SpeakerConfig>, restart_time: Duration) 
     configs
 }
 
-pub(crate) fn plane(name: &str, gates: bool) -> PlaneConfig {
+/// A data plane for every family and protocol.
+#[must_use]
+pub fn plane(name: &str, gates: bool) -> PlaneConfig {
     let protocols = vec![Protocol::Tcp, Protocol::Http, Protocol::HttpGraphql, Protocol::HttpGrpc];
     PlaneConfig {
         name: name.into(),
@@ -120,7 +147,9 @@ pub(crate) fn plane(name: &str, gates: bool) -> PlaneConfig {
     }
 }
 
-pub(crate) fn service(text: &str) -> LocalService {
+/// A plain http service.
+#[must_use]
+pub fn service(text: &str) -> LocalService {
     LocalService {
         name: name(text),
         protocol: Protocol::Http,
@@ -137,7 +166,9 @@ pub(crate) fn service(text: &str) -> LocalService {
     }
 }
 
-pub(crate) fn local_prefix(prefix: Prefix) -> LocalPrefix {
+/// A prefix that is offered.
+#[must_use]
+pub fn local_prefix(prefix: Prefix) -> LocalPrefix {
     LocalPrefix {
         prefix,
         communities: Vec::new(),
@@ -147,7 +178,8 @@ pub(crate) fn local_prefix(prefix: Prefix) -> LocalPrefix {
 }
 
 /// Configurations of nodes that are joined by edges.
-pub(crate) fn network(nodes: &[Who], edges: &[(usize, usize)]) -> Vec<SpeakerConfig> {
+#[must_use]
+pub fn network(nodes: &[Who], edges: &[(usize, usize)]) -> Vec<SpeakerConfig> {
     let mut configs: Vec<SpeakerConfig> = nodes
         .iter()
         .enumerate()
@@ -164,13 +196,15 @@ pub(crate) fn network(nodes: &[Who], edges: &[(usize, usize)]) -> Vec<SpeakerCon
 }
 
 /// An AS and an organisation of its own for each.
-pub(crate) fn each_its_own(count: usize) -> Vec<Who> {
+#[must_use]
+pub fn each_its_own(count: usize) -> Vec<Who> {
     (0..count)
         .map(|index| Who::new(65001 + u32::try_from(index).unwrap(), &format!("org-{index}")))
         .collect()
 }
 
 /// One AS, one organisation.
-pub(crate) fn one_as(count: usize) -> Vec<Who> {
+#[must_use]
+pub fn one_as(count: usize) -> Vec<Who> {
     vec![Who::new(65000, "acme"); count]
 }
