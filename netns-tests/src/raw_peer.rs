@@ -35,6 +35,21 @@ impl RawPeer {
     /// # Errors
     /// Nobody dials, or the session does not come up.
     pub fn accept(playing: &Node, role: Option<u8>) -> Result<Self> {
+        let peer = Self::deaf(playing, role)?;
+        let mut stream = peer.stream.try_clone()?;
+        stream.set_read_timeout(None)?;
+        std::thread::spawn(move || {
+            let mut forgotten = vec![0; READ_BYTES];
+            while stream.read(&mut forgotten).is_ok_and(|read| read > 0) {}
+        });
+        Ok(peer)
+    }
+
+    /// The same, but of what the other side announces only that is read which [`RawPeer::hear`] returns.
+    ///
+    /// # Errors
+    /// Nobody dials, or the session does not come up.
+    pub fn deaf(playing: &Node, role: Option<u8>) -> Result<Self> {
         let listener = TcpListener::bind((playing.ip, config::PEERING))?;
         listener.set_nonblocking(true)?;
         let (stream, _) = poll("a peer that dials", LONG, || Ok(listener.accept()?))?;
@@ -48,12 +63,6 @@ impl RawPeer {
             next_hop: (playing.ip, config::PEER_LISTENER).into(),
         };
         peer.open(role)?;
-        let mut stream = peer.stream.try_clone()?;
-        stream.set_read_timeout(None)?;
-        std::thread::spawn(move || {
-            let mut forgotten = vec![0; READ_BYTES];
-            while stream.read(&mut forgotten).is_ok_and(|read| read > 0) {}
-        });
         Ok(peer)
     }
 
@@ -77,7 +86,11 @@ impl RawPeer {
         Ok(())
     }
 
-    fn hear(&mut self) -> Result<Message> {
+    /// The next message of the other side, of a peer that is otherwise deaf.
+    ///
+    /// # Errors
+    /// None comes for long, or what comes cannot be read.
+    pub fn hear(&mut self) -> Result<Message> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut frame = vec![0; frame_length(&length)?];
@@ -122,8 +135,16 @@ impl RawPeer {
     /// # Errors
     /// The session is gone.
     pub fn announce(&mut self, names: &[&str], attrs: &Attrs) -> Result<()> {
+        self.announce_set(names, &encode_attrs(attrs))
+    }
+
+    /// Announces names with an attribute set as these bytes spell it, well or not.
+    ///
+    /// # Errors
+    /// The session is gone.
+    pub fn announce_set(&mut self, names: &[&str], set: &[u8]) -> Result<()> {
         let mut frames = BytesMut::new();
-        pack_announce(&encode_attrs(attrs), names.iter().copied(), &mut frames);
+        pack_announce(set, names.iter().copied(), &mut frames);
         self.write(&frames)
     }
 

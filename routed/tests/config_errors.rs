@@ -324,6 +324,36 @@ fn peer_rules() {
         r#"peers["b"].graceful_restart.restart_time: expected 1s to 3600s, found 999ms"#,
     );
     set_refused(&[&b("graceful_restart.stale_time=2h")], "expected 1s to 3600s");
+    set(&[
+        &b("max_routes.limit=1000"),
+        &b("max_update_rate=5000"),
+        "peering.send_hold_time=0s",
+    ])
+    .unwrap();
+    set(&[&b(r#"max_routes={"limit":1,"action":"reset","restart_after":"5m"}"#)]).unwrap();
+    set_refused(&[&b("max_routes={}")], r#"peers["b"].max_routes: missing key"#);
+    set_refused(&[&b("max_routes.limit=0")], "expected at least 1 route, found 0");
+    set_refused(
+        &[&b("max_routes.limit=1"), &b("max_routes.warn_at_percent=101")],
+        "expected 1 to 100, found 101",
+    );
+    set_refused(
+        &[&b("max_routes.limit=1"), &b("max_routes.restart_after=5m")],
+        r#"set peers["b"].max_routes.action to "reset""#,
+    );
+    set_refused(
+        &[&b(r#"max_routes={"limit":1,"action":"reset","restart_after":"1ms"}"#)],
+        "expected 1s to 86400s, found 1ms",
+    );
+    set_refused(
+        &[&b("max_routes.limit=1"), &b("max_routes.action=drop")],
+        "expected warn, block or reset",
+    );
+    set_refused(&[&b("max_update_rate=0")], "expected at least 1 per second, found 0");
+    set_refused(
+        &["peering.send_hold_time=10ms"],
+        "expected 0s (no timer) or 1s to 86400s, found 10ms",
+    );
     set(&[&b("role=customer"), &b("strict_role=true")]).unwrap();
     set_refused(&[&b("as=65001"), &b("role=peer")], "nodes of one AS have no roles");
     set_refused(&[&b("strict_role=true")], r#"set peers["b"].role"#);

@@ -18,7 +18,7 @@ fn base() -> Value {
                 "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "role": "peer",
                 "allowed_next_hops": ["127.0.0.9"],
                 "families": ["ipv6"], "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"],
-                "import": "in"
+                "import": "in", "max_routes": { "limit": 1000, "action": "reset" }
             },
             "c": { "address": "127.0.0.4:1790", "as": 65004 }
         },
@@ -118,6 +118,7 @@ fn another(path: &str, schema: &Value) -> Value {
         "node.state_dir" => json!("/tmp/state"),
         "aggregates[\"*.acme\"].to[0]" => json!("c"),
         "peers[\"b\"].organisation" => json!("gamma"),
+        "peers[\"b\"].max_routes.restart_after" => json!("300s"),
         "peers[\"b\"].address" => json!("127.0.0.3:1790"),
         "peering.listen" => json!("127.0.0.1:1791"),
         "peering.next_hop" => json!("127.0.0.1:7777"),

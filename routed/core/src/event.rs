@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -38,6 +38,9 @@ pub struct SpeakerConfig {
     pub cluster: Arc<str>,
     /// Hold time offered in OPEN; zero or at least 300 ms (docs/protocol.md). Keepalives are sent at a third of it.
     pub hold_time: Duration,
+    /// How long a peer may take nothing of what it is sent (RFC 9687); zero: for ever. `None`: 8 minutes, or twice the hold
+    /// time in use if that is longer.
+    pub send_hold_time: Option<Duration>,
     /// How long a name withdrawn without alternative stays in the data planes.
     pub drain: Duration,
     /// How long the start waits for END-OF-RIB of every configured peer.
@@ -122,6 +125,10 @@ pub struct PeerConfig {
     /// Our peer listener for this receiver. An unspecified IP means the session's local address; port 0 means that
     /// this node has no data plane.
     pub next_hop: SocketAddr,
+    /// How many routes it may bring; `None`: any number.
+    pub max_routes: Option<MaxRoutes>,
+    /// How many routes it may announce or withdraw per second, at least 1; `None`: as fast as they come.
+    pub max_update_rate: Option<u32>,
     /// Graceful restart (RFC 4724), used where the peer offers it too.
     pub graceful_restart: Option<GracefulRestartConfig>,
     /// Our role towards it (RFC 9234): claimed in OPEN, and its own must fit. External sessions only.
@@ -139,6 +146,31 @@ pub struct PeerConfig {
     pub export: Option<Arc<Policy>>,
     /// Outside peers: the only names that it may offer; `None`: any that policy accepts.
     pub allowed_names: Option<Vec<NamePattern>>,
+}
+
+/// How many routes a peer may bring. All that are kept count: those that import rejects, and stale ones, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxRoutes {
+    /// So many.
+    pub limit: u64,
+    /// From so many percent of the limit on there is a warning; at most 100.
+    pub warn_at_percent: u8,
+    /// What is done with more.
+    pub action: AtLimit,
+}
+
+/// What is done with a peer that brings more routes than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtLimit {
+    /// A warning.
+    Warn,
+    /// What is beyond the limit is read and not kept. Once there is room the peer is asked to send everything again.
+    Block,
+    /// The session ends (Cease, Maximum Number of Prefixes Reached), with everything that it brought.
+    Reset {
+        /// It begins anew after so long; `None`: once an operator enables the peer.
+        restart_after: Option<Duration>,
+    },
 }
 
 /// Graceful restart with one peer.
@@ -275,7 +307,8 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
-    /// A deadline of [`Speaker::poll_timeout`](crate::speaker::Speaker::poll_timeout) has passed.
+    /// A deadline of [`Speaker::poll_timeout`](crate::speaker::Speaker::poll_timeout) has passed. Frames that have come
+    /// before it are to be handed in first, or a peer seems silent where it is this side that was busy.
     Timeout,
     /// A service is offered (adding an existing name replaces it).
     ServiceAdd(LocalService),
@@ -302,7 +335,7 @@ pub enum Event {
     /// A peer is configured; of an existing one, the difference is applied. Its session is set up anew only where it
     /// says what no longer holds: another address, AS, organisation or node (NOTIFICATION Cease, other configuration
     /// change).
-    PeerAdd(PeerConfig),
+    PeerAdd(Box<PeerConfig>),
     /// A peer is configured no longer (NOTIFICATION Cease, peer de-configured).
     PeerRemove(PeerName),
     /// The configuration has changed: the difference is applied, to peers as by the events above. `identity` and
@@ -368,8 +401,23 @@ pub enum Effect {
         /// Its routes are kept for so long, for it to come back (RFC 4724).
         routes_kept: Option<Duration>,
     },
-    /// Something about a peer that its operator should read.
+    /// Read nothing more from a connection before this instant; the latest word counts. What was read already is still
+    /// handed in.
+    Pause {
+        /// The connection.
+        conn: ConnId,
+        /// An instant that has passed: read on.
+        until: Instant,
+    },
+    /// Something about a peer that its operator may want to know.
     Notice {
+        /// The peer.
+        peer: PeerName,
+        /// What, in one line.
+        text: Arc<str>,
+    },
+    /// Something about a peer that its operator should look at.
+    Warning {
         /// The peer.
         peer: PeerName,
         /// What, in one line.

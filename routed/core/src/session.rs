@@ -12,6 +12,7 @@ mod interface;
 mod message;
 mod open;
 mod replace;
+mod send_hold;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -205,6 +206,7 @@ impl Session {
             Timer::Connect => self.on_dial_unanswered(now),
             Timer::Hold(direction) => self.on_hold_timer(direction, now, out),
             Timer::Keepalive(direction) => self.on_keepalive_timer(direction, now, out),
+            Timer::SendHold(direction) => self.on_send_hold_timer(direction, now, out),
         }
     }
 }

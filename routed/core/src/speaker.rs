@@ -16,15 +16,19 @@ mod forward;
 mod gate;
 mod import;
 mod judge;
+mod limits;
+mod messages;
 mod offers;
 mod operate;
 mod order;
+mod pace;
 mod peer;
 mod peers;
 mod planes;
 mod prefixes;
 mod preview;
 mod reconfigure;
+mod refresh;
 mod rewrite;
 mod select;
 mod services;
@@ -56,6 +60,7 @@ use aggregates::Aggregates;
 use by_key::ByKey;
 use classes::Classes;
 use export::Organisations;
+pub use messages::{MessageCounts, Messages};
 use order::Order;
 use peer::Conn;
 use peers::Peers;
@@ -168,7 +173,7 @@ impl Speaker {
             Event::Frame { conn, kind, body } => self.on_frame(conn, kind, &body, now),
             Event::BadFrame { conn, length } => self.on_bad_frame(conn, length, now),
             Event::Closed { conn, reason } => self.on_closed(conn, reason, now),
-            Event::Sent { conn, bytes } => self.on_sent(conn, bytes),
+            Event::Sent { conn, bytes } => self.on_sent(conn, bytes, now),
             Event::Timeout => self.on_timeout(now),
             Event::ServiceAdd(service) => self.on_service_add(service, now),
             Event::ServiceRemove(name) => self.on_service_remove(&name),
@@ -178,7 +183,7 @@ impl Speaker {
             Event::PlaneDown(plane) => self.on_plane_down(&plane, now),
             Event::PlaneReport(report) => self.on_plane_report(report),
             Event::NextHop { address, usable } => self.on_next_hop(address, usable),
-            Event::PeerAdd(peer) => self.on_peer_add(peer, now),
+            Event::PeerAdd(peer) => self.on_peer_add(*peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),
             Event::Operate(operation) => self.on_operation(operation, now),

@@ -16,7 +16,7 @@ use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
 
 pub use policy_test::{Direction, PolicyQuestion, PolicyTest, PolicyTestError};
-pub use session::{GracefulView, SessionView};
+pub use session::{GracefulView, LimitView, MessageCounts, Messages, SessionView};
 pub use why::{ExportReason, PathWhy, PeerWhy, WhyView};
 
 /// One path to a name or prefix, as `show routes` and `show route NAME` print it.

@@ -182,6 +182,10 @@ pub(crate) struct Session {
     graceful_restart: Option<GracefulRestart>,
     disabled: Option<String>,
     hold_timer_ms: Option<u64>,
+    limits: Limits,
+    messages: Messages,
+    /// What is left of each timer that is armed.
+    timers_ms: BTreeMap<String, u64>,
 }
 
 impl From<proto::PeerSession> for Session {
@@ -194,6 +198,81 @@ impl From<proto::PeerSession> for Session {
             graceful_restart: session.graceful.map(GracefulRestart::from),
             disabled: session.disabled,
             hold_timer_ms: session.hold_timer_ms,
+            limits: Limits {
+                routes: session.limit.map(RouteLimit::from),
+                update_rate: session.max_update_rate,
+                pauses: session.pauses,
+            },
+            messages: Messages {
+                received: session.messages_received.unwrap_or_default().into(),
+                sent: session.messages_sent.unwrap_or_default().into(),
+            },
+            timers_ms: session.timers_ms.into_iter().collect(),
+        }
+    }
+}
+
+/// What a peer may do, and what came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Limits {
+    /// `null`: any number.
+    routes: Option<RouteLimit>,
+    /// Routes per second; `null`: as fast as they come.
+    update_rate: Option<u32>,
+    pauses: u64,
+}
+
+/// How many routes a peer may bring.
+#[derive(Debug, Serialize)]
+pub(crate) struct RouteLimit {
+    limit: u64,
+    used: u64,
+    warn_from: u64,
+    action: String,
+    restart_after_ms: Option<u64>,
+    blocked: u64,
+}
+
+impl From<proto::RouteLimit> for RouteLimit {
+    fn from(limit: proto::RouteLimit) -> Self {
+        Self {
+            limit: limit.limit,
+            used: limit.used,
+            warn_from: limit.warn_from,
+            action: limit.action,
+            restart_after_ms: limit.restart_after_ms,
+            blocked: limit.blocked,
+        }
+    }
+}
+
+/// Messages by direction.
+#[derive(Debug, Serialize)]
+pub(crate) struct Messages {
+    received: MessageCounts,
+    sent: MessageCounts,
+}
+
+/// Messages by type.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageCounts {
+    open: u64,
+    update: u64,
+    notification: u64,
+    keepalive: u64,
+    route_refresh: u64,
+    end_of_rib: u64,
+}
+
+impl From<proto::MessageCounts> for MessageCounts {
+    fn from(counts: proto::MessageCounts) -> Self {
+        Self {
+            open: counts.open,
+            update: counts.update,
+            notification: counts.notification,
+            keepalive: counts.keepalive,
+            route_refresh: counts.route_refresh,
+            end_of_rib: counts.end_of_rib,
         }
     }
 }

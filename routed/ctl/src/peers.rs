@@ -76,6 +76,11 @@ fn note(peer: &Peer) -> String {
     {
         parts.push(format!("{} stale", graceful.stale));
     }
+    if let Some(limit) = peer.session.as_ref().and_then(|session| session.limit.as_ref())
+        && limit.used >= limit.warn_from
+    {
+        parts.push(format!("{} of {} routes", limit.used, limit.limit));
+    }
     if peer.hijacks > 0 {
         parts.push(count(peer.hijacks, "hijack"));
     }

@@ -1,8 +1,10 @@
 //! Sessions in depth as messages: what `show peer NAME` prints.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use catalyst_core::view::{GracefulView, SessionView};
+use catalyst_core::event::AtLimit;
+use catalyst_core::view::{GracefulView, LimitView, MessageCounts, SessionView};
 use catalyst_proto::admin::v1 as proto;
 
 pub(super) fn session(view: &SessionView) -> proto::PeerSession {
@@ -14,7 +16,50 @@ pub(super) fn session(view: &SessionView) -> proto::PeerSession {
         graceful: view.graceful.as_ref().map(graceful),
         hold_timer_ms: view.hold_timer.map(ms),
         disabled: view.disabled.as_deref().map(str::to_owned),
+        limit: view.limit.as_ref().map(limit),
+        max_update_rate: view.max_update_rate,
+        pauses: view.pauses,
+        messages_received: Some(messages(&view.messages.received)),
+        messages_sent: Some(messages(&view.messages.sent)),
+        timers_ms: timers(view),
     }
+}
+
+fn limit(view: &LimitView) -> proto::RouteLimit {
+    let (action, restart_after) = match view.action {
+        AtLimit::Warn => ("warn", None),
+        AtLimit::Block => ("block", None),
+        AtLimit::Reset { restart_after } => ("reset", restart_after),
+    };
+    proto::RouteLimit {
+        limit: view.limit,
+        used: view.used,
+        warn_from: view.warn_from,
+        action: action.to_owned(),
+        restart_after_ms: restart_after.map(ms),
+        blocked: view.blocked,
+    }
+}
+
+fn messages(counts: &MessageCounts) -> proto::MessageCounts {
+    proto::MessageCounts {
+        open: counts.open,
+        update: counts.update,
+        notification: counts.notification,
+        keepalive: counts.keepalive,
+        route_refresh: counts.route_refresh,
+        end_of_rib: counts.end_of_rib,
+    }
+}
+
+/// Of two connections that collide, the timer that is sooner.
+fn timers(view: &SessionView) -> HashMap<String, u64> {
+    let mut timers = HashMap::new();
+    for (timer, left) in &view.timers {
+        let soonest = timers.entry(timer.as_str().to_owned()).or_insert(u64::MAX);
+        *soonest = ms(*left).min(*soonest);
+    }
+    timers
 }
 
 fn graceful(view: &GracefulView) -> proto::GracefulRestart {

@@ -18,6 +18,7 @@ use catalyst_external::PlaneSpec;
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
 use super::communities::by_size;
+use super::limits::MaxRoutes;
 use super::path::KeyPath;
 use super::policy::{Policies, PolicyWord, Resolver, policies};
 use super::text::{Listen, Spelled};
@@ -73,6 +74,7 @@ impl Config {
                 .as_str()
                 .into(),
             hold_time: *self.peering.hold_time,
+            send_hold_time: self.peering.send_hold_time.as_deref().copied(),
             drain: *self.peering.drain,
             startup_wait: *self.peering.startup_wait,
             ack_wait: ACK_WAIT,
@@ -229,6 +231,8 @@ impl Config {
                 restart_time: *graceful.restart_time,
                 stale_time: *graceful.stale_time,
             }),
+            max_routes: peer.max_routes.as_ref().map(MaxRoutes::limits),
+            max_update_rate: peer.max_update_rate,
             role: peer.role.map(|role| role.0),
             strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),

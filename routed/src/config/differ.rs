@@ -16,6 +16,7 @@ const LIVE: &[&str] = &[
     "node.reflector",
     "node.cluster",
     "peering.hold_time",
+    "peering.send_hold_time",
     "peering.drain",
     "peering.startup_wait",
     "peering.insecure",

@@ -17,6 +17,7 @@ mod differ;
 mod either;
 mod error;
 mod flags;
+mod limits;
 mod load;
 mod nearest;
 mod parse;

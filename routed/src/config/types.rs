@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aggregates::AggregateSection;
 use super::either::Many;
+use super::limits::MaxRoutes;
 use super::plugins::Plugins;
 use super::policy::{Item, NamedCommunity, PolicySection, PolicyWord, Sets};
 use super::text::{Community, ExactName, Label, Listen, Spelled};
@@ -99,6 +100,10 @@ pub struct Peering {
     /// How long a silent peer is believed. The shorter offer of both sides counts; `0s` turns the timer off, else 300ms to
     /// 86400s.
     pub hold_time: Spelled<Duration>,
+    /// How long a peer may take nothing of what it is sent before the session is given up (RFC 9687); `0s` turns the timer
+    /// off, else 1s to 86400s. Default: `8m`, or twice the hold time in use if that is longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_hold_time: Option<Spelled<Duration>>,
     /// How long a name that was withdrawn without an alternative stays in the data planes.
     pub drain: Spelled<Duration>,
     /// How long the start waits for the tables of all peers before it removes what the data planes have left over.
@@ -116,6 +121,7 @@ impl Default for Peering {
         Self {
             listen: Spelled(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 1790)),
             hold_time: Spelled(Duration::from_secs(90)),
+            send_hold_time: None,
             drain: Spelled(Duration::from_secs(2)),
             startup_wait: Spelled(Duration::from_secs(10)),
             insecure: false,
@@ -177,6 +183,14 @@ pub struct Peer {
     /// For an outside peer: the prefixes that it may offer, those within them included. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_prefixes: Vec<Spelled<Prefix>>,
+    /// How many routes it may bring: all that are kept, those that the import policy rejects included. Default: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_routes: Option<MaxRoutes>,
+    /// How many routes it may announce or withdraw per second, on average; what comes faster waits in its connection, and
+    /// nothing is lost. Its first table counts, too. Default: as fast as they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_update_rate: Option<u32>,
     /// What is taken from it: a policy, or `accept`, or `reject`. Default: everything inside our organisation, nothing
     /// from outside (RFC 8212).
     #[serde(default, skip_serializing_if = "Option::is_none")]

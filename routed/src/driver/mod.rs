@@ -182,12 +182,21 @@ impl Routing {
     /// Takes batches of inputs until shutdown.
     async fn run(&mut self, mut inputs: mpsc::Receiver<Input>) -> Goodbye {
         let mut batch = Vec::with_capacity(BATCH);
+        // Readers have had a turn since then.
+        let mut caught_up = None;
         self.flush();
         loop {
+            let due = self.speaker.poll_timeout();
             tokio::select! {
                 biased;
                 count = inputs.recv_many(&mut batch, BATCH) => if count == 0 { return Goodbye::ForNow },
-                () = wait_until(self.speaker.poll_timeout()) => self.speaker.handle(Event::Timeout, Instant::now()),
+                () = wait_until(due) => if due <= caught_up {
+                    self.speaker.handle(Event::Timeout, Instant::now());
+                } else {
+                    // What came while this task was busy is read first: it is no silence of the peer.
+                    caught_up = Some(Instant::now());
+                    tokio::task::yield_now().await;
+                },
             }
             self.speaker.watch(self.changed.receiver_count() > 0);
             for input in batch.drain(..) {
@@ -244,7 +253,7 @@ impl Routing {
         self.speaker.handle(event, now);
     }
 
-    fn frames(&mut self, Frames { conn, frames }: Frames, now: Instant) {
+    fn frames(&mut self, Frames { conn, frames, window }: Frames, now: Instant) {
         for frame in frames {
             let event = match frame {
                 Frame::Whole(kind, body) => Event::Frame { conn, kind, body },
@@ -252,6 +261,7 @@ impl Routing {
             };
             self.speaker.handle(event, now);
         }
+        drop(window);
     }
 
     fn dialled(&mut self, peer: PeerName, stream: TcpStream, now: Instant) {
@@ -325,7 +335,13 @@ impl Routing {
                     tracing::info!(%peer, ?time, "its routes are kept for it to come back");
                 }
             }
+            Effect::Pause { conn, until } => {
+                if let Some(connection) = self.connections.get(&conn) {
+                    connection.pause(until);
+                }
+            }
             Effect::Notice { peer, text } => tracing::info!(%peer, "{text}"),
+            Effect::Warning { peer, text } => tracing::warn!(%peer, "{text}"),
             Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
         }
     }
@@ -357,7 +373,9 @@ impl Routing {
                 Effect::Close { .. } | Effect::Connect { .. } | Effect::Routes(_) => {}
                 Effect::SessionUp { .. }
                 | Effect::SessionDown { .. }
+                | Effect::Pause { .. }
                 | Effect::Notice { .. }
+                | Effect::Warning { .. }
                 | Effect::Refused { .. } => {}
             }
         }

@@ -2,29 +2,36 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use catalyst_core::event::{ConnId, Event, PeerName};
 use catalyst_core::wire;
-use futures::StreamExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_util::codec::{Decoder, FramedRead};
+use tokio_util::codec::Decoder;
 
-use super::handle::{Input, SpeakerHandle};
+use super::handle::{Gone, Input, SpeakerHandle};
 
 /// Read buffer of a connection in bytes: a few full frames.
 const READ_BUFFER: usize = 256 * 1024;
+/// The same before the first frame.
+const FIRST_BUFFER: usize = 2 * 1024;
+/// What of one connection may wait for the Speaker, in bytes: with more it is not read further, and others go on.
+const WINDOW: usize = 2 * READ_BUFFER;
+/// What a batch of frames counts at least, so that small ones do not fill the queue to the Speaker.
+const LEAST_BATCH: usize = WINDOW / 16;
 /// Frames handed to the Speaker at once.
 const FRAMES_PER_BATCH: usize = 512;
 /// Bound on one dialling attempt.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bound on flushing what was queued before a connection is closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the progress of a slow write is reported.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed (out of descriptors): it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,6 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Frames {
     pub(super) conn: ConnId,
     pub(super) frames: Vec<Frame>,
+    /// Their part of the connection's window; given back once they are handled.
+    pub(super) window: OwnedSemaphorePermit,
 }
 
 /// One item of the frame stream.
@@ -40,6 +49,15 @@ pub(super) enum Frame {
     Whole(u8, Bytes),
     /// The claimed length is out of bounds; the stream ends here.
     Bad(u32),
+}
+
+impl Frame {
+    fn length(&self) -> usize {
+        match self {
+            Self::Whole(_, body) => 5 + body.len(),
+            Self::Bad(_) => 4,
+        }
+    }
 }
 
 /// Splits the byte stream into frames; checks the length before anything is allocated for it.
@@ -77,6 +95,8 @@ impl Decoder for FrameCodec {
 pub(super) struct Connection {
     /// Unbounded on purpose: the Speaker's send window bounds what is in it, and the Speaker must never wait.
     outgoing: mpsc::UnboundedSender<Bytes>,
+    /// Nothing is read before this instant.
+    paused_until: watch::Sender<Instant>,
     reader: AbortHandle,
     writer: JoinHandle<()>,
 }
@@ -88,10 +108,12 @@ impl Connection {
         drop(stream.set_nodelay(true));
         let (read, write) = stream.into_split();
         let (outgoing, queue) = mpsc::unbounded_channel();
-        let reader = tokio::spawn(read_frames(conn, read, speaker.clone())).abort_handle();
+        let (paused_until, pause) = watch::channel(Instant::now());
+        let reader = tokio::spawn(read_frames(conn, read, pause, speaker.clone())).abort_handle();
         let writer = tokio::spawn(write_frames(conn, write, queue, speaker.clone()));
         Self {
             outgoing,
+            paused_until,
             reader,
             writer,
         }
@@ -101,6 +123,11 @@ impl Connection {
     pub(super) fn send(&self, bytes: Bytes) {
         // A writer that has ended has reported Closed already.
         drop(self.outgoing.send(bytes));
+    }
+
+    /// Reads nothing more before `until`.
+    pub(super) fn pause(&self, until: Instant) {
+        self.paused_until.send_replace(until);
     }
 
     /// Stops reading; flushes what is queued, bounded, in the background.
@@ -117,29 +144,91 @@ impl Connection {
     }
 }
 
-async fn read_frames(conn: ConnId, read: OwnedReadHalf, speaker: SpeakerHandle) {
-    let framed = FramedRead::with_capacity(read, FrameCodec { broken: false }, READ_BUFFER);
-    let mut chunks = framed.ready_chunks(FRAMES_PER_BATCH);
-    let mut reason: Arc<str> = "the peer closed the connection".into();
-    while let Some(chunk) = chunks.next().await {
-        let mut frames = Vec::with_capacity(chunk.len());
-        let mut failed = None;
-        for item in chunk {
-            match item {
-                Ok(frame) => frames.push(frame),
-                Err(error) => failed = Some(error),
-            }
-        }
-        if !frames.is_empty() && speaker.send(Input::Frames(Frames { conn, frames })).await.is_err() {
+/// Waits until reading may go on.
+async fn pass(pause: &mut watch::Receiver<Instant>) {
+    loop {
+        let until = *pause.borrow_and_update();
+        if until <= Instant::now() {
             return;
         }
-        if let Some(error) = failed {
-            reason = format!("reading failed: {error}").into();
-            break;
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => {}
+            changed = pause.changed() => if changed.is_err() { return },
         }
     }
+}
+
+async fn read_frames(conn: ConnId, read: OwnedReadHalf, mut pause: watch::Receiver<Instant>, speaker: SpeakerHandle) {
+    let mut frames = FrameReader::new(read);
+    let window = Arc::new(Semaphore::new(WINDOW));
+    let reason: Arc<str> = loop {
+        match frames.next().await {
+            Ok(frames) if frames.is_empty() => break "the peer closed the connection".into(),
+            Ok(frames) => {
+                let Some(window) = take(&window, &frames).await else {
+                    return;
+                };
+                let frames = Frames { conn, frames, window };
+                if speaker.send(Input::Frames(frames)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => break format!("reading failed: {error}").into(),
+        }
+        pass(&mut pause).await;
+    };
     // Gone: the daemon is stopping, nobody needs to know.
     drop(speaker.event(Event::Closed { conn, reason }).await);
+}
+
+/// Waits for a batch of frames to fit into the window. `None`: never, since no window is ever closed.
+async fn take(window: &Arc<Semaphore>, frames: &[Frame]) -> Option<OwnedSemaphorePermit> {
+    let length: usize = frames.iter().map(Frame::length).sum();
+    let cost = u32::try_from(length.clamp(LEAST_BATCH, WINDOW)).ok()?;
+    Arc::clone(window).acquire_many_owned(cost).await.ok()
+}
+
+/// Reads frames in batches. Until the first frame is there its buffer is small: whoever calls and says nothing, or a byte
+/// a second, costs little.
+struct FrameReader {
+    read: OwnedReadHalf,
+    codec: FrameCodec,
+    buffer: BytesMut,
+    /// How much the buffer is to hold.
+    room: usize,
+}
+
+impl FrameReader {
+    fn new(read: OwnedReadHalf) -> Self {
+        Self {
+            read,
+            codec: FrameCodec { broken: false },
+            buffer: BytesMut::new(),
+            room: FIRST_BUFFER,
+        }
+    }
+
+    /// The frames that are there, at least one; none: the stream has ended.
+    async fn next(&mut self) -> std::io::Result<Vec<Frame>> {
+        loop {
+            let mut frames = Vec::new();
+            while frames.len() < FRAMES_PER_BATCH
+                && let Some(frame) = self.codec.decode(&mut self.buffer)?
+            {
+                frames.push(frame);
+            }
+            if !frames.is_empty() {
+                self.room = READ_BUFFER;
+                return Ok(frames);
+            }
+            if self.buffer.capacity() - self.buffer.len() < self.room / 4 {
+                self.buffer.reserve(self.room);
+            }
+            if self.read.read_buf(&mut self.buffer).await? == 0 {
+                return Ok(frames);
+            }
+        }
+    }
 }
 
 async fn write_frames(
@@ -149,14 +238,14 @@ async fn write_frames(
     speaker: SpeakerHandle,
 ) {
     while let Some(bytes) = queue.recv().await {
-        let length = bytes.len();
-        if let Err(error) = write.write_all(&bytes).await {
-            let reason = format!("writing failed: {error}").into();
-            drop(speaker.event(Event::Closed { conn, reason }).await);
-            return;
-        }
-        if speaker.event(Event::Sent { conn, bytes: length }).await.is_err() {
-            break;
+        match write_all(conn, &mut write, bytes, &speaker).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Gone)) => break,
+            Err(error) => {
+                let reason = format!("writing failed: {error}").into();
+                drop(speaker.event(Event::Closed { conn, reason }).await);
+                return;
+            }
         }
     }
     while let Ok(bytes) = queue.try_recv() {
@@ -165,6 +254,33 @@ async fn write_frames(
         }
     }
     drop(write.shutdown().await);
+}
+
+/// Writes everything and reports it as sent: at its end, and meanwhile where that takes long, since a peer that reads slowly
+/// is no peer that does not read.
+async fn write_all(
+    conn: ConnId,
+    write: &mut OwnedWriteHalf,
+    mut rest: Bytes,
+    speaker: &SpeakerHandle,
+) -> std::io::Result<Result<(), Gone>> {
+    let (mut unreported, mut reported) = (0, Instant::now());
+    while !rest.is_empty() {
+        let count = write.write(&rest).await?;
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        rest.advance(count);
+        unreported += count;
+        if rest.is_empty() || reported.elapsed() >= PROGRESS {
+            let bytes = std::mem::take(&mut unreported);
+            reported = Instant::now();
+            if let Err(gone) = speaker.event(Event::Sent { conn, bytes }).await {
+                return Ok(Err(gone));
+            }
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Dials a peer from its configured source address and reports the outcome to the Speaker.

@@ -3,7 +3,7 @@
 
 use super::{PathFlags, PathId, PeerId, Rib};
 use crate::intern::NameFlags;
-use crate::wire::Families;
+use crate::wire::{Families, Family};
 
 impl Rib {
     /// The session of a peer is lost and its paths stay: all are stale from now on. Those that were stale before go
@@ -14,7 +14,7 @@ impl Rib {
         let mut count = 0;
         while next != 0 {
             let path = &mut self.paths[next];
-            path.flags.set(PathFlags::STALE);
+            path.flags = PathFlags::stale();
             next = path.next_of_peer;
             let name = path.name;
             self.mark_dirty(name);
@@ -23,23 +23,48 @@ impl Rib {
         self.peers[usize::from(peer)].stale = count;
     }
 
-    /// Takes out the paths of these families that a peer has not sent again, and says how many. `hard`: what they led to
-    /// does not drain.
+    /// Takes out the paths of these families that a peer has not sent again since its session was lost, and says how
+    /// many. `hard`: what they led to does not drain.
     pub(crate) fn drop_stale(&mut self, peer: PeerId, families: Families, hard: bool) -> u64 {
-        let before = self.peers[usize::from(peer)].stale;
+        if self.peers[usize::from(peer)].stale == 0 {
+            return 0;
+        }
+        self.drop_marked(peer, PathFlags::STALE, families, hard)
+    }
+
+    /// The peer begins to send everything of a family again.
+    pub(crate) fn mark_old(&mut self, peer: PeerId, family: Family) {
         let mut next = self.peers[usize::from(peer)].first;
-        while next != 0 && self.peers[usize::from(peer)].stale > 0 {
+        while next != 0 {
+            let path = &mut self.paths[next];
+            if self.names.family(path.name) == family {
+                path.flags.set(PathFlags::OLD);
+            }
+            next = path.next_of_peer;
+        }
+    }
+
+    /// Takes out the paths that a peer has not sent again since it began to, and says how many.
+    pub(crate) fn drop_old(&mut self, peer: PeerId, family: Family) -> u64 {
+        self.drop_marked(peer, PathFlags::OLD, Families::from_iter([family]), false)
+    }
+
+    fn drop_marked(&mut self, peer: PeerId, flag: u8, families: Families, hard: bool) -> u64 {
+        let mut next = self.peers[usize::from(peer)].first;
+        let mut count = 0;
+        while next != 0 {
             let path = &self.paths[next];
             let (id, name) = (next, path.name);
             next = path.next_of_peer;
-            if path.flags.has(PathFlags::STALE) && families.has(self.names.family(name)) {
+            if path.flags.has(flag) && families.has(self.names.family(name)) {
                 if hard {
                     self.names.get_mut(name).flags.set(NameFlags::HARD_LOSS);
                 }
                 self.take_out(id);
+                count += 1;
             }
         }
-        before - self.peers[usize::from(peer)].stale
+        count
     }
 
     /// The path was sent again, or goes. True: a mark has gone that mattered to the decision.

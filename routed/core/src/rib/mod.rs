@@ -51,6 +51,13 @@ pub(crate) struct Rib {
     dirty: Vec<NameId>,
 }
 
+impl PeerPaths {
+    /// All paths that are kept.
+    pub(crate) fn held(self) -> u64 {
+        self.accepted + self.rejected
+    }
+}
+
 impl Rib {
     /// An empty one.
     pub(crate) fn new(organisation: Arc<str>) -> Self {

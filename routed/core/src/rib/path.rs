@@ -76,9 +76,14 @@ pub(crate) struct PathFlags(u8);
 impl PathFlags {
     /// Kept over the loss of its session (RFC 4724), and not sent again since.
     pub(crate) const STALE: u8 = 1;
+    /// Sent before the peer began to send everything again (RFC 7313), and not since.
+    pub(crate) const OLD: u8 = 2;
 
     pub(crate) fn has(self, flag: u8) -> bool {
         self.0 & flag != 0
+    }
+    pub(super) fn stale() -> Self {
+        Self(Self::STALE)
     }
     pub(super) fn set(&mut self, flag: u8) {
         self.0 |= flag;

@@ -1,6 +1,6 @@
 //! One connection of a session, and the two places for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Direction, State};
 use crate::event::ConnId;
@@ -58,6 +58,8 @@ pub(super) struct Connection {
     pub(super) graceful: Option<Graceful>,
     /// A KEEPALIVE came while it was held back.
     pub(super) keepalive_seen: bool,
+    /// Nothing is read from it before this instant.
+    pub(super) paused_until: Option<Instant>,
 }
 
 impl Connection {
@@ -71,6 +73,7 @@ impl Connection {
             hold_time: Duration::ZERO,
             graceful: None,
             keepalive_seen: false,
+            paused_until: None,
         }
     }
 }

@@ -54,6 +54,9 @@ pub struct SessionConfig {
     pub peer_node: Option<Arc<str>>,
     /// Hold time to offer.
     pub hold_time: Duration,
+    /// How long nothing that is sent may be taken (RFC 9687); zero: for ever. `None`: 8 minutes, or twice the hold time in
+    /// use if that is longer.
+    pub send_hold_time: Option<Duration>,
     /// Our role towards the peer (RFC 9234), if it is to be claimed and checked.
     pub role: Option<Role>,
     /// Whether a peer that claims no role is refused (RFC 9234 section 4.2, strict mode).

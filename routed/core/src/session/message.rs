@@ -152,8 +152,9 @@ impl Session {
         let Some(connection) = self.connections.get(direction) else {
             return;
         };
+        let from = connection.paused_until.map_or(now, |until| until.max(now));
         match (connection.hold_time.is_zero(), connection.phase) {
-            (false, _) => self.timers.arm(Timer::Hold(direction), now + connection.hold_time),
+            (false, _) => self.timers.arm(Timer::Hold(direction), from + connection.hold_time),
             (true, Phase::Established) => self.timers.clear(Timer::Hold(direction)),
             (true, _) => self.timers.arm(Timer::Hold(direction), now + OPEN_HOLD_TIME),
         }

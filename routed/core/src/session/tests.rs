@@ -4,6 +4,7 @@
 mod collision;
 mod graceful;
 mod rules;
+mod send_hold;
 mod table;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub(super) fn config() -> SessionConfig {
         peer_organisation: "acme".into(),
         peer_node: None,
         hold_time: HOLD,
+        send_hold_time: None,
         role: None,
         strict_role: false,
         families: Families::NAMES,

@@ -42,17 +42,37 @@ pub enum Timer {
     Hold(Direction),
     /// KeepaliveTimer of a connection.
     Keepalive(Direction),
+    /// SendHoldTimer of a connection (RFC 9687): how long nothing that is sent may be taken.
+    SendHold(Direction),
     /// IdleHoldTimer: how long the session stays Idle before it begins anew.
     IdleHold,
 }
 
 impl Timer {
+    /// The spelling of CLI and JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectRetry => "connect-retry",
+            Self::Connect => "connect",
+            Self::Hold(_) => "hold",
+            Self::Keepalive(_) => "keepalive",
+            Self::SendHold(_) => "send-hold",
+            Self::IdleHold => "idle-hold",
+        }
+    }
+}
+
+impl Timer {
     /// All of them, in the order in which those that expire together are handled: a connection that is dead is left
     /// before anything is sent on it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Hold(Direction::Outgoing),
         Self::Hold(Direction::Incoming),
         Self::Hold(Direction::Replacing),
+        Self::SendHold(Direction::Outgoing),
+        Self::SendHold(Direction::Incoming),
+        Self::SendHold(Direction::Replacing),
         Self::Keepalive(Direction::Outgoing),
         Self::Keepalive(Direction::Incoming),
         Self::Keepalive(Direction::Replacing),
@@ -65,9 +85,10 @@ impl Timer {
         match self {
             Self::Hold(direction) => direction.index(),
             Self::Keepalive(direction) => 3 + direction.index(),
-            Self::Connect => 6,
-            Self::ConnectRetry => 7,
-            Self::IdleHold => 8,
+            Self::SendHold(direction) => 6 + direction.index(),
+            Self::Connect => 9,
+            Self::ConnectRetry => 10,
+            Self::IdleHold => 11,
         }
     }
 }
@@ -94,11 +115,12 @@ impl Timers {
     pub(super) fn clear_connection(&mut self, direction: Direction) {
         self.clear(Timer::Hold(direction));
         self.clear(Timer::Keepalive(direction));
+        self.clear(Timer::SendHold(direction));
     }
 
     /// The timers of a connection go on under another direction.
     pub(super) fn move_connection(&mut self, from: Direction, to: Direction) {
-        for timer in [Timer::Hold, Timer::Keepalive] {
+        for timer in [Timer::Hold, Timer::Keepalive, Timer::SendHold] {
             self.0[timer(to).index()] = self.0[timer(from).index()].take();
         }
     }

@@ -5,11 +5,10 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use super::Speaker;
-use super::sessions::REFRESH_END;
 use crate::event::ConnId;
 use crate::intern::{AttrId, NameId, NameTable, Paged};
 use crate::rib::Rib;
-use crate::wire::{self, Families, Family, Message, Packer, RouteRefresh};
+use crate::wire::{self, Families, Family, Message, Packer};
 
 /// While so many bytes are on their way to a peer, its names wait and coalesce.
 const SEND_WINDOW_BYTES: usize = 1 << 20;
@@ -162,7 +161,8 @@ impl Speaker {
         for nth in 0..self.peers.len() {
             let index = self.peers.nth(nth);
             if let Some(conn) = self.peers[index].up.as_ref().map(|up| up.conn) {
-                self.send_changes(index, conn);
+                self.tell_again(index, conn, now);
+                self.send_changes(index, conn, now);
                 self.end_rib(index, conn, now);
             }
         }
@@ -174,7 +174,7 @@ impl Speaker {
             .map_or(0, |conn| SEND_WINDOW_BYTES.saturating_sub(conn.outstanding))
     }
 
-    fn send_changes(&mut self, index: usize, conn: ConnId) {
+    fn send_changes(&mut self, index: usize, conn: ConnId, now: Instant) {
         while self.peers[index].out.pending() > 0 && self.room(conn) > 0 {
             let names = self.peers[index].out.take_batch();
             let mut batch = self.difference(index, &names);
@@ -182,11 +182,14 @@ impl Speaker {
             let room = self.room(conn);
             self.pack_withdrawals(index, &mut batch.withdraw, room, &mut frames);
             self.pack_announcements(index, &mut batch.announce, room, &mut frames);
-            if let Some(up) = &mut self.peers[index].up {
-                up.updates_out += count_frames(&frames);
+            let count = count_frames(&frames);
+            let peer = &mut self.peers[index];
+            peer.messages.sent.update += count;
+            if let Some(up) = &mut peer.up {
+                up.updates_out += count;
             }
             if !frames.is_empty() {
-                self.send_bytes(conn, frames.freeze());
+                self.send_bytes(conn, frames.freeze(), now);
             }
         }
     }
@@ -262,15 +265,9 @@ impl Speaker {
         let ended = due.is_some_and(|due| confirmed || due <= now);
         up.sent_end_of_rib |= ended;
         let families = if ended { up.families } else { Families::NONE };
-        for family in refreshed.iter() {
-            let end = RouteRefresh {
-                family,
-                subtype: REFRESH_END,
-            };
-            self.send_message(conn, &Message::RouteRefresh(end));
-        }
+        self.end_answer(conn, refreshed, now);
         for family in families.iter() {
-            self.send_message(conn, &Message::EndOfRib(family));
+            self.send_message(conn, &Message::EndOfRib(family), now);
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Difference {
     pub(super) refresh: bool,
     /// What is advertised differs.
     pub(super) export: bool,
+    /// What it may bring, or how fast, differs.
+    pub(super) limits: bool,
     /// What other peers of our AS are told of this one's routes differs.
     pub(super) reflection: bool,
 }
@@ -101,6 +103,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         allowed_next_hops,
         allowed_prefixes,
         graceful_restart,
+        max_routes,
+        max_update_rate,
         role,
         strict_role,
         import,
@@ -117,6 +121,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.reset |= it.note(old.organisation != *organisation, "organisation");
     it.reset |= it.note(old.families != *families, "families");
     it.redial |= it.note(old.passive != *passive, "passive");
+    it.limits |= it.note(old.max_routes != *max_routes, "max_routes");
+    it.limits |= it.note(old.max_update_rate != *max_update_rate, "max_update_rate");
     // The next OPEN says it.
     it.note(old.graceful_restart != *graceful_restart, "graceful_restart");
     // The OPEN claimed the old one.

@@ -82,6 +82,8 @@ struct Counts {
     hijacks: u64,
     leaks: u64,
     not_offered: u64,
+    /// Beyond the number of routes that the peer may bring.
+    blocked: u64,
     last_not_offered: Option<NotOffered>,
 }
 
@@ -112,6 +114,8 @@ impl Speaker {
         };
         up.updates_in += 1;
         update.steps().for_each(|step| self.on_step(index, &step, now));
+        self.keep_pace(index, update, now);
+        self.check_limit(index, now);
     }
 
     fn on_step(&mut self, index: usize, update: &Update, now: Instant) {
@@ -132,11 +136,13 @@ impl Speaker {
 
     fn learn(&mut self, index: usize, update: &Update, verdict: &Verdict, now: Instant) {
         let since = self.tenths(now);
+        let cap = self.peers[index].cap();
+        let fits_all = cap.fits_all(&update.announced, &self.rib);
         let (mut judge, rib) = self.offers(index);
         let id = judge.peer.id;
         match (&update.announced, verdict) {
             (NlriBlock::Names(names), Verdict::Learned(learned))
-                if judge.takes_any_name() && learned.note != Note::RouteLeak =>
+                if fits_all && judge.takes_any_name() && learned.note != Note::RouteLeak =>
             {
                 names.for_each(|text| {
                     let name = rib.names.intern(text.as_bytes());
@@ -146,6 +152,10 @@ impl Speaker {
             (NlriBlock::Names(names), _) => {
                 let mut counts = Counts::default();
                 names.for_each(|text| {
+                    if !fits_all && !cap.admits(text.as_bytes(), rib) {
+                        counts.blocked += 1;
+                        return;
+                    }
                     let judged = judge.judge(verdict, Key::Name(text), rib);
                     take(rib, id, text.as_bytes(), judged, since, &mut counts);
                 });
@@ -154,6 +164,10 @@ impl Speaker {
             (NlriBlock::Prefixes(prefixes), _) => {
                 let mut counts = Counts::default();
                 prefixes.for_each(|prefix| {
+                    if !fits_all && !cap.admits(PrefixKey::new(prefix).as_bytes(), rib) {
+                        counts.blocked += 1;
+                        return;
+                    }
                     let judged = judge.judge(verdict, Key::Prefix(prefix), rib);
                     take(rib, id, PrefixKey::new(prefix).as_bytes(), judged, since, &mut counts);
                 });
@@ -361,6 +375,7 @@ impl Peer {
     fn count_import(&mut self, counts: &Counts) {
         self.hijacks += counts.hijacks;
         self.leaks += counts.leaks;
+        self.count_blocked(counts.blocked);
         self.treated_as_withdraw += counts.not_offered;
         if let Some(not_offered) = counts.last_not_offered {
             self.treated_reason = not_offered.reason();

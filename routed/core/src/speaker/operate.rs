@@ -47,7 +47,7 @@ impl Speaker {
                 self.session(index, SessionEvent::Start, now);
             }
             PeerAct::Reset { message, hard } => self.reset_session(index, &message, hard, now),
-            PeerAct::Refresh => self.ask_again(index),
+            PeerAct::Refresh => self.ask_again(index, now),
         }
     }
 

@@ -8,6 +8,9 @@ use bytes::Bytes;
 
 use super::adj_rib_out::AdjRibOut;
 use super::import::Verdict;
+use super::limits::LimitState;
+use super::messages::Messages;
+use super::pace::Pace;
 use super::stale::{Deferral, Stale};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, PeerConfig, SpeakerConfig};
@@ -40,8 +43,12 @@ pub(super) struct Up {
     pub(super) sent_end_of_rib: bool,
     /// The families whose END-OF-RIB is awaited.
     pub(super) awaits_end_of_rib: Families,
+    /// A ROUTE-REFRESH of these is to be answered.
+    pub(super) asked_again: Families,
     /// A ROUTE-REFRESH of these is being answered; its end marker is owed.
     pub(super) refreshing: Families,
+    /// The peer tells all of these again: its begin marker came, its end marker is awaited.
+    pub(super) refreshed: Families,
     pub(super) updates_in: u64,
     pub(super) updates_out: u64,
 }
@@ -63,7 +70,9 @@ impl Up {
             opens,
             sent_end_of_rib: false,
             awaits_end_of_rib: families,
+            asked_again: Families::NONE,
             refreshing: Families::NONE,
+            refreshed: Families::NONE,
             updates_in: 0,
             updates_out: 0,
         }
@@ -125,6 +134,9 @@ pub(super) struct Peer {
     /// The last attribute bytes received and what import made of them: neighbours often share them.
     pub(super) last_import: Option<(Bytes, Verdict)>,
     pub(super) ever_ended_rib: bool,
+    pub(super) limits: LimitState,
+    pub(super) pace: Pace,
+    pub(super) messages: Messages,
     pub(super) treated_as_withdraw: u64,
     pub(super) treated_reason: Arc<str>,
     /// Paths from it to names under our own domains.
@@ -160,6 +172,9 @@ impl Peer {
             out: AdjRibOut::default(),
             last_import: None,
             ever_ended_rib: false,
+            limits: LimitState::default(),
+            pace: Pace::default(),
+            messages: Messages::default(),
             treated_as_withdraw: 0,
             treated_reason: Arc::from(""),
             hijacks: 0,
@@ -183,6 +198,7 @@ impl Peer {
         std::mem::swap(&mut self.session, &mut before.session);
         self.disabled = before.disabled.take();
         self.established_count = before.established_count;
+        self.messages = before.messages;
         self.treated_as_withdraw = before.treated_as_withdraw;
         self.treated_reason = before.treated_reason.clone();
         self.hijacks = before.hijacks;
@@ -235,6 +251,7 @@ pub(super) fn session_config(peer: &PeerConfig, speaker: &SpeakerConfig) -> Sess
         peer_organisation: peer.organisation.clone(),
         peer_node: peer.node.clone(),
         hold_time: speaker.hold_time,
+        send_hold_time: speaker.send_hold_time,
         role: peer.role,
         strict_role: peer.strict_role,
         families: peer.families,

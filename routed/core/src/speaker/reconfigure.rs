@@ -13,12 +13,11 @@ use crate::intern::{NameFlags, NameId};
 use crate::name::ServiceName;
 use crate::rib::PeerId;
 use crate::session::SessionEvent;
+use crate::wire::Notification;
 use crate::wire::subcode::cease;
-use crate::wire::{Message, Notification, RouteRefresh};
 
 use super::difference::{Difference, difference};
 use super::planes::discards;
-use super::sessions::REFRESH_REQUEST;
 
 /// What is to be done anew once the new configuration stands; peers by their places.
 #[derive(Debug, Default)]
@@ -29,6 +28,8 @@ struct Redo {
     export: BTreeSet<usize>,
     /// They are asked for everything again: what import did not keep may be acceptable now.
     refresh: BTreeSet<usize>,
+    /// What they have brought is held against their limits.
+    limits: BTreeSet<usize>,
     /// The organisations that each route is exported to.
     scopes: bool,
 }
@@ -66,6 +67,7 @@ impl Speaker {
             reflector,
             cluster,
             hold_time,
+            send_hold_time,
             drain,
             startup_wait,
             ack_wait,
@@ -73,9 +75,10 @@ impl Speaker {
         } = new;
         let config = &mut self.config;
         let reflects_as_before = config.reflector == reflector && config.cluster == cluster;
-        let offers_as_before = config.hold_time == hold_time;
+        let offers_as_before = (config.hold_time, config.send_hold_time) == (hold_time, send_hold_time);
         (config.reflector, config.cluster) = (reflector, cluster);
-        (config.hold_time, config.drain) = (hold_time, drain);
+        (config.hold_time, config.send_hold_time) = (hold_time, send_hold_time);
+        config.drain = drain;
         (config.startup_wait, config.ack_wait) = (startup_wait, ack_wait);
         if !reflects_as_before {
             self.redo_reflection(&mut redo);
@@ -170,6 +173,7 @@ impl Speaker {
         redo.import.remove(&index);
         redo.export.remove(&index);
         redo.refresh.remove(&index);
+        redo.limits.remove(&index);
     }
 
     fn change_peer(&mut self, index: usize, new: PeerConfig, redo: &mut Redo, now: Instant) {
@@ -193,6 +197,9 @@ impl Speaker {
         }
         if asks.refresh {
             redo.refresh.insert(index);
+        }
+        if asks.limits {
+            redo.limits.insert(index);
         }
         self.peers[index].configure(new);
         self.join_import_class(index);
@@ -292,30 +299,18 @@ impl Speaker {
             self.reimport(index, now);
         }
         for index in redo.refresh {
-            self.ask_again(index);
+            self.ask_again(index, now);
         }
         for index in redo.export {
             self.reexport(index);
+        }
+        for index in redo.limits {
+            self.limits_changed(index, now);
         }
         if redo.scopes && self.planes.any() {
             let selected = |name: &NameId| self.rib.names.get(*name).selected != 0;
             let names: Vec<NameId> = self.rib.names.ids().filter(selected).collect();
             names.into_iter().for_each(|name| self.rib.mark_dirty(name));
-        }
-    }
-
-    /// ROUTE-REFRESH (RFC 2918): the peer tells everything again.
-    pub(super) fn ask_again(&mut self, index: usize) {
-        let Some(up) = self.peers[index].up.as_ref().filter(|up| up.takes_refresh()) else {
-            return;
-        };
-        let (conn, families) = (up.conn, up.families);
-        for family in families.iter() {
-            let request = RouteRefresh {
-                family,
-                subtype: REFRESH_REQUEST,
-            };
-            self.send_message(conn, &Message::RouteRefresh(request));
         }
     }
 }

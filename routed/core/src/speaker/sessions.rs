@@ -7,18 +7,15 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::export::Class;
+use super::limits::LimitState;
+use super::pace::Pace;
 use super::peer::{Conn, Opens, Up};
 use super::{Phase, Speaker};
 use crate::attrs::RouterId;
 use crate::event::{ConnId, Effect};
 use crate::session::{Down, Established, SessionEffect, SessionEvent};
 use crate::wire::subcode::cease;
-use crate::wire::{self, Family, Message, Notification, RouteRefresh, WireError};
-
-/// ROUTE-REFRESH subtypes (RFC 7313 section 3.2).
-pub(super) const REFRESH_REQUEST: u8 = 0;
-pub(super) const REFRESH_BEGIN: u8 = 1;
-pub(super) const REFRESH_END: u8 = 2;
+use crate::wire::{self, Family, Message, Notification, WireError};
 
 impl Speaker {
     pub(super) fn start_sessions(&mut self, now: Instant) {
@@ -100,6 +97,7 @@ impl Speaker {
 
     pub(super) fn on_frame(&mut self, conn: ConnId, kind: u8, body: &Bytes, now: Instant) {
         if let Some(known) = self.conns.get(&conn) {
+            self.peers[known.peer].messages.received.count(kind);
             let message = wire::decode(kind, body);
             self.session(known.peer, SessionEvent::Message(conn, message), now);
         }
@@ -118,9 +116,11 @@ impl Speaker {
         }
     }
 
-    pub(super) fn on_sent(&mut self, conn: ConnId, bytes: usize) {
+    pub(super) fn on_sent(&mut self, conn: ConnId, bytes: usize, now: Instant) {
         if let Some(known) = self.conns.get_mut(&conn) {
             known.outstanding = known.outstanding.saturating_sub(bytes);
+            let more = known.outstanding > 0;
+            self.peers[known.peer].session.sending(conn, more, now);
         }
     }
 
@@ -168,7 +168,7 @@ impl Speaker {
                 let peer = self.peers[index].config.name.clone();
                 self.effects.push(Effect::Connect { peer });
             }
-            SessionEffect::Send(conn, message) => self.send_message(conn, &message),
+            SessionEffect::Send(conn, message) => self.send_message(conn, &message, now),
             SessionEffect::Close(conn) => {
                 self.conns.remove(&conn);
                 self.effects.push(Effect::Close { conn });
@@ -176,19 +176,25 @@ impl Speaker {
             SessionEffect::Up(established) => self.session_up(index, established, now),
             SessionEffect::Down(down) => self.session_down(index, down, now),
             SessionEffect::Update(update) => self.on_update(index, &update, now),
-            SessionEffect::EndOfRib(family) => self.on_end_of_rib(index, family),
-            SessionEffect::RouteRefresh(refresh) => self.on_route_refresh(index, refresh),
+            SessionEffect::EndOfRib(family) => self.on_end_of_rib(index, family, now),
+            SessionEffect::RouteRefresh(refresh) => self.on_route_refresh(index, refresh, now),
         }
     }
 
-    pub(super) fn send_message(&mut self, conn: ConnId, message: &Message) {
+    pub(super) fn send_message(&mut self, conn: ConnId, message: &Message, now: Instant) {
         let mut frame = BytesMut::new();
         wire::encode(message, &mut frame);
-        self.send_bytes(conn, frame.freeze());
+        if let Some(known) = self.conns.get(&conn) {
+            self.peers[known.peer].messages.sent.count(message.kind());
+        }
+        self.send_bytes(conn, frame.freeze(), now);
     }
 
-    pub(super) fn send_bytes(&mut self, conn: ConnId, bytes: Bytes) {
+    pub(super) fn send_bytes(&mut self, conn: ConnId, bytes: Bytes, now: Instant) {
         if let Some(known) = self.conns.get_mut(&conn) {
+            if known.outstanding == 0 {
+                self.peers[known.peer].session.sending(conn, true, now);
+            }
             known.outstanding += bytes.len();
             self.effects.push(Effect::Send { conn, bytes });
         }
@@ -212,6 +218,8 @@ impl Speaker {
         let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         let families = sent.common_families(&received);
         let opens = Box::new(Opens { sent, received });
+        peer.limits = LimitState::default();
+        peer.pace = Pace::default();
         peer.up = Some(Up::new(conn, class, families, Some(opens), now));
         let peer = peer.config.name.clone();
         self.effects.push(Effect::SessionUp { peer });
@@ -250,32 +258,13 @@ impl Speaker {
         self.forget_import(index);
     }
 
-    fn on_end_of_rib(&mut self, index: usize, family: Family) {
+    fn on_end_of_rib(&mut self, index: usize, family: Family, now: Instant) {
         let peer = &mut self.peers[index];
         if let Some(up) = &mut peer.up {
             up.awaits_end_of_rib.remove(family);
             peer.ever_ended_rib |= up.awaits_end_of_rib.is_empty();
             self.purge_stale(index, family, false);
+            self.check_limit(index, now);
         }
-    }
-
-    /// A request is answered with the whole adj_rib_out of the family between markers. Where we ask, more is acceptable
-    /// than before, nothing less: markers of the peer mean nothing to us.
-    fn on_route_refresh(&mut self, index: usize, refresh: RouteRefresh) {
-        let peer = &mut self.peers[index];
-        let Some(up) = &mut peer.up else {
-            return;
-        };
-        if refresh.subtype != REFRESH_REQUEST {
-            return;
-        }
-        up.refreshing.add(refresh.family);
-        let conn = up.conn;
-        peer.out.resend_all(refresh.family, &mut self.rib);
-        let begin = RouteRefresh {
-            subtype: REFRESH_BEGIN,
-            ..refresh
-        };
-        self.send_message(conn, &Message::RouteRefresh(begin));
     }
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use super::Speaker;
 use super::peer::{Peer, Up};
 use crate::policy::Policy;
+use crate::rib::PeerPaths;
+use crate::session::Timer;
 use crate::view::{GracefulView, PeerView, PolicyView, SessionView};
 
 impl Speaker {
@@ -42,7 +44,7 @@ impl Speaker {
             leaks: peer.leaks,
             import: policy_view(config.import.as_ref(), peer.outside),
             export: policy_view(config.export.as_ref(), peer.outside),
-            session: show_session(peer, held.stale, now),
+            session: show_session(peer, held, now),
             established_count: peer.established_count,
             last_error: peer.session.last_error().to_owned(),
             last_error_age: Some(now.saturating_duration_since(peer.session.last_error_at()))
@@ -51,7 +53,8 @@ impl Speaker {
     }
 }
 
-fn show_session(peer: &Peer, stale: u64, now: Instant) -> SessionView {
+fn show_session(peer: &Peer, held: PeerPaths, now: Instant) -> SessionView {
+    let left = |(timer, at): (Timer, Instant)| (timer, at.saturating_duration_since(now));
     let opens = peer.up.as_ref().and_then(|up| up.opens.as_deref());
     SessionView {
         sent: opens.map(|opens| opens.sent.capabilities()).unwrap_or_default(),
@@ -59,7 +62,12 @@ fn show_session(peer: &Peer, stale: u64, now: Instant) -> SessionView {
         role: peer.config.role,
         peer_role: opens.and_then(|opens| opens.received.role),
         hold_timer: (peer.session.hold_expiry()).map(|at| at.saturating_duration_since(now)),
-        graceful: show_graceful(peer, stale, now),
+        graceful: show_graceful(peer, held.stale, now),
+        limit: peer.show_limit(held),
+        max_update_rate: peer.config.max_update_rate,
+        pauses: peer.pace.pauses,
+        messages: peer.messages,
+        timers: peer.session.timers().map(left).collect(),
         disabled: peer.disabled.clone(),
     }
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::peer::Peer;
 use super::{Phase, Speaker};
-use crate::event::Effect;
 use crate::session::{Restart, State};
 use crate::wire::{Families, Family, Open};
 
@@ -132,6 +131,7 @@ impl Speaker {
             Family::ALL
                 .into_iter()
                 .for_each(|family| self.purge_stale(index, family, true));
+            self.check_limit(index, now);
         }
     }
 
@@ -147,9 +147,7 @@ impl Speaker {
         }
         let count = self.rib.drop_stale(peer.id, Families::from_iter([family]), hard);
         if count > 0 {
-            let peer = peer.config.name.clone();
-            let text = format!("{count} stale routes are gone").into();
-            self.effects.push(Effect::Notice { peer, text });
+            self.notice(index, format!("{count} stale routes are gone"));
         }
     }
 }

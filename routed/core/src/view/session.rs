@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::AtLimit;
 use crate::policy::Role;
+use crate::session::Timer;
+pub use crate::speaker::{MessageCounts, Messages};
 use crate::wire::RoleCode;
 
 /// What a session agreed on and how it fares.
@@ -21,8 +24,33 @@ pub struct SessionView {
     pub hold_timer: Option<Duration>,
     /// Graceful restart, where it is configured.
     pub graceful: Option<GracefulView>,
-    /// Disabled by an operator, who said so.
+    /// How many routes the peer may bring, where that is limited.
+    pub limit: Option<LimitView>,
+    /// How many routes the peer may announce or withdraw per second, where that is limited.
+    pub max_update_rate: Option<u32>,
+    /// How often reading from it has paused for that in this session.
+    pub pauses: u64,
+    /// Messages of either direction, since the peer is configured.
+    pub messages: Messages,
+    /// The timers that are armed and what is left of each.
+    pub timers: Vec<(Timer, Duration)>,
+    /// Disabled by an operator, who said so, or by a limit.
     pub disabled: Option<Arc<str>>,
+}
+
+/// How many routes a peer may bring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitView {
+    /// So many.
+    pub limit: u64,
+    /// Those that are held: accepted, rejected and stale ones.
+    pub used: u64,
+    /// From so many on there is a warning.
+    pub warn_from: u64,
+    /// What is done with more.
+    pub action: AtLimit,
+    /// Routes that were read and not kept in this session (`Block`).
+    pub blocked: u64,
 }
 
 /// Graceful restart with one peer (RFC 4724).

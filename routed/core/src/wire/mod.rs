@@ -87,6 +87,19 @@ impl Message {
         }
     }
 
+    /// Its type on the wire.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Open(_) => kind::OPEN,
+            Self::Keepalive => kind::KEEPALIVE,
+            Self::Update(_) => kind::UPDATE,
+            Self::Notification(_) => kind::NOTIFICATION,
+            Self::RouteRefresh(_) => kind::ROUTE_REFRESH,
+            Self::EndOfRib(_) => kind::END_OF_RIB,
+        }
+    }
+
     /// The name of its type, as docs/protocol.md spells it.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {

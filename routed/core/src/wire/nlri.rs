@@ -69,6 +69,11 @@ impl NlriBlock {
         }
     }
 
+    /// More names or prefixes than this it cannot hold: each takes a byte at least.
+    pub(crate) fn len_at_most(&self) -> usize {
+        self.as_bytes().len()
+    }
+
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -36,6 +36,8 @@ pub mod code {
     pub const FSM: u8 = 5;
     /// Cease.
     pub const CEASE: u8 = 6;
+    /// Send Hold Timer Expired (RFC 9687).
+    pub const SEND_HOLD_TIMER_EXPIRED: u8 = 8;
 }
 
 /// Subcodes, by code. 0 is "unspecific" everywhere; from 128 on they are this protocol's own.
@@ -166,6 +168,7 @@ impl Notification {
             code::HOLD_TIMER_EXPIRED => "Hold Timer Expired",
             code::FSM => "Finite State Machine Error",
             code::CEASE => "Cease",
+            code::SEND_HOLD_TIMER_EXPIRED => "Send Hold Timer Expired",
             _ => return None,
         })
     }

@@ -1,5 +1,7 @@
 //! Bounded memory towards slow peers, packing, and answers to ROUTE-REFRESH.
 
+use std::time::Duration;
+
 use catalyst_core::event::{Event, LocalService};
 use catalyst_core::wire::{Family, Message, RouteRefresh, encode, kind};
 
@@ -72,6 +74,34 @@ fn towards_a_peer_that_does_not_read_names_wait_and_coalesce() {
         10
     );
     assert!(net.frames[&(1, kind::UPDATE)] < sent + 60);
+    model::check(&net);
+}
+
+#[test]
+fn a_peer_that_reads_nothing_for_the_send_hold_time_is_left_and_let_in_again() {
+    let mut configs = network(&each_its_own(3), &[(0, 1), (1, 2)]);
+    configs[1].send_hold_time = Some(Duration::from_secs(20));
+    let mut net = Net::up(configs, 1);
+    net.checks.whole_every = 0;
+    net.stalled.insert(2);
+    net.offer(2, "from-2.example");
+    net.batch(0, many("svc", 1));
+    net.run_ms(19_000);
+    assert_eq!(net.peer_view(1, 2).state, "Established");
+    net.run_ms(1100);
+    assert!(
+        net.nodes[1].logged("down n002: told the peer: Send Hold Timer Expired: nothing was taken for 20000 ms"),
+        "{:?}",
+        net.nodes[1].log
+    );
+    assert!(net.paths(1, "from-2.example").is_empty());
+    assert_eq!(
+        (net.peer_view(1, 0).received, net.peer_view(1, 0).established_count),
+        (MANY as u64, 1)
+    );
+    net.unstall(2);
+    net.rest();
+    assert_eq!(net.peer_view(2, 1).received, MANY as u64);
     model::check(&net);
 }
 

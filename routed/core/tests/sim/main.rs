@@ -13,6 +13,7 @@ mod checks;
 mod drain;
 mod gating;
 mod graceful;
+mod limits;
 mod operate;
 mod policies;
 mod prefixes;

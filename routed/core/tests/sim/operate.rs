@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use catalyst_core::event::Event;
 use catalyst_core::operate::{ActError, Operation, PeerAct};
-use catalyst_core::wire::kind;
+use catalyst_core::wire::{self, Family, Message, RouteRefresh, kind};
 
-use super::config::{each_its_own, graceful, network, node_name, plane};
+use super::config::{each_its_own, graceful, network, node_name, plane, service};
 use super::model;
 use super::net::Net;
 
@@ -153,4 +154,106 @@ fn what_has_no_place_is_refused_with_the_reason() {
     assert_eq!(asked(&net, &peer, reset(false)), Err(ActError::Disabled));
     net.event(0, Event::Leave);
     assert_eq!(asked(&net, &peer, PeerAct::Enable), Err(ActError::Stopped));
+}
+
+fn frame(message: &Message) -> BytesMut {
+    let mut frame = BytesMut::new();
+    wire::encode(message, &mut frame);
+    frame
+}
+
+fn marker(subtype: u8) -> BytesMut {
+    frame(&Message::RouteRefresh(RouteRefresh {
+        family: Family::Name,
+        subtype,
+    }))
+}
+
+#[test]
+fn what_is_not_told_between_the_markers_of_a_refresh_is_gone_at_its_end() {
+    let mut net = pair();
+    net.event(0, Event::ServiceAdd(service("own.example")));
+    net.offer(1, "z.example");
+    net.run_ms(1000);
+    net.inject(1, 0, &marker(2));
+    net.run_ms(10);
+    assert_eq!(net.peer_view(0, 1).received, 2, "an end without a begin says nothing");
+    net.inject(1, 0, &marker(1));
+    net.run_ms(10);
+    assert!(
+        net.selected(0, "y.example").is_some_and(|path| !path.stale),
+        "in use until the end"
+    );
+    // 1 tells z and a new name again, and forgets y.
+    net.offer(1, "new.example");
+    let told = net.nodes[1].speaker.advertised(&node_name(0), None, usize::MAX);
+    let attrs = told
+        .iter()
+        .find(|(name, _)| name.to_string() == "z.example")
+        .unwrap()
+        .1
+        .clone();
+    let mut frames = BytesMut::new();
+    wire::pack_announce(&wire::encode_attrs(&attrs), ["z.example"].into_iter(), &mut frames);
+    net.inject(1, 0, &frames);
+    net.inject(1, 0, &marker(2));
+    net.run_ms(2000);
+    assert!(net.paths(0, "y.example").is_empty() && net.selected(0, "z.example").is_some());
+    assert!(net.selected(0, "new.example").is_some() && net.selected(0, "own.example").is_some());
+    assert!(net.nodes[0].logged("notice n001: 1 routes were not sent again and are gone"));
+    assert_eq!(net.peer_view(0, 1).established_count, 1);
+}
+
+#[test]
+fn requests_amid_an_answer_are_answered_together_after_it() {
+    let mut net = pair();
+    net.checks.whole_every = 0;
+    // More than fits into the window: names that share no text.
+    let text = |n: u64| {
+        let digits = |part: u64| (n * 8 + part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..12).map(|part| format!("{:016x}", digits(part))).collect::<String>()
+    };
+    let names = (0..8000).map(|n| {
+        text(n)
+            .as_bytes()
+            .chunks(60)
+            .map(|label| String::from_utf8_lossy(label).into_owned())
+            .collect::<Vec<_>>()
+            .join(".")
+    });
+    net.batch(0, names.map(|name| Event::ServiceAdd(service(&name))));
+    net.rest();
+    net.stalled.insert(1);
+    for _ in 0..100 {
+        net.inject(1, 0, &marker(0));
+    }
+    net.unstall(1);
+    net.rest();
+    // One answer filled the window, one waited for it, and one is for all the other requests.
+    assert_eq!(net.frames[&(0, kind::ROUTE_REFRESH)], 3 * 2, "each with begin and end");
+    assert_eq!(net.peer_view(1, 0).received, 8000);
+}
+
+#[test]
+fn a_begin_within_a_begin_marks_nothing_anew() {
+    let mut net = pair();
+    net.inject(1, 0, &marker(1));
+    net.offer(1, "new.example");
+    net.run_ms(1000);
+    net.inject(1, 0, &marker(1));
+    net.inject(1, 0, &marker(2));
+    net.run_ms(2000);
+    assert!(net.paths(0, "y.example").is_empty() && net.selected(0, "new.example").is_some());
+}
+
+#[test]
+fn a_session_that_is_lost_amid_a_refresh_leaves_nothing_of_it() {
+    let mut net = pair();
+    net.inject(1, 0, &marker(1));
+    net.run_ms(10);
+    net.reset_sessions(0, 1);
+    net.run_ms(5000);
+    net.inject(1, 0, &marker(2));
+    net.run_ms(10);
+    assert!(net.selected(0, "y.example").is_some_and(|path| !path.stale));
 }

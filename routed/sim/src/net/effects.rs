@@ -15,6 +15,12 @@ impl Net {
             Effect::SessionUp { peer } => self.log(node, || format!("up {peer}")),
             Effect::SessionDown { peer, reason, .. } => self.log(node, || format!("down {peer}: {reason}")),
             Effect::Notice { peer, text } => self.log(node, || format!("notice {peer}: {text}")),
+            Effect::Warning { peer, text } => self.log(node, || format!("warning {peer}: {text}")),
+            // As a driver that has read everything already.
+            Effect::Pause { until, .. } => {
+                let left = until.saturating_duration_since(self.now).as_millis();
+                self.log(node, || format!("pause {left} ms"));
+            }
             Effect::Refused { remote, reason } => self.log(node, || format!("refused {remote}: {reason}")),
         }
     }

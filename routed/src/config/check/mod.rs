@@ -21,6 +21,8 @@ pub(super) use services::{check_fit, check_names, check_service};
 
 /// The shortest hold time but zero, and the longest (docs/protocol.md, OPEN).
 const HOLD_TIME: (Duration, Duration) = (MIN_HOLD_TIME, Duration::from_secs(86_400));
+/// The shortest send-hold time but zero, and the longest.
+const SEND_HOLD_TIME: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(86_400));
 /// The longest `drain` and `startup_wait`.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The most `domains` and `hosts`.
@@ -126,6 +128,12 @@ fn check_peering(config: &Config, problems: &mut Problems) {
         path.field("hold_time"),
         || format!("expected 0s (no timer) or 300ms to 86400s, found {}", peering.hold_time),
     );
+    if let Some(time) = &peering.send_hold_time {
+        let fits = time.is_zero() || (SEND_HOLD_TIME.0..=SEND_HOLD_TIME.1).contains(&**time);
+        problems.unless(fits, path.field("send_hold_time"), || {
+            format!("expected 0s (no timer) or 1s to 86400s, found {time}")
+        });
+    }
     for (key, value) in [("drain", &peering.drain), ("startup_wait", &peering.startup_wait)] {
         problems.unless(**value <= MAX_WAIT, path.field(key), || {
             format!("expected at most 3600s, found {value}")

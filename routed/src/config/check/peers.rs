@@ -45,6 +45,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     check_identity(config, peer, path, problems);
     check_role(config, peer, path, problems);
     check_graceful(peer, path, problems);
+    check_limits(peer, path, problems);
     check_families(peer, path, problems);
     if config.is_outside(peer) {
         check_outside(config, peer, path, problems);
@@ -108,6 +109,15 @@ fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
         problems.unless(RESTART_TIME.contains(&**time), path.field(key), || {
             format!("expected 1s to 3600s, found {time}")
         });
+    }
+}
+
+fn check_limits(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    problems.unless(peer.max_update_rate != Some(0), path.field("max_update_rate"), || {
+        "expected at least 1 per second, found 0; leave it out for no limit".to_owned()
+    });
+    if let Some(max) = &peer.max_routes {
+        max.check(&path.field("max_routes"), problems);
     }
 }
 
