@@ -113,6 +113,10 @@ fn say_who_we_are(config: &Config) {
             "no data plane: routes are exchanged, but this node serves no traffic (plugins.envoy is not configured)"
         );
     }
+    let dynamic = config.dynamic_peers.iter();
+    for (name, dynamic) in dynamic.filter(|(_, dynamic)| !dynamic.prefix.0.address().is_loopback()) {
+        tracing::warn!(dynamic_peers = %name, prefix = %dynamic.prefix, "these sessions are neither encrypted nor authenticated");
+    }
     for (name, peer) in config.peers.iter().filter(|(_, peer)| !peer.address.ip().is_loopback()) {
         tracing::warn!(peer = %name, address = %*peer.address, "this session is neither encrypted nor authenticated");
     }

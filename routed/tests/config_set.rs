@@ -22,6 +22,13 @@ fn base() -> Value {
             },
             "c": { "address": "127.0.0.4:1790", "as": 65004 }
         },
+        "dynamic_peers": {
+            "edge": {
+                "prefix": "127.0.1.0/24", "as": [65006], "organisation": "beta", "families": ["ipv6"],
+                "graceful_restart": {}, "role": "provider", "allowed_next_hops": ["127.0.0.2"],
+                "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"]
+            }
+        },
         "policies": { "in": {
             "statements": [
                 { "match": conditions(), "then": changes() },
@@ -117,7 +124,9 @@ fn another(path: &str, schema: &Value) -> Value {
         "node.organisation" => json!("delta"),
         "node.state_dir" => json!("/tmp/state"),
         "aggregates[\"*.acme\"].to[0]" => json!("c"),
-        "peers[\"b\"].organisation" => json!("gamma"),
+        "peers[\"b\"].organisation" | "dynamic_peers[\"edge\"].organisation" => json!("gamma"),
+        "dynamic_peers[\"edge\"].as" | "dynamic_peers[\"edge\"].as[0]" => json!(65009),
+        "dynamic_peers[\"edge\"].prefix" => json!("127.0.2.0/24"),
         "peers[\"b\"].max_routes.restart_after" => json!("300s"),
         "peers[\"b\"].address" => json!("127.0.0.3:1790"),
         "peering.listen" => json!("127.0.0.1:1791"),
@@ -167,6 +176,9 @@ fn base_for(path: &str) -> Value {
         }
         "peering.next_hop" => base["plugins"] = json!({}),
         "node.reflector" => base["node"]["reflector"] = json!(false),
+        "dynamic_peers[\"edge\"].next_hop_self" => {
+            base["dynamic_peers"]["edge"] = json!({ "prefix": "127.0.1.0/24", "as": [65006] });
+        }
         "peers[\"b\"].next_hop_self" => base["peers"]["b"] = json!({ "address": "127.0.0.2:1790", "as": 65002 }),
         _ => {}
     }

@@ -295,12 +295,14 @@ fn config(asn: u32, peers: &[u32]) -> SpeakerConfig {
         ack_wait: Duration::from_secs(1),
         planes: Vec::new(),
         peers: peers.iter().map(|peer| peer_config(*peer)).collect(),
+        dynamic_peers: Vec::new(),
     }
 }
 
 fn peer_config(asn: u32) -> PeerConfig {
     PeerConfig {
         name: node(asn),
+        dynamic: None,
         address: address(asn),
         asn,
         node: None,

@@ -1,6 +1,7 @@
 //! What goes into the [`Speaker`](crate::speaker::Speaker) and what comes out of it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,24 @@ pub struct SpeakerConfig {
     pub planes: Vec<PlaneConfig>,
     /// The peers, in order of name.
     pub peers: Vec<PeerConfig>,
+    /// Peers that are not configured one by one, in order of name.
+    pub dynamic_peers: Vec<DynamicPeers>,
+}
+
+/// Whoever calls from a prefix and says what is expected becomes a passive peer for as long as its session lasts.
+#[derive(Debug, Clone)]
+pub struct DynamicPeers {
+    /// Its key in the configuration; the peers are called `NAME-IP`.
+    pub name: Arc<str>,
+    /// Where they call from. Of several prefixes that contain an address the longest counts; a configured peer comes
+    /// before all of them.
+    pub prefix: Prefix,
+    /// The AS numbers that they may have.
+    pub asns: Vec<RangeInclusive<u32>>,
+    /// At most so many at a time.
+    pub max_peers: usize,
+    /// What each of them is configured with; name, address, AS and the like are its own.
+    pub template: PeerConfig,
 }
 
 /// A wildcard that stands for its members towards other organisations. Here it is a discard, as a domain is.
@@ -106,6 +125,8 @@ pub struct PlaneConfig {
 pub struct PeerConfig {
     /// Its key in the configuration.
     pub name: PeerName,
+    /// The key under `dynamic_peers` that it is a peer by; such a peer goes with its session.
+    pub dynamic: Option<Arc<str>>,
     /// Where it listens; its IP identifies incoming connections.
     pub address: SocketAddr,
     /// Its AS; a session is internal when this is our own.

@@ -28,6 +28,7 @@ use connection::Connections;
 use dial::Dialling;
 use end::part;
 pub use interface::{Down, Established, Restart, SessionConfig, SessionEffect, SessionEvent, State};
+pub(crate) use open::check as check_open;
 use timers::Timers;
 pub use timers::{Direction, Timer};
 
@@ -43,8 +44,8 @@ pub struct Session {
     dialling: Dialling,
     connections: Connections,
     timers: Timers,
-    /// The state as last seen from outside, and when it was entered.
-    entered: (State, Instant),
+    /// Whether it was Established when last seen from outside, and since when it was or was not.
+    turned: (bool, Instant),
     /// What a peer is told that dials while the session is Idle.
     idle_text: String,
     last_error: Arc<str>,
@@ -66,7 +67,7 @@ impl Session {
             dialling: Dialling::default(),
             connections: Connections::default(),
             timers: Timers::default(),
-            entered: (State::Idle, now),
+            turned: (false, now),
             idle_text: String::from("the session is stopped here"),
             last_error: Arc::from(""),
             last_error_at: now,
@@ -93,9 +94,9 @@ impl Session {
             SessionEvent::Timeout => self.on_timeout(now, out),
             SessionEvent::Configure { config, redial } => self.on_configure(config, redial, now, out),
         }
-        let state = self.state();
-        if state != self.entered.0 {
-            self.entered = (state, now);
+        let up = self.state() == State::Established;
+        if up != self.turned.0 {
+            self.turned = (up, now);
         }
         // Another one, though it may read the same.
         if !Arc::ptr_eq(&last_error, &self.last_error) {
@@ -130,10 +131,10 @@ impl Session {
         }
     }
 
-    /// When it entered the state.
+    /// Since when it is Established, or is not: the attempts to set it up do not count. From the start if it never was.
     #[must_use]
     pub fn since(&self) -> Instant {
-        self.entered.1
+        self.turned.1
     }
 
     /// Hold time in use: the lower of both sides' once the session is in OpenConfirm or beyond; zero means none.

@@ -11,6 +11,7 @@ mod begins;
 mod by_key;
 mod classes;
 mod difference;
+mod dynamic;
 mod export;
 mod forward;
 mod gate;
@@ -59,6 +60,7 @@ use crate::view::{PeerView, PlaneView, RouteView};
 use aggregates::Aggregates;
 use by_key::ByKey;
 use classes::Classes;
+use dynamic::Callers;
 use export::Organisations;
 pub use messages::{MessageCounts, Messages};
 use order::Order;
@@ -79,6 +81,7 @@ pub struct Speaker {
     rib: Rib,
     peers: Peers,
     conns: HashMap<ConnId, Conn>,
+    callers: Callers,
     services: HashMap<NameId, Service>,
     own_prefixes: OwnPrefixes,
     /// Next hops that a data plane found dead.
@@ -121,6 +124,7 @@ impl Speaker {
             rib,
             peers: Peers::default(),
             conns: HashMap::new(),
+            callers: Callers::default(),
             services: HashMap::new(),
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
@@ -195,6 +199,7 @@ impl Speaker {
     /// Ends a batch: best path once per dirty name, export, packing. Call it after every event or batch of events.
     pub fn flush(&mut self, now: Instant) {
         if self.phase != Phase::Stopped {
+            self.remove_ended(now);
             self.move_gate(now);
             self.select_dirty(now);
             self.end_drains(now);
@@ -227,11 +232,13 @@ impl Speaker {
             .iter()
             .filter_map(|peer| peer.end_of_rib_due(self.deferral, self.config.ack_wait));
         let stale = self.stale_timeout();
+        let callers = self.callers.due();
         let planes = self.planes.poll_timeout(self.config.hold_time, self.config.ack_wait);
         sessions
             .chain(starting)
             .chain(end_of_rib)
             .chain(stale)
+            .chain(callers)
             .chain(planes)
             .min()
     }
@@ -310,7 +317,12 @@ impl Speaker {
         let Phase::Starting(until) = self.phase else {
             return;
         };
-        if now >= until || self.peers.iter().all(|peer| peer.ever_ended_rib) {
+        if now >= until
+            || self
+                .peers
+                .iter()
+                .all(|peer| peer.ever_ended_rib || peer.config.dynamic.is_some())
+        {
             self.phase = Phase::Settled;
             self.planes.owe_delta();
         }

@@ -79,6 +79,8 @@ impl fmt::Display for PolicyView {
 pub struct PeerView {
     /// Its key in the configuration.
     pub name: PeerName,
+    /// The key under `dynamic_peers` that it is a peer by.
+    pub dynamic: Option<Arc<str>>,
     /// Where it listens.
     pub address: SocketAddr,
     /// Its configured AS.
@@ -89,7 +91,7 @@ pub struct PeerView {
     pub organisation: Arc<str>,
     /// State by the names of RFC 4271 section 8.2.2: Idle, Connect, Active, OpenSent, OpenConfirm, Established.
     pub state: &'static str,
-    /// How long it has been in this state.
+    /// How long it has been Established, or has not been, whatever attempts came and went meanwhile.
     pub since: Duration,
     /// Whether the session is inside our AS.
     pub internal: bool,

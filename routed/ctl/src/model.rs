@@ -106,6 +106,8 @@ fn given(text: String) -> Option<String> {
 pub(crate) struct Peer {
     name: String,
     address: String,
+    /// The key under `dynamic_peers` that it is a peer by; `null`: it is configured by itself.
+    dynamic: Option<String>,
     #[serde(rename = "as")]
     asn: u32,
     node: Option<String>,
@@ -142,6 +144,7 @@ impl From<proto::Peer> for Peer {
         Self {
             name: peer.name,
             address: peer.address,
+            dynamic: given(peer.dynamic),
             asn: peer.asn,
             node: given(peer.node),
             organisation: peer.organisation,

@@ -61,7 +61,7 @@ fn render(peers: &[Peer]) -> Vec<String> {
 
 /// What deserves a look: the error of a session that is not up first.
 fn note(peer: &Peer) -> String {
-    let up = peer.state == "Established";
+    let up = is_up(peer);
     let mut parts = Vec::new();
     if let Some(words) = peer.session.as_ref().and_then(|session| session.disabled.as_ref()) {
         parts.push(format!("disabled: {words}"));
@@ -109,9 +109,10 @@ fn missing_policies(peer: &Peer) -> Option<&'static str> {
 
 fn describe(peer: &Peer) -> Vec<String> {
     let mut answer = Answer::default();
-    answer.heading(&format!("{}: {} for {}", peer.name, peer.state, duration(peer.since_s)));
+    answer.heading(&heading(peer));
     answer.property("last error", &last_error(peer));
     answer.property("address", &peer.address);
+    answer.property("dynamic", &dynamic(&peer.dynamic));
     answer.property("node", &format!("{}/{}", peer.asn, or(&peer.node, "(unknown)")));
     answer.property("organisation", &organisation(peer));
     answer.property(
@@ -140,6 +141,23 @@ fn describe(peer: &Peer) -> Vec<String> {
         answer.property("insecure", "this session is neither encrypted nor authenticated");
     }
     answer.lines
+}
+
+/// The state, and how long the session has been up or down: attempts to set it up come and go meanwhile.
+fn heading(peer: &Peer) -> String {
+    let down = if is_up(peer) { "" } else { ", down" };
+    format!("{}: {}{down} for {}", peer.name, peer.state, duration(peer.since_s))
+}
+
+fn is_up(peer: &Peer) -> bool {
+    peer.state == "Established"
+}
+
+fn dynamic(key: &str) -> String {
+    match key {
+        "" => String::new(),
+        key => format!("by dynamic_peers.{key}: a peer as long as its session lasts"),
+    }
 }
 
 /// With its age: an error of long ago explains nothing of now.
@@ -173,7 +191,7 @@ fn received(peer: &Peer) -> String {
     if peer.rejected > 0 {
         text.push_str(&format!(", {} rejected", peer.rejected));
     }
-    if !peer.end_of_rib {
+    if is_up(peer) && !peer.end_of_rib {
         text.push_str(", END-OF-RIB outstanding");
     }
     text
@@ -354,12 +372,42 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
         })
         .join("\n");
         for part in [
-            "c: Active for 1m01s\n  last error      peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009, 1m15s\n                  ago\n",
+            "c: Active, down for 1m01s\n  last error      peer said: OPEN Message Error, Bad Peer AS: expected AS 65001, got AS 65009, 1m15s\n                  ago\n",
             "  node            65002/b\n  organisation    acme (ours)\n  session         external\n  hold time       6s, expires in 4200ms\n",
-            "  received        12 paths, 2 rejected, END-OF-RIB outstanding\n  advertised      3 names, 4 waiting\n",
+            "  received        12 paths, 2 rejected\n  advertised      3 names, 4 waiting\n",
             "  role            customer, the peer is provider\n  restart         graceful if the peer agrees, 120s to come back, 1 stale route kept for 5s more\n  we offer        families name; role customer\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn end_of_rib_is_awaited_only_of_a_session_that_is_up() {
+        let late = Peer {
+            end_of_rib: false,
+            ..up()
+        };
+        let text = describe(&late).join("\n");
+        assert!(text.starts_with("b: Established for 1m01s\n"), "{text}");
+        assert!(
+            text.contains("  received        12 paths, END-OF-RIB outstanding\n"),
+            "{text}"
+        );
+        assert_eq!(note(&late), "table incomplete");
+        assert!(!describe(&refused()).join("\n").contains("END-OF-RIB"));
+    }
+
+    #[test]
+    fn a_dynamic_peer_says_what_it_is_a_peer_by() {
+        let peer = Peer {
+            name: "edge-127.0.1.7".to_owned(),
+            address: "127.0.1.7".to_owned(),
+            dynamic: "edge".to_owned(),
+            ..up()
+        };
+        let text = describe(&peer).join("\n");
+        let expected = "  address         127.0.1.7\n  dynamic         by dynamic_peers.edge: a peer as long as its session lasts\n";
+        assert!(text.contains(expected), "{text}");
+        assert!(!describe(&up()).join("\n").contains("dynamic"));
     }
 }

@@ -96,6 +96,7 @@ pub fn speaker(index: usize, who: &Who) -> SpeakerConfig {
         ack_wait: Duration::from_secs(1),
         planes: Vec::new(),
         peers: Vec::new(),
+        dynamic_peers: Vec::new(),
     }
 }
 
@@ -104,6 +105,7 @@ pub fn speaker(index: usize, who: &Who) -> SpeakerConfig {
 pub fn peer(index: usize, who: &Who) -> PeerConfig {
     PeerConfig {
         name: node_name(index).into(),
+        dynamic: None,
         address: SocketAddr::new(address(index), 1790),
         asn: who.asn,
         node: None,

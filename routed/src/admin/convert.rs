@@ -86,7 +86,12 @@ fn endpoint(endpoint: &Endpoint, protocol: Protocol) -> String {
 pub(super) fn peer(view: &PeerView) -> proto::Peer {
     proto::Peer {
         name: view.name.to_string(),
-        address: view.address.to_string(),
+        // A dynamic peer is never dialled: it has no port.
+        address: match view.address.port() {
+            0 => view.address.ip().to_string(),
+            _ => view.address.to_string(),
+        },
+        dynamic: view.dynamic.as_deref().unwrap_or_default().to_owned(),
         asn: view.asn,
         node: view.node.as_deref().unwrap_or_default().to_owned(),
         organisation: view.organisation.to_string(),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{
-    GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, PlaneConfig, SpeakerConfig,
+    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, PlaneConfig,
+    SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
@@ -60,6 +61,9 @@ impl Config {
         let policies = policies(self);
         let mut resolver = Resolver::new(self);
         let peers = self.peers.iter();
+        let templates: Vec<(&String, Peer)> = (self.dynamic_peers.iter())
+            .map(|(name, dynamic)| (name, dynamic.template()))
+            .collect();
         SpeakerConfig {
             identity: self.identity(),
             domains: self.node.domains.iter().map(|d| d.0.0.clone()).collect(),
@@ -83,6 +87,10 @@ impl Config {
                 .map(|(name, peer)| self.peer(name, peer, &policies, &mut resolver))
                 .collect(),
             aggregates: self.core_aggregates(),
+            dynamic_peers: templates
+                .iter()
+                .map(|(name, template)| self.dynamic(name, template, &policies, &mut resolver))
+                .collect(),
             internal_communities: self.internal_communities(),
         }
     }
@@ -219,6 +227,7 @@ impl Config {
         let names = |names| resolver.items(names, &self.sets.names, &KeyPath::default());
         PeerConfig {
             name: name.into(),
+            dynamic: None,
             address: *peer.address,
             asn: peer.asn,
             node: peer.node.as_ref().map(|n| n.0.0.as_str().into()),
@@ -244,6 +253,23 @@ impl Config {
         }
     }
 
+    fn dynamic<'a>(
+        &'a self,
+        name: &str,
+        template: &'a Peer,
+        policies: &Policies,
+        resolver: &mut Resolver<'a>,
+    ) -> DynamicPeers {
+        let dynamic = &self.dynamic_peers[name];
+        DynamicPeers {
+            name: name.into(),
+            prefix: dynamic.prefix.0,
+            asns: dynamic.asns.items().iter().map(|range| range.0.clone()).collect(),
+            max_peers: dynamic.max_peers as usize,
+            template: self.peer(name, template, policies, resolver),
+        }
+    }
+
     /// Our peer listener for this receiver.
     fn next_hop_for(&self, peer: &Peer) -> SocketAddr {
         let Some(envoy) = &self.plugins.envoy else {
@@ -266,6 +292,10 @@ impl Config {
         for peer in self.peers.values_mut() {
             peer.organisation.get_or_insert_with(|| ours.clone());
             peer.insecure.get_or_insert(insecure);
+        }
+        for dynamic in self.dynamic_peers.values_mut() {
+            dynamic.organisation.get_or_insert_with(|| ours.clone());
+            dynamic.insecure.get_or_insert(insecure);
         }
         self.services.values_mut().for_each(complete_service);
         for (name, external) in &mut self.plugins.external {

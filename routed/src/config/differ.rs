@@ -22,6 +22,7 @@ const LIVE: &[&str] = &[
     "peering.insecure",
     "peering.next_hop",
     "peers",
+    "dynamic_peers",
     "policies",
     "sets",
     "communities",

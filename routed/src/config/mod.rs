@@ -9,11 +9,13 @@ pub mod docs;
 pub mod schema;
 
 mod aggregates;
+mod as_range;
 mod check;
 mod communities;
 mod convert;
 mod de;
 mod differ;
+mod dynamic;
 mod either;
 mod error;
 mod flags;
@@ -32,8 +34,10 @@ mod type_error;
 mod types;
 mod url;
 
+pub use as_range::AsRange;
 pub use convert::local_service;
 pub use differ::{KeyChange, key_changes, without_restart};
+pub use dynamic::DynamicPeers;
 pub use either::{Either, Many};
 pub use error::{ConfigError, ConfigErrors};
 pub use flags::Flag;

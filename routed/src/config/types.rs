@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregates::AggregateSection;
+use super::dynamic::DynamicPeers;
 use super::either::Many;
 use super::limits::MaxRoutes;
 use super::plugins::Plugins;
@@ -31,6 +32,9 @@ pub struct Config {
     /// The nodes to exchange routes with, by a name of your choice (one label).
     #[serde(default)]
     pub peers: BTreeMap<String, Peer>,
+    /// Peers that are not configured one by one, by a name of your choice (one label).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dynamic_peers: BTreeMap<String, DynamicPeers>,
     /// The services that this node offers, by service name (`orders.dc1.acme`, `*.dc1.acme` or `*`).
     #[serde(default)]
     pub services: BTreeMap<String, Service>,
@@ -225,11 +229,11 @@ impl Default for GracefulRestart {
     }
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
-fn all_families() -> Vec<Spelled<Family>> {
+pub(super) fn all_families() -> Vec<Spelled<Family>> {
     Family::ALL.map(Spelled).to_vec()
 }
 

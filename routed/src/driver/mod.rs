@@ -342,7 +342,7 @@ impl Routing {
             }
             Effect::Notice { peer, text } => tracing::info!(%peer, "{text}"),
             Effect::Warning { peer, text } => tracing::warn!(%peer, "{text}"),
-            Effect::Refused { remote, reason } => tracing::warn!(%remote, %reason, "connection refused"),
+            Effect::Refused { remote, reason } => self.sayings.connection_refused(remote, &reason, Instant::now()),
         }
     }
 

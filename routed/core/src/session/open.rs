@@ -41,7 +41,7 @@ pub(super) fn router_id(open: &Open) -> RouterId {
 
 /// Checks the peer's OPEN against the configuration (RFC 4271 section 6.2); version and hold time are checked by the
 /// decoder. The error is the NOTIFICATION to send; its text reaches the other side's `show peer`.
-pub(super) fn check(config: &SessionConfig, open: &Open) -> Result<(), Notification> {
+pub(crate) fn check(config: &SessionConfig, open: &Open) -> Result<(), Notification> {
     let refused = |subcode, text: String| Err(Notification::new(code::OPEN, subcode, text));
     if open.asn != config.peer_asn {
         let text = format!("expected AS {}, got AS {}", config.peer_asn, open.asn);

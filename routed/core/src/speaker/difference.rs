@@ -46,7 +46,9 @@ impl Speaker {
     /// What a configuration would do to the peers, in order of name; those that stay as they are are left out.
     #[must_use]
     pub fn peer_changes(&self, new: &SpeakerConfig) -> Vec<PeerChange> {
-        let mut wanted: BTreeMap<&PeerName, &PeerConfig> = new.peers.iter().map(|peer| (&peer.name, peer)).collect();
+        let dynamic = self.dynamic_configs(new);
+        let peers = new.peers.iter().chain(&dynamic);
+        let mut wanted: BTreeMap<&PeerName, &PeerConfig> = peers.map(|peer| (&peer.name, peer)).collect();
         let known = self
             .peers
             .iter()
@@ -91,6 +93,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     // Every field is named: a new one has to decide here.
     let PeerConfig {
         name: _,
+        dynamic: _,
         address,
         asn,
         node,

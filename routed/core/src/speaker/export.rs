@@ -34,7 +34,7 @@ impl Class {
             rule: peer.export.clone(),
             outside: peer.outside,
             role: peer.role(),
-            peer: peer.export.reads().peer.then(|| peer.config.name.clone()),
+            peer: peer.export.reads().peer.then(|| peer.policy_name().clone()),
         }
     }
 
@@ -199,7 +199,7 @@ impl Speaker {
         let Rule::Policy(policy) = &peer.export else {
             return REJECTED;
         };
-        let facing = (&*peer.config.name, peer.role());
+        let facing = (&**peer.policy_name(), peer.role());
         let entry = by_key.entry(place, policy, &rib.attrs, facing);
         if !entry.accepts(key_of(&rib.names, name), !peer.outside) {
             return REJECTED;
@@ -239,7 +239,7 @@ impl Speaker {
                 let given = Given {
                     attrs: &attrs,
                     table: rib.attrs.hot(attr).table,
-                    peer: &peer.config.name,
+                    peer: peer.policy_name(),
                     role: peer.role(),
                 };
                 let decision = policy.program().decide_for_all(&given, &mut applied);

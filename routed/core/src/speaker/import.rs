@@ -71,7 +71,7 @@ impl Class {
             next_hops: next_hops.collect(),
             rule: peer.import.clone(),
             role: peer.role(),
-            peer: peer.import.reads().peer.then(|| peer.config.name.clone()),
+            peer: peer.import.reads().peer.then(|| peer.policy_name().clone()),
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn given<'a>(config: &SpeakerConfig, peer: &'a Peer, attrs: &'a Attrs
     Given {
         attrs,
         table: if ours { Table::Internal } else { Table::External },
-        peer: &peer.config.name,
+        peer: peer.policy_name(),
         role: peer.role(),
     }
 }

@@ -85,7 +85,7 @@ impl OfferJudge<'_> {
             origin: LOCAL,
             attr: learned.attr,
         };
-        let facing = (&*self.peer.config.name, self.peer.role());
+        let facing = (&**self.peer.policy_name(), self.peer.role());
         let entry = self.by_key.entry(place, policy, &rib.attrs, facing);
         if !entry.accepts(key, !self.peer.outside) {
             let note = Note::ImportPolicy;

@@ -13,7 +13,7 @@ use super::messages::Messages;
 use super::pace::Pace;
 use super::stale::{Deferral, Stale};
 use crate::attrs::RouterId;
-use crate::event::{ConnId, PeerConfig, SpeakerConfig};
+use crate::event::{ConnId, PeerConfig, PeerName, SpeakerConfig};
 use crate::policy::{NameSet, Role, Rule};
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
@@ -203,6 +203,11 @@ impl Peer {
         self.treated_reason = before.treated_reason.clone();
         self.hijacks = before.hijacks;
         self.leaks = before.leaks;
+    }
+
+    /// What policies call it.
+    pub(super) fn policy_name(&self) -> &PeerName {
+        self.config.dynamic.as_ref().unwrap_or(&self.config.name)
     }
 
     /// The node name that its OPEN said, while the session is Established.

@@ -170,9 +170,13 @@ impl NameChanges {
 impl Speaker {
     /// A Speaker of this configuration with every session up, as far as routes can tell, and no data plane.
     fn beside(config: SpeakerConfig, around: &Surroundings, now: Instant) -> Self {
+        let dynamic = around.neighbours.iter().filter(|known| known.config.dynamic.is_some());
+        let dynamic = dynamic.filter_map(|known| config.dynamic_again(&known.config));
+        let peers = config.peers.iter().cloned().chain(dynamic).collect();
         let config = SpeakerConfig {
             planes: Vec::new(),
             drain: Duration::ZERO,
+            peers,
             ..config
         };
         let mut it = Self::new(config, now);

@@ -57,6 +57,7 @@ impl Speaker {
             return;
         }
         let mut redo = Redo::default();
+        let still_there = self.dynamic_configs(&new);
         // Every field is named: a new one has to decide here.
         let SpeakerConfig {
             identity: _,
@@ -71,7 +72,8 @@ impl Speaker {
             drain,
             startup_wait,
             ack_wait,
-            peers,
+            mut peers,
+            dynamic_peers,
         } = new;
         let config = &mut self.config;
         let reflects_as_before = config.reflector == reflector && config.cluster == cluster;
@@ -103,8 +105,30 @@ impl Speaker {
             self.rib.attrs.forget_exports();
             redo.export.extend(self.outside_places());
         }
+        self.config.dynamic_peers = dynamic_peers;
+        peers.extend(still_there);
         self.change_peers(peers, &mut redo, now);
         self.redo(redo, now);
+    }
+
+    /// What the dynamic peers are configured with by another configuration; those that have no place in it are left out.
+    pub(super) fn dynamic_configs(&self, new: &SpeakerConfig) -> Vec<PeerConfig> {
+        let dynamic = self.peers.iter().filter(|peer| peer.config.dynamic.is_some());
+        dynamic.filter_map(|peer| new.dynamic_again(&peer.config)).collect()
+    }
+
+    /// Whether no other peer has the same names opened for its organisation as this one.
+    fn opens_alone(&self, peer: &Peer) -> bool {
+        let same = |other: &Peer| {
+            let config = (
+                &other.config.organisation,
+                other.config.asn,
+                other.role(),
+                &other.export,
+            );
+            other.id != peer.id && config == (&peer.config.organisation, peer.config.asn, peer.role(), &peer.export)
+        };
+        peer.outside && (peer.export.reads().peer || !self.peers.iter().any(same))
     }
 
     fn change_peers(&mut self, peers: Vec<PeerConfig>, redo: &mut Redo, now: Instant) {
@@ -147,7 +171,7 @@ impl Speaker {
     }
 
     fn settle_in(&mut self, peer: Peer, redo: &mut Redo, now: Instant) {
-        redo.scopes |= peer.outside;
+        redo.scopes |= self.opens_alone(&peer);
         self.rib.add_peer(peer.id);
         let index = self.peers.insert(peer);
         self.join_import_class(index);
@@ -165,11 +189,11 @@ impl Speaker {
     }
 
     fn retire(&mut self, index: usize, redo: &mut Redo) {
-        let Peer { id, outside, .. } = self.peers[index];
+        let id = self.peers[index].id;
+        redo.scopes |= self.opens_alone(&self.peers[index]);
         self.rib.drop_peer(id);
         self.leave_classes(index);
         self.peers.retire(index);
-        redo.scopes |= outside;
         redo.import.remove(&index);
         redo.export.remove(&index);
         redo.refresh.remove(&index);
@@ -226,20 +250,20 @@ impl Speaker {
     /// An id that nothing refers to.
     fn free_id(&mut self) -> Option<PeerId> {
         let next = self.peers.next_id();
-        if next.is_some() && !self.peers.is_crowded() {
-            return next;
+        if next.is_none() || self.peers.is_crowded() {
+            self.free_places();
         }
-        let mut referred: BTreeSet<PeerId> = self
-            .planes
-            .installed
-            .values()
-            .map(|installed| installed.source)
-            .collect();
+        self.peers.next_id()
+    }
+
+    /// Lets go of the removed peers that nothing refers to any longer.
+    pub(super) fn free_places(&mut self) {
+        let installed = self.planes.installed.values();
+        let mut referred: BTreeSet<PeerId> = installed.map(|installed| installed.source).collect();
         let names = &self.rib.names;
         referred.extend(names.ids().map(|name| names.get(name).loc_source));
         let freed = self.peers.free(|id| referred.contains(&id));
         self.rib.attrs.forget_sources(&freed);
-        self.peers.next_id()
     }
 
     fn configure_sessions(&mut self, now: Instant) {

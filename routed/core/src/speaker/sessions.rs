@@ -62,7 +62,7 @@ impl Speaker {
     pub(super) fn on_accepted(&mut self, conn: ConnId, local: SocketAddr, remote: SocketAddr, now: Instant) {
         let ip = remote.ip().to_canonical();
         if self.phase == Phase::Stopped {
-            return self.refuse(conn, remote, "the node is shutting down".to_owned());
+            return self.turn_away(conn, remote, stopping());
         }
         match self.peers.find_address(ip) {
             Some(index) => {
@@ -76,23 +76,24 @@ impl Speaker {
                 );
                 self.session(index, SessionEvent::Accepted(conn, remote), now);
             }
-            None => self.refuse(conn, remote, format!("{ip} is not a configured peer")),
+            None => self.on_caller(conn, local, remote, now),
         }
     }
 
-    fn refuse(&mut self, conn: ConnId, remote: SocketAddr, reason: String) {
+    /// Tells whoever has called why it is no peer, and ends its connection.
+    pub(super) fn turn_away(&mut self, conn: ConnId, remote: SocketAddr, answer: Notification) {
+        let reason = format!("told the caller: {answer}").into();
+        self.part(conn, answer);
+        self.effects.push(Effect::Refused { remote, reason });
+    }
+
+    /// Ends a connection that belongs to no peer.
+    pub(super) fn part(&mut self, conn: ConnId, goodbye: Notification) {
         let mut frame = BytesMut::new();
-        let goodbye = Notification::cease(cease::CONNECTION_REJECTED, &reason);
         wire::encode(&Message::Notification(goodbye), &mut frame);
-        self.effects.push(Effect::Send {
-            conn,
-            bytes: frame.freeze(),
-        });
+        let bytes = frame.freeze();
+        self.effects.push(Effect::Send { conn, bytes });
         self.effects.push(Effect::Close { conn });
-        self.effects.push(Effect::Refused {
-            remote,
-            reason: reason.into(),
-        });
     }
 
     pub(super) fn on_frame(&mut self, conn: ConnId, kind: u8, body: &Bytes, now: Instant) {
@@ -100,6 +101,8 @@ impl Speaker {
             self.peers[known.peer].messages.received.count(kind);
             let message = wire::decode(kind, body);
             self.session(known.peer, SessionEvent::Message(conn, message), now);
+        } else {
+            self.on_caller_frame(conn, kind, body, now);
         }
     }
 
@@ -107,12 +110,16 @@ impl Speaker {
         if let Some(known) = self.conns.get(&conn) {
             let error = Err(WireError::FrameLength(length));
             self.session(known.peer, SessionEvent::Message(conn, error), now);
+        } else {
+            self.on_caller_bad_frame(conn, length);
         }
     }
 
     pub(super) fn on_closed(&mut self, conn: ConnId, reason: Arc<str>, now: Instant) {
         if let Some(known) = self.conns.remove(&conn) {
             self.session(known.peer, SessionEvent::Closed(conn, reason), now);
+        } else {
+            self.on_caller_closed(conn);
         }
     }
 
@@ -125,6 +132,7 @@ impl Speaker {
     }
 
     pub(super) fn on_timeout(&mut self, now: Instant) {
+        self.expire_callers(now);
         for index in self.peers.places() {
             if self.peers[index].session.poll_timeout().is_some_and(|due| due <= now) {
                 self.session(index, SessionEvent::Timeout, now);
@@ -135,14 +143,15 @@ impl Speaker {
 
     pub(super) fn on_leave(&mut self, now: Instant) {
         self.phase = Phase::Stopped;
+        self.dismiss_callers();
         for index in self.peers.places() {
-            let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "the node is shutting down");
-            self.session(index, SessionEvent::Leave(goodbye), now);
+            self.session(index, SessionEvent::Leave(stopping()), now);
         }
     }
 
     pub(super) fn on_shutdown(&mut self, text: &str, now: Instant) {
         self.phase = Phase::Stopped;
+        self.dismiss_callers();
         for index in self.peers.places() {
             let goodbye = Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, text);
             self.session(index, SessionEvent::Stop(goodbye), now);
@@ -267,4 +276,9 @@ impl Speaker {
             self.check_limit(index, now);
         }
     }
+}
+
+/// What is said to everybody when the node stops.
+pub(super) fn stopping() -> Notification {
+    Notification::cease(cease::ADMINISTRATIVE_SHUTDOWN, "the node is shutting down")
 }

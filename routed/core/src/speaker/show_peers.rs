@@ -21,6 +21,7 @@ impl Speaker {
         let up = peer.up.as_ref();
         PeerView {
             name: config.name.clone(),
+            dynamic: config.dynamic.clone(),
             address: config.address,
             asn: config.asn,
             node: Some(peer.router_id.node.clone()).filter(|node| !node.is_empty()),

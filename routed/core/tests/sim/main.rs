@@ -11,6 +11,7 @@ mod borders;
 mod bounds;
 mod checks;
 mod drain;
+mod dynamic;
 mod gating;
 mod graceful;
 mod limits;

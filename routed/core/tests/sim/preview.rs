@@ -87,7 +87,7 @@ fn changes(before: Option<&BTreeMap<String, Arc<Attrs>>>, after: Option<&BTreeMa
 }
 
 /// Foresees, applies, compares: of the peers whose sessions are up and stay so, or end for good.
-fn check(net: &mut Net, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
+pub(crate) fn check(net: &mut Net, node: usize, change: impl FnOnce(&mut SpeakerConfig)) {
     let mut new = net.nodes[node].config.clone();
     change(&mut new);
     let touched = net.nodes[node].speaker.peer_changes(&new);

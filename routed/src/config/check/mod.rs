@@ -1,6 +1,7 @@
 //! What no type can say: rules between keys.
 
 mod aggregates;
+mod dynamic;
 mod listeners;
 mod peers;
 mod policies;
@@ -41,6 +42,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check_node(config, &mut problems);
     check_peering(config, &mut problems);
     peers::check_peers(config, &mut problems);
+    dynamic::check_dynamic_peers(config, &mut problems);
     services::check_services(config, &mut problems);
     prefixes::check_prefixes(config, &mut problems);
     check_plugins(config, &mut problems);

@@ -29,7 +29,7 @@ pub(super) fn check_peers(config: &Config, problems: &mut Problems) {
     }
 }
 
-fn check_peer_name(name: &str, path: &KeyPath, problems: &mut Problems) {
+pub(super) fn check_peer_name(name: &str, path: &KeyPath, problems: &mut Problems) {
     match Spelled::<Label>::parse(name) {
         Ok(label) if label.0.0 == name => {}
         Ok(label) => problems.add(path.clone(), format!("a peer's name is written in lower case: {label}")),
@@ -47,15 +47,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     check_graceful(peer, path, problems);
     check_limits(peer, path, problems);
     check_families(peer, path, problems);
-    if config.is_outside(peer) {
-        check_outside(config, peer, path, problems);
-    } else {
-        problems.unless(
-            peer.allowed_next_hops.is_empty(),
-            path.field("allowed_next_hops"),
-            || "only outside peers are held to next hops; inside our organisation any is taken".to_owned(),
-        );
-    }
+    check_borders(config, peer, path, problems);
 }
 
 fn check_address(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
@@ -98,7 +90,7 @@ fn check_identity(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut P
     });
 }
 
-fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+pub(super) fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
     let Some(graceful) = &peer.graceful_restart else { return };
     let path = path.field("graceful_restart");
     let times = [
@@ -130,6 +122,18 @@ fn check_role(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Probl
         !peer.strict_role || peer.role.is_some(),
         path.field("strict_role"),
         || format!("without a role of ours nothing is checked; set {}", path.field("role")),
+    );
+}
+
+/// What a peer may be told and may bring, by organisation.
+pub(super) fn check_borders(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+    if config.is_outside(peer) {
+        return check_outside(config, peer, path, problems);
+    }
+    problems.unless(
+        peer.allowed_next_hops.is_empty(),
+        path.field("allowed_next_hops"),
+        || "only outside peers are held to next hops; inside our organisation any is taken".to_owned(),
     );
 }
 

@@ -40,6 +40,12 @@ pub(super) fn check_policies(config: &Config, problems: &mut Problems) {
     for (name, peer) in &config.peers {
         check_peer(config, peer, &section("peers").key(name), &mut resolver);
     }
+    let templates: Vec<(&String, Peer)> = (config.dynamic_peers.iter())
+        .map(|(name, dynamic)| (name, dynamic.template()))
+        .collect();
+    for (name, template) in &templates {
+        check_peer(config, template, &section("dynamic_peers").key(name), &mut resolver);
+    }
     problems.append(resolver.into_problems());
     // A policy that is not what was meant fails tests for no reason of its own.
     if problems.errors.is_empty() {

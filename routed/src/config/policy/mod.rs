@@ -41,7 +41,8 @@ impl Config {
     /// What to say of a peer that there is not.
     #[must_use]
     pub fn unknown_peer(&self, name: &str) -> String {
-        let instead = instead(name, self.peers.keys().map(String::as_str));
+        let known = self.peers.keys().chain(self.dynamic_peers.keys());
+        let instead = instead(name, known.map(String::as_str));
         format!("no peer is called {name:?}{instead}")
     }
 

@@ -297,8 +297,10 @@ impl<'a> Resolver<'a> {
 
     /// As [`Resolver::known_peers`], for one.
     fn known_peer(&mut self, peer: &PeerWord, path: &KeyPath) {
-        let peers = &self.config.peers;
-        if !peers.contains_key(&peer.0.0) {
+        let Config {
+            peers, dynamic_peers, ..
+        } = self.config;
+        if !peers.contains_key(&peer.0.0) && !dynamic_peers.contains_key(&peer.0.0) {
             self.problems.warn(path.clone(), self.config.unknown_peer(&peer.0.0));
         }
     }

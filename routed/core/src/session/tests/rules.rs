@@ -301,14 +301,29 @@ fn a_stopped_session_stays_idle_until_it_is_started() {
 }
 
 #[test]
-fn since_tells_when_the_state_was_entered() {
+fn since_tells_when_the_session_came_up_or_went_down_and_not_when_it_was_last_tried() {
+    let mut bench = Bench::new(config());
+    let start = bench.now;
+    bench.give(SessionEvent::Start);
+    for _ in 0..3 {
+        bench.pass(Duration::from_secs(1));
+        bench.give(SessionEvent::ConnectFailed("refused".into()));
+        bench.expire();
+        bench.connected();
+        bench.give(SessionEvent::Closed(OUT, "reset".into()));
+        bench.expire();
+        assert_eq!(bench.session.since(), start);
+    }
     let mut bench = Bench::in_state(State::Established, config());
-    let entered = bench.now;
+    let up = bench.now;
     bench.pass(HOLD / 3);
     bench.message(OUT, Message::Keepalive);
-    assert_eq!(bench.session.since(), entered);
+    assert_eq!(bench.session.since(), up);
     bench.give(SessionEvent::Closed(OUT, "reset".into()));
-    assert_eq!(bench.session.since(), bench.now);
+    let down = bench.now;
+    assert_eq!(bench.session.since(), down);
+    bench.expire();
+    assert_eq!((bench.session.state(), bench.session.since()), (State::Connect, down));
 }
 
 #[test]
