@@ -289,6 +289,12 @@ impl Node {
         self.envoy.take().context("Envoy does not run")?.kill()
     }
 
+    /// Where its peers come in.
+    #[must_use]
+    pub fn peering(&self) -> SocketAddr {
+        (self.ip, config::PEERING).into()
+    }
+
     /// Where clients come in.
     #[must_use]
     pub fn ingress(&self) -> SocketAddr {

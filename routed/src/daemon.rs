@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::admin::{self, Store};
 use crate::config::Config;
+use crate::descriptors;
 use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, PlaneLoops, start_planes};
 use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 
@@ -31,8 +32,12 @@ pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
 
 async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
     let mut signals = Signals::install()?;
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!(%error, "the limit of file descriptors stays as it is");
+    }
     say_who_we_are(&config);
     let mut node = Node::start(config, source).await?;
+    tracing::info!("ready: peers and catalystctl are served");
     let goodbye = tokio::select! {
         signal = signals.end(&node.reloader) => {
             tracing::info!(signal, "stopping, to come back: saying goodbye to peers, the data planes serve on");
@@ -78,7 +83,7 @@ impl Node {
             speaker: config.speaker(),
             offers: store.over(config.local_routes()),
             listen: Some(*config.peering.listen),
-            sources: config.sources(),
+            transports: config.transports(),
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);

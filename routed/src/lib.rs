@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod config;
 pub mod daemon;
+mod descriptors;
 pub mod driver;
 mod listen;
 pub mod reload;

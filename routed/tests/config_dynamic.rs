@@ -150,6 +150,32 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
 }
 
 #[test]
+fn how_connections_are_made_goes_by_key() {
+    let config = load(&[
+        "peers.b.source=127.0.0.1",
+        "peers.b.ttl_security=2",
+        "dynamic_peers.edge.ttl_security=1",
+    ])
+    .unwrap();
+    let transports = config.transports();
+    assert_eq!(transports["b"].source, Some("127.0.0.1".parse().unwrap()));
+    assert_eq!(
+        (transports["b"].ttl_security, transports["edge"].ttl_security),
+        (Some(2), Some(1))
+    );
+    assert_eq!(load(&[]).unwrap().transports()["b"].ttl_security, None);
+    refused(
+        &["peers.b.ttl_security=0"],
+        "peers[\"b\"].ttl_security: expected 1 to 254 links, found 0",
+    );
+    refused(
+        &["dynamic_peers.edge.ttl_security=255"],
+        "expected 1 to 254 links, found 255",
+    );
+    refused(&["peers.b.ttl_security=256"], "ttl_security");
+}
+
+#[test]
 fn off_loopback_they_have_to_be_allowed() {
     for prefix in ["10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32", "::/0"] {
         let prefix = format!("dynamic_peers.edge.prefix={prefix}");

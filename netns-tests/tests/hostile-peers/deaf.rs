@@ -42,7 +42,7 @@ fn a_peer_that_does_not_read_is_given_up_and_costs_the_others_nothing() -> Resul
         // Again and again other attributes: what waits for the deaf one is told once, in its last state.
         for med in 0..3 {
             attrs.med = Some(med);
-            for from in (0..NAMES).step_by(BATCH as usize) {
+            for from in (0..NAMES / BATCH).map(|nth| nth * BATCH) {
                 let names: Vec<String> = (from..from + BATCH).map(name).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 busy.announce(&names, &attrs)?;

@@ -22,6 +22,11 @@ fn flood_size() -> Result<u64> {
     }
 }
 
+/// Where each batch of so many names begins.
+fn batches(size: u64) -> impl Iterator<Item = u64> {
+    (0..size / BATCH).map(|nth| nth * BATCH)
+}
+
 fn names(kind: &str, from: u64) -> Vec<String> {
     (from..from + BATCH)
         .map(|n| format!("{kind}-{n:08}.flood.gamma"))
@@ -81,7 +86,7 @@ fn a_flood_beyond_the_limit_takes_no_memory_and_nobody_elses_keepalives() -> Res
         let before = usage(&b)?;
 
         let mut updates = 0;
-        for from in (0..size).step_by(BATCH as usize) {
+        for from in batches(size) {
             hostile.announce(&text(&names("in", from)), &attrs)?;
             updates += 1;
         }
@@ -94,7 +99,7 @@ fn a_flood_beyond_the_limit_takes_no_memory_and_nobody_elses_keepalives() -> Res
         check_growth(&b, before, &format!("{size} routes beyond a limit of {LIMIT}"))?;
         check_honest(&b, &d)?;
 
-        for from in (0..LIMIT).step_by(BATCH as usize) {
+        for from in batches(LIMIT) {
             hostile.withdraw(&text(&names("in", from)))?;
         }
         wait_for(&b, "gamma", "the refresh that room leads to", |shown| {
@@ -102,7 +107,7 @@ fn a_flood_beyond_the_limit_takes_no_memory_and_nobody_elses_keepalives() -> Res
                 && shown["session"]["messages"]["sent"]["route_refresh"] == 3
         })?;
         let before = usage(&b)?;
-        for from in (0..size).step_by(BATCH as usize) {
+        for from in batches(size) {
             let names = names("on-and-off", from);
             hostile.announce(&text(&names), &attrs)?;
             hostile.withdraw(&text(&names))?;

@@ -139,3 +139,67 @@ fn a_shutdown_is_for_good_and_says_why() -> Result<()> {
         })
     })
 }
+
+/// Both nodes at ::1, each at a port of its own.
+fn move_to_ipv6(a: &mut Node, b: &mut Node) -> Result<()> {
+    let [_, _, subnet, _] = a.ip.octets();
+    let first = 20_000 + 2 * u16::from(subnet);
+    for (node, other, port, far) in [(a, "b", first, first + 1), (b, "a", first + 1, first)] {
+        node.config["peering"]["listen"] = json!(format!("[::1]:{port}"));
+        node.config["peers"][other]["address"] = json!(format!("[::1]:{far}"));
+        node.config["peers"][other]["source"] = json!("::1");
+    }
+    Ok(())
+}
+
+#[test]
+fn over_ipv6() -> Result<()> {
+    for ttl_security in [Value::Null, json!(1)] {
+        scenario(|network| {
+            let (mut a, mut b) = pair(network)?;
+            peer(&mut a, &mut b, Peering::Both);
+            move_to_ipv6(&mut a, &mut b)?;
+            for (node, other) in [(&mut a, "b"), (&mut b, "a")] {
+                if !ttl_security.is_null() {
+                    node.config["peers"][other]["ttl_security"] = ttl_security.clone();
+                }
+            }
+            b.offer("b.acme", Example::Http.service(([127, 0, 0, 1], 1).into()));
+            start([&mut a, &mut b])?;
+            a.wait_established("b")?;
+            b.wait_established("a")?;
+            poll("the route of b", LONG, || {
+                let route = a.selected("b.acme")?;
+                let next_hop = route["next_hop"].as_str().unwrap_or_default();
+                ensure!(next_hop.starts_with("[::1]") || next_hop.starts_with("::1"), "{route}");
+                Ok(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn ttl_security_is_for_both_sides() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        b.config["peers"]["a"]["ttl_security"] = json!(1);
+        start([&mut a, &mut b])?;
+        // What a sends leaves with the usual TTL: the kernel of b drops it.
+        poll("a connection at b that brings nothing", LONG, || {
+            let shown = b.peer("a")?;
+            ensure!(
+                shown["state"] == "OpenSent" && shown["established_count"] == 0,
+                "{shown}"
+            );
+            Ok(())
+        })?;
+        a.config["peers"]["b"]["ttl_security"] = json!(1);
+        a.write_config()?;
+        a.ctl_ok(&["reload"])?;
+        a.ctl_ok(&["peer", "reset", "b"])?;
+        a.wait_established("b")?;
+        b.wait_established("a")
+    })
+}

@@ -328,8 +328,13 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
-    /// A deadline of [`Speaker::poll_timeout`](crate::speaker::Speaker::poll_timeout) has passed. Frames that have come
-    /// before it are to be handed in first, or a peer seems silent where it is this side that was busy.
+    /// The hold timer of a connection has expired (see [`Speaker::silent`](crate::speaker::Speaker::silent)), but what its
+    /// peer has sent is still to be handed in: it is this side that is slow. Comes before [`Event::Timeout`].
+    Heard {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// A deadline of [`Speaker::poll_timeout`](crate::speaker::Speaker::poll_timeout) has passed.
     Timeout,
     /// A service is offered (adding an existing name replaces it).
     ServiceAdd(LocalService),

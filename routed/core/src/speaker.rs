@@ -50,7 +50,7 @@ use hashbrown::{HashMap, HashSet};
 
 use crate::attrs::Attrs;
 use crate::destination::Destination;
-use crate::event::{ConnId, Effect, Event, SpeakerConfig};
+use crate::event::{ConnId, Effect, Event, PeerName, SpeakerConfig};
 use crate::intern::{IMPORTS, NameId};
 use crate::prefix::Prefix;
 use crate::rib::Rib;
@@ -178,6 +178,7 @@ impl Speaker {
             Event::BadFrame { conn, length } => self.on_bad_frame(conn, length, now),
             Event::Closed { conn, reason } => self.on_closed(conn, reason, now),
             Event::Sent { conn, bytes } => self.on_sent(conn, bytes, now),
+            Event::Heard { conn } => self.on_heard(conn, now),
             Event::Timeout => self.on_timeout(now),
             Event::ServiceAdd(service) => self.on_service_add(service, now),
             Event::ServiceRemove(name) => self.on_service_remove(&name),
@@ -241,6 +242,19 @@ impl Speaker {
             .chain(callers)
             .chain(planes)
             .min()
+    }
+
+    /// The connections whose hold timer has expired.
+    #[must_use]
+    pub fn silent(&self, now: Instant) -> Vec<ConnId> {
+        let sessions = self.peers.iter().map(|peer| &peer.session);
+        sessions.flat_map(|session| session.silent(now)).collect()
+    }
+
+    /// The key under `peers` or `dynamic_peers` by which whoever calls from an address may be a peer.
+    #[must_use]
+    pub fn key_of(&self, ip: IpAddr) -> Option<&PeerName> {
+        self.find_key(ip.to_canonical())
     }
 
     /// The selected table now, for a data plane that asks for a Reset.

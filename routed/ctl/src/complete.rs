@@ -40,8 +40,17 @@ pub(crate) fn script(shell: clap_complete::Shell, fixed: bool, out: &mut Output)
         let known = shells.completer(&name);
         let shell = known.ok_or_else(|| Failure::refused(format!("no script for {name}; try --static")))?;
         shell.write_registration(VAR, PROGRAM, PROGRAM, &this_program(), &mut script)?;
+        if name == "bash" {
+            return out.line(&with_whole_words(&String::from_utf8_lossy(&script)));
+        }
     }
     out.line(String::from_utf8_lossy(&script).trim_end())
+}
+
+/// The script for bash, called with words that are whole.
+fn with_whole_words(script: &str) -> String {
+    let script = script.replace("-F _clap_complete_catalystctl ", "-F _catalystctl ");
+    format!("{}\n{}", script.trim_end(), include_str!("complete.bash").trim_end())
 }
 
 /// As it was called; by its whole path unless the shell found it.

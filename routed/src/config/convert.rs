@@ -1,6 +1,5 @@
 //! From what was written to what the core runs on.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -8,8 +7,7 @@ use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{
-    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, PlaneConfig,
-    SpeakerConfig,
+    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PlaneConfig, SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Protocol};
@@ -19,11 +17,13 @@ use catalyst_external::PlaneSpec;
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
 use super::communities::by_size;
+use super::dynamic::DynamicPeers as DynamicPeersSection;
 use super::limits::MaxRoutes;
 use super::path::KeyPath;
 use super::policy::{Policies, PolicyWord, Resolver, policies};
 use super::text::{Listen, Spelled};
 use super::types::{Config, OwnPrefix, Peer, Service};
+use crate::driver::{Transport, Transports};
 
 /// How long an advertisement waits for the gating data planes.
 const ACK_WAIT: Duration = Duration::from_secs(1);
@@ -95,11 +95,30 @@ impl Config {
         }
     }
 
-    /// The source address to bind when dialling a peer.
+    /// How connections to peers are made, by the key of each.
     #[must_use]
-    pub fn sources(&self) -> BTreeMap<PeerName, IpAddr> {
-        let source = |(name, peer): (&String, &Peer)| Some((name.as_str().into(), peer.source?.0));
-        self.peers.iter().filter_map(source).collect()
+    pub fn transports(&self) -> Transports {
+        let of_peer = |(name, peer): (&String, &Peer)| {
+            let source = peer.source.map(|source| source.0);
+            (
+                name.as_str().into(),
+                Transport {
+                    source,
+                    ttl_security: peer.ttl_security,
+                },
+            )
+        };
+        let of_group = |(name, group): (&String, &DynamicPeersSection)| {
+            (
+                name.as_str().into(),
+                Transport {
+                    source: None,
+                    ttl_security: group.ttl_security,
+                },
+            )
+        };
+        let peers = self.peers.iter().map(of_peer);
+        peers.chain(self.dynamic_peers.iter().map(of_group)).collect()
     }
 
     /// The services of this node, in order of name.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::as_range::AsRange;
 use super::either::Many;
+use super::limits::MaxRoutes;
 use super::policy::{Item, PolicyWord};
 use super::text::{Label, Spelled};
 use super::types::{GracefulRestart, Peer, all_families, yes};
@@ -32,6 +33,10 @@ pub struct DynamicPeers {
     /// Their organisation: one label. Default: ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organisation: Option<Spelled<Label>>,
+    /// How many links they are away at most (RFC 5082), as for a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 254))]
+    pub ttl_security: Option<u8>,
     /// The kinds of routes to exchange with them, as for a peer.
     #[serde(default = "all_families")]
     #[schemars(length(min = 1, max = 3))]
@@ -60,6 +65,13 @@ pub struct DynamicPeers {
     /// For outside peers: the prefixes that they may offer, those within them included. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_prefixes: Vec<Spelled<Prefix>>,
+    /// How many routes each of them may bring, as for a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_routes: Option<MaxRoutes>,
+    /// How many routes each of them may announce or withdraw per second, as for a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_update_rate: Option<u32>,
     /// What is taken from them, as for a peer. Policies know them by the name of this entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<Spelled<PolicyWord>>,
@@ -87,6 +99,7 @@ impl DynamicPeers {
             organisation: self.organisation.clone(),
             node: None,
             source: None,
+            ttl_security: self.ttl_security,
             passive: true,
             families: self.families.clone(),
             client: self.client,
@@ -97,6 +110,8 @@ impl DynamicPeers {
             allowed_next_hops: self.allowed_next_hops.clone(),
             allowed_names: self.allowed_names.clone(),
             allowed_prefixes: self.allowed_prefixes.clone(),
+            max_routes: self.max_routes.clone(),
+            max_update_rate: self.max_update_rate,
             import: self.import.clone(),
             export: self.export.clone(),
             insecure: self.insecure,

@@ -9,7 +9,7 @@ use catalyst_core::event::{Event, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
 
 use super::peer_io::Frames;
 
@@ -29,8 +29,8 @@ pub(super) enum Input {
     Frames(Frames),
     /// A dialled connection stands.
     Dialled(PeerName, TcpStream),
-    /// A connection came in.
-    Incoming(TcpStream),
+    /// A connection came in, and the place that it takes.
+    Incoming(TcpStream, OwnedSemaphorePermit),
     /// A look at the state, or an administrative act that needs an answer.
     Query(Query),
     /// The configuration has changed; answered once it is in force.
@@ -50,13 +50,25 @@ pub enum Goodbye {
     ForGood(Arc<str>),
 }
 
+/// How the connections of a peer are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transport {
+    /// The local address to dial from; `None`: as the kernel chooses.
+    pub source: Option<IpAddr>,
+    /// How many links it is away at most (RFC 5082); `None`: any number.
+    pub ttl_security: Option<u8>,
+}
+
+/// By the key under `peers` or `dynamic_peers`; those that are not listed are made as the kernel likes.
+pub type Transports = BTreeMap<PeerName, Transport>;
+
 /// A change of configuration, applied as one batch.
 #[derive(Debug, Clone)]
 pub struct Reconfiguration {
     /// The Speaker's new configuration.
     pub speaker: SpeakerConfig,
-    /// The source address to bind when dialling a peer.
-    pub sources: BTreeMap<PeerName, IpAddr>,
+    /// How connections to peers are made.
+    pub transports: Transports,
     /// Services that come, change or go.
     pub offers: Vec<Event>,
 }

@@ -4,9 +4,10 @@ mod handle;
 mod peer_io;
 mod planes;
 mod say;
+mod ttl_security;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,10 @@ use catalyst_core::event::{ConnId, Effect, Event, LocalRoute, PeerConfig, PeerNa
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
-pub use handle::{Gone, Goodbye, Reconfiguration, SpeakerHandle};
+use crate::descriptors;
+pub use handle::{Gone, Goodbye, Reconfiguration, SpeakerHandle, Transport, Transports};
 use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frame, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, PlaneSettings, Planes, start_planes};
@@ -36,8 +38,8 @@ pub struct DriverConfig {
     pub offers: Vec<LocalRoute>,
     /// The peering listener; `None`: only dial.
     pub listen: Option<SocketAddr>,
-    /// The source address to bind when dialling a peer.
-    pub sources: BTreeMap<PeerName, IpAddr>,
+    /// How connections to peers are made.
+    pub transports: Transports,
 }
 
 /// The routing thread: a single-threaded runtime of its own, so that no data plane's work delays an UPDATE.
@@ -123,7 +125,10 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
 async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, listener: Option<std::net::TcpListener>) {
     if let Some(listener) = listener {
         match TcpListener::from_std(listener) {
-            Ok(listener) => drop(tokio::spawn(peer_io::accept(listener, channel.handle.clone()))),
+            Ok(listener) => {
+                let places = Arc::new(Semaphore::new(descriptors::for_incoming()));
+                drop(tokio::spawn(peer_io::accept(listener, places, channel.handle.clone())));
+            }
             Err(error) => tracing::error!(%error, "the peering listener cannot be used"),
         }
     }
@@ -133,11 +138,11 @@ async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, li
     routing.say_goodbye(goodbye).await;
 }
 
-/// Where each peer is dialled, and from which address.
-type Targets = BTreeMap<PeerName, (SocketAddr, Option<IpAddr>)>;
+/// Where each peer is dialled.
+type Targets = BTreeMap<PeerName, SocketAddr>;
 
-fn targets(config: &SpeakerConfig, sources: &BTreeMap<PeerName, IpAddr>) -> Targets {
-    let target = |peer: &PeerConfig| (peer.name.clone(), (peer.address, sources.get(&peer.name).copied()));
+fn targets(config: &SpeakerConfig) -> Targets {
+    let target = |peer: &PeerConfig| (peer.name.clone(), peer.address);
     config.peers.iter().map(target).collect()
 }
 
@@ -150,6 +155,7 @@ struct Routing {
     connections: HashMap<ConnId, Connection>,
     next_conn: u64,
     targets: Targets,
+    transports: Transports,
     sayings: Sayings,
 }
 
@@ -160,7 +166,7 @@ impl Routing {
         changed: broadcast::Sender<Arc<Vec<Destination>>>,
         feeds: PlaneFeeds,
     ) -> Self {
-        let targets = targets(&config.speaker, &config.sources);
+        let targets = targets(&config.speaker);
         let now = Instant::now();
         let mut speaker = Speaker::new(config.speaker, now);
         speaker.start(now);
@@ -175,6 +181,7 @@ impl Routing {
             connections: HashMap::new(),
             next_conn: 0,
             targets,
+            transports: config.transports,
             sayings: Sayings::default(),
         }
     }
@@ -182,21 +189,12 @@ impl Routing {
     /// Takes batches of inputs until shutdown.
     async fn run(&mut self, mut inputs: mpsc::Receiver<Input>) -> Goodbye {
         let mut batch = Vec::with_capacity(BATCH);
-        // Readers have had a turn since then.
-        let mut caught_up = None;
         self.flush();
         loop {
-            let due = self.speaker.poll_timeout();
             tokio::select! {
                 biased;
                 count = inputs.recv_many(&mut batch, BATCH) => if count == 0 { return Goodbye::ForNow },
-                () = wait_until(due) => if due <= caught_up {
-                    self.speaker.handle(Event::Timeout, Instant::now());
-                } else {
-                    // What came while this task was busy is read first: it is no silence of the peer.
-                    caught_up = Some(Instant::now());
-                    tokio::task::yield_now().await;
-                },
+                () = wait_until(self.speaker.poll_timeout()) => {}
             }
             self.speaker.watch(self.changed.receiver_count() > 0);
             for input in batch.drain(..) {
@@ -205,8 +203,22 @@ impl Routing {
                 }
                 self.take(input);
             }
+            self.run_timers(Instant::now());
             self.flush();
         }
+    }
+
+    /// Also between two batches of a flood: a peer that sends without a pause must not keep us from what is due to others.
+    fn run_timers(&mut self, now: Instant) {
+        if self.speaker.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        for conn in self.speaker.silent(now) {
+            if self.connections.get(&conn).is_some_and(Connection::has_unheard) {
+                self.speaker.handle(Event::Heard { conn }, now);
+            }
+        }
+        self.speaker.handle(Event::Timeout, now);
     }
 
     fn take(&mut self, input: Input) {
@@ -215,7 +227,7 @@ impl Routing {
             Input::Event(event) => self.event(event, now),
             Input::Frames(frames) => self.frames(frames, now),
             Input::Dialled(peer, stream) => self.dialled(peer, stream, now),
-            Input::Incoming(stream) => self.incoming(stream, now),
+            Input::Incoming(stream, place) => self.incoming(stream, place, now),
             Input::Query(run) => {
                 // What was asked before this question counts in its answer.
                 self.flush();
@@ -233,7 +245,8 @@ impl Routing {
     }
 
     fn reconfigure(&mut self, change: Reconfiguration, now: Instant) {
-        self.targets = targets(&change.speaker, &change.sources);
+        self.targets = targets(&change.speaker);
+        self.transports = change.transports;
         self.speaker.handle(Event::Reconfigure(Box::new(change.speaker)), now);
         for event in change.offers {
             self.speaker.handle(event, now);
@@ -268,7 +281,7 @@ impl Routing {
         let event = match addresses(&stream) {
             Ok((local, remote)) => Event::Connected {
                 peer,
-                conn: self.adopt(stream),
+                conn: self.adopt(stream, None),
                 local,
                 remote,
             },
@@ -280,19 +293,29 @@ impl Routing {
         self.speaker.handle(event, now);
     }
 
-    fn incoming(&mut self, stream: TcpStream, now: Instant) {
+    fn incoming(&mut self, stream: TcpStream, place: OwnedSemaphorePermit, now: Instant) {
         // An error means that the other side is gone again.
-        if let Ok((local, remote)) = addresses(&stream) {
-            let conn = self.adopt(stream);
+        let Ok((local, remote)) = addresses(&stream) else {
+            return;
+        };
+        let key = self.speaker.key_of(remote.ip());
+        let guarded = match key.and_then(|key| self.transports.get(key)?.ttl_security) {
+            Some(hops) => ttl_security::guard(&stream, remote.ip(), hops),
+            None => Ok(()),
+        };
+        if let Err(error) = guarded {
+            tracing::error!(%remote, %error, "connection refused: no TTL security");
+        } else {
+            let conn = self.adopt(stream, Some(place));
             self.speaker.handle(Event::Accepted { conn, local, remote }, now);
         }
     }
 
-    fn adopt(&mut self, stream: TcpStream) -> ConnId {
+    fn adopt(&mut self, stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        self.connections
-            .insert(conn, Connection::start(conn, stream, &self.handle));
+        let connection = Connection::start(conn, stream, place, &self.handle);
+        self.connections.insert(conn, connection);
         conn
     }
 
@@ -347,8 +370,9 @@ impl Routing {
     }
 
     fn dial(&self, peer: PeerName) {
-        if let Some((address, source)) = self.targets.get(&peer) {
-            tokio::spawn(peer_io::dial(peer, *address, *source, self.handle.clone()));
+        if let Some(address) = self.targets.get(&peer) {
+            let transport = self.transports.get(&peer).copied().unwrap_or_default();
+            tokio::spawn(peer_io::dial(peer, *address, transport, self.handle.clone()));
         }
     }
 

@@ -1,20 +1,23 @@
 //! Sockets of the peering protocol: framing, reading, writing, dialling, listening. No routing logic.
 
-use std::net::{IpAddr, SocketAddr};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use catalyst_core::event::{ConnId, Event, PeerName};
 use catalyst_core::wire;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::codec::Decoder;
 
-use super::handle::{Gone, Input, SpeakerHandle};
+use super::handle::{Gone, Input, SpeakerHandle, Transport};
+use super::ttl_security;
 
 /// Read buffer of a connection in bytes: a few full frames.
 const READ_BUFFER: usize = 256 * 1024;
@@ -97,26 +100,53 @@ pub(super) struct Connection {
     outgoing: mpsc::UnboundedSender<Bytes>,
     /// Nothing is read before this instant.
     paused_until: watch::Sender<Instant>,
+    read: Arc<OwnedReadHalf>,
+    /// The bytes that may still be read before the Speaker has handled what was.
+    window: Arc<Semaphore>,
     reader: AbortHandle,
     writer: JoinHandle<()>,
+    /// Of one that came in: its place among those that may.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
     /// Starts reading and writing.
-    pub(super) fn start(conn: ConnId, stream: TcpStream, speaker: &SpeakerHandle) -> Self {
+    pub(super) fn start(
+        conn: ConnId,
+        stream: TcpStream,
+        place: Option<OwnedSemaphorePermit>,
+        speaker: &SpeakerHandle,
+    ) -> Self {
         // Latency over packet count: an UPDATE leaves when it is packed. A failure shows at the first write.
         drop(stream.set_nodelay(true));
         let (read, write) = stream.into_split();
         let (outgoing, queue) = mpsc::unbounded_channel();
         let (paused_until, pause) = watch::channel(Instant::now());
-        let reader = tokio::spawn(read_frames(conn, read, pause, speaker.clone())).abort_handle();
+        let (read, window) = (Arc::new(read), Arc::new(Semaphore::new(WINDOW)));
+        let reading = Reading {
+            frames: FrameReader::new(Arc::clone(&read)),
+            window: Arc::clone(&window),
+            pause,
+        };
+        let reader = tokio::spawn(read_frames(conn, reading, speaker.clone())).abort_handle();
         let writer = tokio::spawn(write_frames(conn, write, queue, speaker.clone()));
         Self {
             outgoing,
             paused_until,
+            read,
+            window,
             reader,
             writer,
+            place,
         }
+    }
+
+    /// Whether something has come from the peer that the Speaker has not been told of: it waits in its queue or in the
+    /// socket. Then it is this side that is slow, and the peer is not silent.
+    pub(super) fn has_unheard(&self) -> bool {
+        let socket = SockRef::from((*self.read).as_ref());
+        self.window.available_permits() < WINDOW
+            || socket.peek(&mut [MaybeUninit::uninit()]).is_ok_and(|count| count > 0)
     }
 
     /// Queues whole frames.
@@ -133,15 +163,22 @@ impl Connection {
     /// Stops reading; flushes what is queued, bounded, in the background.
     pub(super) fn close(self) -> JoinHandle<()> {
         self.reader.abort();
-        drop(self.outgoing);
-        let writer = self.writer;
+        let Self { writer, place, .. } = self;
         tokio::spawn(async move {
+            let _place = place;
             let abort = writer.abort_handle();
             if tokio::time::timeout(CLOSE_TIMEOUT, writer).await.is_err() {
                 abort.abort();
             }
         })
     }
+}
+
+/// What a connection is read with.
+struct Reading {
+    frames: FrameReader,
+    window: Arc<Semaphore>,
+    pause: watch::Receiver<Instant>,
 }
 
 /// Waits until reading may go on.
@@ -158,14 +195,12 @@ async fn pass(pause: &mut watch::Receiver<Instant>) {
     }
 }
 
-async fn read_frames(conn: ConnId, read: OwnedReadHalf, mut pause: watch::Receiver<Instant>, speaker: SpeakerHandle) {
-    let mut frames = FrameReader::new(read);
-    let window = Arc::new(Semaphore::new(WINDOW));
+async fn read_frames(conn: ConnId, mut reading: Reading, speaker: SpeakerHandle) {
     let reason: Arc<str> = loop {
-        match frames.next().await {
+        match reading.frames.next().await {
             Ok(frames) if frames.is_empty() => break "the peer closed the connection".into(),
             Ok(frames) => {
-                let Some(window) = take(&window, &frames).await else {
+                let Some(window) = take(&reading.window, &frames).await else {
                     return;
                 };
                 let frames = Frames { conn, frames, window };
@@ -175,7 +210,7 @@ async fn read_frames(conn: ConnId, read: OwnedReadHalf, mut pause: watch::Receiv
             }
             Err(error) => break format!("reading failed: {error}").into(),
         }
-        pass(&mut pause).await;
+        pass(&mut reading.pause).await;
     };
     // Gone: the daemon is stopping, nobody needs to know.
     drop(speaker.event(Event::Closed { conn, reason }).await);
@@ -191,7 +226,7 @@ async fn take(window: &Arc<Semaphore>, frames: &[Frame]) -> Option<OwnedSemaphor
 /// Reads frames in batches. Until the first frame is there its buffer is small: whoever calls and says nothing, or a byte
 /// a second, costs little.
 struct FrameReader {
-    read: OwnedReadHalf,
+    read: Arc<OwnedReadHalf>,
     codec: FrameCodec,
     buffer: BytesMut,
     /// How much the buffer is to hold.
@@ -199,7 +234,7 @@ struct FrameReader {
 }
 
 impl FrameReader {
-    fn new(read: OwnedReadHalf) -> Self {
+    fn new(read: Arc<OwnedReadHalf>) -> Self {
         Self {
             read,
             codec: FrameCodec { broken: false },
@@ -224,8 +259,18 @@ impl FrameReader {
             if self.buffer.capacity() - self.buffer.len() < self.room / 4 {
                 self.buffer.reserve(self.room);
             }
-            if self.read.read_buf(&mut self.buffer).await? == 0 {
+            if self.read_more().await? == 0 {
                 return Ok(frames);
+            }
+        }
+    }
+
+    async fn read_more(&mut self) -> std::io::Result<usize> {
+        loop {
+            self.read.readable().await?;
+            match self.read.try_read_buf(&mut self.buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                result => return result,
             }
         }
     }
@@ -283,9 +328,9 @@ async fn write_all(
     Ok(Ok(()))
 }
 
-/// Dials a peer from its configured source address and reports the outcome to the Speaker.
-pub(super) async fn dial(peer: PeerName, address: SocketAddr, source: Option<IpAddr>, speaker: SpeakerHandle) {
-    let attempt = tokio::time::timeout(DIAL_TIMEOUT, connect(address, source)).await;
+/// Dials a peer as it is configured and reports the outcome to the Speaker.
+pub(super) async fn dial(peer: PeerName, address: SocketAddr, transport: Transport, speaker: SpeakerHandle) {
+    let attempt = tokio::time::timeout(DIAL_TIMEOUT, connect(address, transport)).await;
     let input = match attempt {
         Ok(Ok(stream)) => Input::Dialled(peer, stream),
         Ok(Err(error)) => failed(peer, &format!("{address}: {error}")),
@@ -301,14 +346,17 @@ fn failed(peer: PeerName, error: &str) -> Input {
     })
 }
 
-async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+async fn connect(address: SocketAddr, transport: Transport) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
-    if let Some(ip) = source {
+    if let Some(ip) = transport.source {
         socket.bind(SocketAddr::new(ip, 0))?;
+    }
+    if let Some(hops) = transport.ttl_security {
+        ttl_security::guard(&socket, address.ip(), hops)?;
     }
     socket.connect(address).await
 }
@@ -323,24 +371,34 @@ pub(super) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListen
     // A restart must not wait for connections of the last run in TIME-WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // The answer to a call leaves before it is known whose it is: full TTL, for those who listen to nothing less.
+    ttl_security::send_with_full_ttl(&socket, address.ip())?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
 }
 
-/// Hands every incoming connection to the Speaker, for ever.
-pub(super) async fn accept(listener: TcpListener, speaker: SpeakerHandle) {
-    loop {
+/// Hands every incoming connection to the Speaker, for ever, as far as there are places. The others wait in the kernel.
+pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, speaker: SpeakerHandle) {
+    let mut failing = false;
+    // They are never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if speaker.send(Input::Incoming(stream)).await.is_err() {
+                failing = false;
+                if speaker.send(Input::Incoming(stream, place)).await.is_err() {
                     return;
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "accepting a connection failed; trying again");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

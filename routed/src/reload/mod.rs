@@ -212,7 +212,7 @@ impl Reloader {
         let offers = OfferChanges::between(offered, wanted).into_events();
         let change = Reconfiguration {
             speaker: new.speaker(),
-            sources: new.sources(),
+            transports: new.transports(),
             offers,
         };
         let old = self.live.get();

@@ -149,6 +149,9 @@ impl Hub {
             let open: Vec<_> = self.verdicts.open().cloned().collect();
             self.resolve(open);
         } else {
+            tracing::warn!(
+                "no Envoy is connected any more: unless one is within the hold time, what needs it is withdrawn from peers"
+            );
             self.verdicts.tell_connected(false);
         }
     }

@@ -147,6 +147,20 @@ impl Session {
         }
     }
 
+    /// The connections whose hold timer has expired.
+    pub fn silent(&self, now: Instant) -> impl Iterator<Item = ConnId> + '_ {
+        let expired = move |direction: &Direction| self.timers.has_expired(Timer::Hold(*direction), now);
+        let conn = |direction| Some(self.connections.get(direction)?.id);
+        Direction::ALL.into_iter().filter(expired).filter_map(conn)
+    }
+
+    /// Something of a connection is there and not read yet: it counts as heard from now.
+    pub fn heard(&mut self, id: ConnId, now: Instant) {
+        if let Some(direction) = self.connections.direction(id) {
+            self.restart_hold_timer(direction, now);
+        }
+    }
+
     /// With no hold time agreed on, only the wait for the first KEEPALIVE is bounded.
     pub(super) fn restart_hold_timer(&mut self, direction: Direction, now: Instant) {
         let Some(connection) = self.connections.get(direction) else {

@@ -129,9 +129,13 @@ impl Timers {
         self.0[timer.index()].is_some()
     }
 
+    pub(super) fn has_expired(&self, timer: Timer, now: Instant) -> bool {
+        self.0[timer.index()].is_some_and(|at| at <= now)
+    }
+
     /// Disarms it if it has expired, and says whether it had.
     pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
-        let expired = self.0[timer.index()].is_some_and(|at| at <= now);
+        let expired = self.has_expired(timer, now);
         if expired {
             self.clear(timer);
         }

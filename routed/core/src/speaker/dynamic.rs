@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::peer::{Conn, Peer, session_config};
 use super::sessions::stopping;
 use super::{Phase, Speaker};
-use crate::event::{ConnId, DynamicPeers, PeerConfig, SpeakerConfig};
+use crate::event::{ConnId, DynamicPeers, PeerConfig, PeerName, SpeakerConfig};
 use crate::session::{SessionEvent, State, check_open};
 use crate::wire::subcode::{self, cease};
 use crate::wire::{self, Message, Notification, Open, WireError, code};
@@ -232,6 +232,13 @@ impl Speaker {
         );
         self.session(peer, SessionEvent::Accepted(conn, remote), now);
         self.session(peer, SessionEvent::Message(conn, Ok(Message::Open(open))), now);
+    }
+
+    pub(super) fn find_key(&self, ip: IpAddr) -> Option<&PeerName> {
+        match self.peers.find_address(ip) {
+            Some(index) => Some(self.peers[index].policy_name()),
+            None => self.config.dynamic_for(ip).map(|group| &group.name),
+        }
     }
 
     /// Takes out the dynamic peers that have neither a connection nor routes any longer.

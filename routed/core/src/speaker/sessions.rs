@@ -131,6 +131,12 @@ impl Speaker {
         }
     }
 
+    pub(super) fn on_heard(&mut self, conn: ConnId, now: Instant) {
+        if let Some(known) = self.conns.get(&conn) {
+            self.peers[known.peer].session.heard(conn, now);
+        }
+    }
+
     pub(super) fn on_timeout(&mut self, now: Instant) {
         self.expire_callers(now);
         for index in self.peers.places() {

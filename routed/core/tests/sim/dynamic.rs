@@ -99,7 +99,7 @@ fn who_is_not_expected_is_told_why() {
     assert!(told.contains("expected organisation org-1, got org-2"), "{told}");
     assert_eq!(peers(&net).len(), 1, "and is no peer");
     net.reconfigure(0, |config| {
-        config.dynamic_peers[0].prefix = "127.9.0.0/31".parse().unwrap()
+        config.dynamic_peers[0].prefix = "127.9.0.0/31".parse().unwrap();
     });
     net.rest();
     let told = net.peer_view(1, 0).last_error;
@@ -229,9 +229,12 @@ impl Door {
 }
 
 fn closed(effects: &[Effect]) -> Vec<ConnId> {
-    let close = |effect: &Effect| match effect {
-        Effect::Close { conn } => Some(*conn),
-        _ => None,
+    let close = |effect: &Effect| {
+        if let Effect::Close { conn } = effect {
+            Some(*conn)
+        } else {
+            None
+        }
     };
     effects.iter().filter_map(close).collect()
 }

@@ -23,7 +23,8 @@ fn completed(addr: &str, words: &[&str]) -> Vec<String> {
     const SCRIPT: &str = r#"
         source <("$0" completions bash)
         COMP_WORDS=(catalystctl "$@") COMP_CWORD=$# COMP_TYPE=9
-        _clap_complete_catalystctl catalystctl "${COMP_WORDS[COMP_CWORD]}"
+        [[ $(complete -p catalystctl) == *" -F _catalystctl catalystctl" ]] || echo "not registered" >&2
+        _catalystctl catalystctl "${COMP_WORDS[COMP_CWORD]}"
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let mut bash = std::process::Command::new("bash");
@@ -86,4 +87,22 @@ fn completion_is_bounded() {
     let all = completed(&node.addr, &["show", "route", ""]);
     assert_eq!(all.iter().filter(|word| !word.starts_with('-')).count(), 200, "{all:?}");
     assert_eq!(completed(&node.addr, &["show", "route", "s29"]).len(), 10);
+}
+
+/// As bash takes `--addr unix:PATH` apart.
+#[test]
+fn the_daemon_of_the_line_is_asked_also_where_bash_breaks_its_address() {
+    let orders = format!("orders.acme={}", service(1));
+    let node = Node::start("127.80.17.1", &[("service", orders.as_str())]);
+    let path = node.addr.strip_prefix("unix:").expect("a Unix socket");
+    let line = ["--addr", "unix", ":", path, "show", "route", "ord"];
+    assert_eq!(completed("unix:/nowhere", &line), ["orders.acme"]);
+    assert_eq!(
+        completed("unix:/nowhere", &["--addr", "unix", ":", path, "show", "pol"]),
+        ["policies", "policy"]
+    );
+    assert_eq!(
+        completed("unix:/nowhere", &["show", "route", "--addr", "unix", ":", "/no"]),
+        [""; 0]
+    );
 }

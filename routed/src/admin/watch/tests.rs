@@ -27,7 +27,7 @@ async fn routing() -> (Driver, SpeakerHandle) {
         speaker: config.speaker(),
         offers: Vec::new(),
         listen: None,
-        sources: std::collections::BTreeMap::new(),
+        transports: crate::driver::Transports::new(),
     };
     (Driver::start(config, channel, planes.feeds).unwrap(), handle)
 }

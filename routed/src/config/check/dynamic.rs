@@ -8,7 +8,7 @@ use catalyst_core::route::Prefix;
 use super::super::dynamic::DynamicPeers;
 use super::super::path::KeyPath;
 use super::super::types::Config;
-use super::peers::{check_borders, check_graceful, check_peer_name};
+use super::peers::{check_borders, check_graceful, check_limits, check_peer_name, check_ttl_security};
 use super::prefixes::check_families;
 use super::{Problems, section};
 
@@ -78,7 +78,9 @@ fn check_one(config: &Config, dynamic: &DynamicPeers, path: &KeyPath, problems: 
         path.field("strict_role"),
         || format!("without a role of ours nothing is checked; set {}", path.field("role")),
     );
+    check_ttl_security(template.ttl_security, path, problems);
     check_graceful(&template, path, problems);
+    check_limits(&template, path, problems);
     check_families(&template, path, problems);
     check_borders(config, &template, path, problems);
 }

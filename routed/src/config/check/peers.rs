@@ -13,6 +13,8 @@ use super::{Problems, off_loopback, section};
 
 /// The bounds of `restart_time` and `stale_time`.
 const RESTART_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+/// The bounds of `ttl_security`.
+const HOPS: RangeInclusive<u8> = 1..=254;
 /// The most `allowed_next_hops` of one peer.
 const MAX_NEXT_HOPS: usize = 256;
 
@@ -44,6 +46,7 @@ fn check_peer(config: &Config, name: &str, peer: &Peer, path: &KeyPath, problems
     check_address(config, name, peer, path, problems);
     check_identity(config, peer, path, problems);
     check_role(config, peer, path, problems);
+    check_ttl_security(peer.ttl_security, path, problems);
     check_graceful(peer, path, problems);
     check_limits(peer, path, problems);
     check_families(peer, path, problems);
@@ -90,6 +93,13 @@ fn check_identity(config: &Config, peer: &Peer, path: &KeyPath, problems: &mut P
     });
 }
 
+pub(super) fn check_ttl_security(hops: Option<u8>, path: &KeyPath, problems: &mut Problems) {
+    let possible = hops.is_none_or(|hops| HOPS.contains(&hops));
+    problems.unless(possible, path.field("ttl_security"), || {
+        format!("expected 1 to 254 links, found {}", hops.unwrap_or_default())
+    });
+}
+
 pub(super) fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
     let Some(graceful) = &peer.graceful_restart else { return };
     let path = path.field("graceful_restart");
@@ -104,7 +114,7 @@ pub(super) fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problem
     }
 }
 
-fn check_limits(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
+pub(super) fn check_limits(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
     problems.unless(peer.max_update_rate != Some(0), path.field("max_update_rate"), || {
         "expected at least 1 per second, found 0; leave it out for no limit".to_owned()
     });

@@ -372,3 +372,19 @@ fn the_hold_timer_shows_what_the_last_message_left_of_it() {
     let bench = Bench::in_state(State::Established, endless);
     assert_eq!(bench.session.hold_expiry(), None, "no hold time was agreed on");
 }
+
+#[test]
+fn a_connection_with_something_unread_is_not_silent() {
+    let mut bench = Bench::in_state(State::Established, config());
+    assert_eq!(bench.session.silent(bench.now).count(), 0);
+    bench.now += HOLD;
+    assert_eq!(bench.session.silent(bench.now).collect::<Vec<_>>(), [OUT]);
+    bench.session.heard(OUT, bench.now);
+    assert_eq!(bench.session.silent(bench.now).count(), 0);
+    assert_eq!(words(&bench.give(SessionEvent::Timeout)), "out:keepalive");
+    bench.now += HOLD;
+    assert!(
+        words(&bench.give(SessionEvent::Timeout)).contains("down"),
+        "it was the last chance"
+    );
+}
