@@ -1,7 +1,7 @@
 //! Which port the egress listener of a tcp service has. The same name keeps its port, across restarts too: clients have
 //! it in their configuration.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -73,9 +73,21 @@ impl LocalPorts {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).copied()
     }
 
-    fn replace(&self, ports: &BTreeMap<String, u16>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clone_from(ports);
+    fn set(&self, name: &str, port: u16) {
+        let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        shown.insert(name.to_owned(), port);
     }
+
+    fn remove(&self, name: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Assigned {
+    port: u16,
+    /// Its place in `idle`, if it has no service.
+    idle: Option<u64>,
 }
 
 /// Port assignments. A name that goes keeps its port until no port is left that nobody has ever had; then the name that
@@ -84,10 +96,14 @@ impl LocalPorts {
 pub struct Ports {
     range: RangeInclusive<u16>,
     excluded: BTreeSet<u16>,
-    by_name: BTreeMap<String, u16>,
+    by_name: BTreeMap<String, Assigned>,
     used: BTreeSet<u16>,
+    /// Ports that nobody may have had yet: a port that was used or excluded once stays so.
+    fresh: RangeInclusive<u16>,
     /// Names without a service at present, the first to go in front.
-    idle: VecDeque<String>,
+    idle: BTreeMap<u64, String>,
+    /// Names that have gone so far.
+    gone: u64,
     path: Option<PathBuf>,
     unsaved: bool,
     shown: LocalPorts,
@@ -114,11 +130,13 @@ impl Ports {
 
     fn from_stored(stored: Stored, range: RangeInclusive<u16>, path: Option<PathBuf>) -> Self {
         let mut ports = Self {
+            fresh: range.clone(),
             range,
             excluded: BTreeSet::new(),
             by_name: BTreeMap::new(),
             used: BTreeSet::new(),
-            idle: VecDeque::new(),
+            idle: BTreeMap::new(),
+            gone: 0,
             path,
             unsaved: false,
             shown: LocalPorts::default(),
@@ -126,21 +144,29 @@ impl Ports {
         for StoredPort { name, port } in stored.ports {
             // The range may have been changed since; a duplicate can only come from an editor: the first one counts.
             if ports.range.contains(&port) && !ports.by_name.contains_key(&name) && ports.used.insert(port) {
-                ports.idle.push_back(name.clone());
-                ports.by_name.insert(name, port);
+                ports.insert(&name, port);
+                ports.release(&name);
             }
         }
-        ports.shown.replace(&ports.by_name);
+        ports.unsaved = false;
         ports
+    }
+
+    fn insert(&mut self, name: &str, port: u16) {
+        self.by_name.insert(name.to_owned(), Assigned { port, idle: None });
+        self.shown.set(name, port);
     }
 
     /// Takes a port out of the range (a listener of the node itself has it).
     pub fn exclude(&mut self, port: u16) {
         self.excluded.insert(port);
         if self.used.remove(&port) {
-            self.by_name.retain(|_, taken| *taken != port);
-            self.shown.replace(&self.by_name);
-            self.idle.retain(|name| self.by_name.contains_key(name));
+            for (name, lost) in self.by_name.extract_if(.., |_, taken| taken.port == port) {
+                self.shown.remove(&name);
+                if let Some(place) = lost.idle {
+                    self.idle.remove(&place);
+                }
+            }
             self.unsaved = true;
         }
     }
@@ -151,20 +177,18 @@ impl Ports {
     /// # Errors
     /// All of them are in use.
     pub fn assign(&mut self, name: &str) -> Result<u16, Exhausted> {
-        if let Some(port) = self.by_name.get(name) {
-            self.idle.retain(|idle| idle != name);
-            return Ok(*port);
+        if let Some(assigned) = self.by_name.get_mut(name) {
+            if let Some(place) = assigned.idle.take() {
+                self.idle.remove(&place);
+            }
+            return Ok(assigned.port);
         }
-        let fresh = self
-            .range
-            .clone()
-            .find(|port| !self.used.contains(port) && !self.excluded.contains(port));
-        let port = match fresh {
+        let unknown = |port: &u16| !self.used.contains(port) && !self.excluded.contains(port);
+        let port = match self.fresh.find(unknown) {
             Some(port) => port,
             None => self.take_from_idle()?,
         };
-        self.by_name.insert(name.to_owned(), port);
-        self.shown.replace(&self.by_name);
+        self.insert(name, port);
         self.used.insert(port);
         self.unsaved = true;
         Ok(port)
@@ -175,24 +199,27 @@ impl Ports {
             start: *self.range.start(),
             end: *self.range.end(),
         };
-        let name = self.idle.pop_front().ok_or(full.clone())?;
-        self.by_name.remove(&name).ok_or(full)
+        let (_, name) = self.idle.pop_first().ok_or(full.clone())?;
+        self.shown.remove(&name);
+        self.by_name.remove(&name).map(|assigned| assigned.port).ok_or(full)
     }
 
     /// The service of a name is gone; true if it had a port. The port stays remembered.
     pub fn release(&mut self, name: &str) -> bool {
-        let had = self.by_name.contains_key(name) && !self.idle.iter().any(|idle| idle == name);
-        if had {
-            self.idle.push_back(name.to_owned());
-            self.unsaved = true;
-        }
-        had
+        let Some(assigned) = self.by_name.get_mut(name).filter(|assigned| assigned.idle.is_none()) else {
+            return false;
+        };
+        self.gone += 1;
+        assigned.idle = Some(self.gone);
+        self.idle.insert(self.gone, name.to_owned());
+        self.unsaved = true;
+        true
     }
 
     /// The port that a name has, in use or remembered.
     #[must_use]
     pub fn port_of(&self, name: &str) -> Option<u16> {
-        self.by_name.get(name).copied()
+        self.by_name.get(name).map(|assigned| assigned.port)
     }
 
     /// Writes the assignments down if they have changed, all or nothing.
@@ -212,13 +239,12 @@ impl Ports {
     }
 
     fn stored(&self) -> Stored {
-        let idle: BTreeSet<&String> = self.idle.iter().collect();
-        let live = self.by_name.keys().filter(|name| !idle.contains(name));
-        let in_order = self.idle.iter().chain(live);
+        let live = self.by_name.iter().filter(|(_, assigned)| assigned.idle.is_none());
+        let in_order = self.idle.values().chain(live.map(|(name, _)| name));
         let ports = in_order.filter_map(|name| {
             Some(StoredPort {
                 name: name.clone(),
-                port: *self.by_name.get(name)?,
+                port: self.port_of(name)?,
             })
         });
         Stored {
@@ -296,6 +322,31 @@ mod tests {
         assert_eq!(ports.assign("c"), Ok(101), "b went first");
         assert_eq!(ports.assign("a"), Ok(100), "a still has its own");
         assert!(ports.assign("b").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_follows_every_assignment() {
+        let (mut ports, _) = Ports::load(None, 100..=102);
+        let shown = ports.shown();
+        let names = ["a", "b", "c", "d"];
+        let check = |ports: &Ports, expected: [Option<u16>; 4]| {
+            assert_eq!(names.map(|name| ports.port_of(name)), expected);
+            assert_eq!(names.map(|name| shown.port_of(name)), expected);
+        };
+        ports.exclude(101);
+        ports.assign("a").unwrap();
+        ports.assign("b").unwrap();
+        check(&ports, [Some(100), Some(102), None, None]);
+        assert!(ports.release("a") && !ports.release("a") && !ports.release("c"));
+        check(&ports, [Some(100), Some(102), None, None]);
+        ports.assign("c").unwrap();
+        check(&ports, [None, Some(102), Some(100), None]);
+        ports.exclude(102);
+        check(&ports, [None, None, Some(100), None]);
+        ports.release("c");
+        ports.exclude(100);
+        check(&ports, [None; 4]);
+        assert!(ports.assign("d").is_err(), "nothing is left, idle or fresh");
     }
 
     /// Whatever stands in the place of the file, the start goes on without it, and it is kept.

@@ -29,7 +29,7 @@ pub(crate) struct Hub {
     told: Told,
     /// Names whose status may be other than what was told.
     fresh: BTreeSet<Destination>,
-    /// Next hops of which an instance has said something new.
+    /// Next hops of which an instance has said something new, so at most what instances called unusable.
     moved_hops: BTreeSet<SocketAddr>,
     gap: Gap,
 }
@@ -153,7 +153,7 @@ impl Hub {
         let Some(instance) = self.instances.get_mut(&id) else {
             return Ok(());
         };
-        self.moved_hops.insert(instance.next_hop(state)?);
+        self.moved_hops.extend(instance.next_hop(state)?);
         Ok(())
     }
 

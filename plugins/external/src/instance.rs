@@ -201,17 +201,18 @@ impl Instance {
         Ok(touched)
     }
 
-    /// Takes in word on a next hop.
-    pub(crate) fn next_hop(&mut self, state: &pb::NextHopState) -> Result<SocketAddr, Misuse> {
+    /// Takes in word on a next hop; gives its address if that is news.
+    pub(crate) fn next_hop(&mut self, state: &pb::NextHopState) -> Result<Option<SocketAddr>, Misuse> {
         let address = wire::address_of(&state.address)?;
-        if state.usable {
-            self.unusable.remove(&address);
-        } else if self.unusable.len() >= MAX_NEXT_HOPS {
-            return Err(Misuse::NextHops);
+        let is_news = if state.usable {
+            self.unusable.remove(&address)
         } else {
-            self.unusable.insert(address);
+            self.unusable.insert(address)
+        };
+        if self.unusable.len() > MAX_NEXT_HOPS {
+            return Err(Misuse::NextHops);
         }
-        Ok(address)
+        Ok(is_news.then_some(address))
     }
 }
 

@@ -76,7 +76,7 @@ struct Link {
 /// Why a stream is given up.
 enum End {
     Lost(Status),
-    /// The loop needs the whole table.
+    /// The loop needs the whole table, and `position` is none.
     Anew,
     /// The plane has nothing behind it any more.
     Down,
@@ -88,14 +88,14 @@ impl Link {
         loop {
             if !self.up {
                 let report = running.reports.recv().await.ok_or(ClientError::Ended)?;
+                // No stream that could be told, or given up.
                 drop(self.hear(report));
                 continue;
             }
             let session = self.door.open(self.steps.position).await?;
             match self.exchange(session, running).await {
                 End::Lost(status) => recoverable(&status)?,
-                End::Anew => self.steps.position = None,
-                End::Down => {}
+                End::Anew | End::Down => {}
                 End::Fatal(error) => return Err(error),
             }
         }
@@ -110,13 +110,12 @@ impl Link {
         loop {
             let messages = tokio::select! {
                 step = session.next() => match step {
-                    Ok(step) => match self.take(step) {
-                        Some(update) => {
-                            running.handle.feed.send(update);
-                            continue;
-                        }
-                        None => return End::Anew,
-                    },
+                    Ok(step) => {
+                        self.door.has_worked();
+                        let Some(update) = self.take(step) else { return End::Anew };
+                        running.handle.feed.send(update);
+                        continue;
+                    }
                     Err(status) => return End::Lost(status),
                 },
                 report = running.reports.recv() => match report.map(|report| self.hear(report)) {
@@ -149,6 +148,7 @@ impl Link {
                 from, changes, settled, ..
             } => {
                 if position != Some(pb::Position { version: from, ..to }) {
+                    self.steps.position = None;
                     return None;
                 }
                 self.steps.everything_changed = false;
@@ -189,7 +189,10 @@ impl Link {
                 }
                 Ok(vec![next_hop(address, usable)])
             }
-            Report::NeedReset => Err(End::Anew),
+            Report::NeedReset => {
+                self.steps.position = None;
+                Err(End::Anew)
+            }
         }
     }
 
@@ -212,4 +215,29 @@ fn next_hop(address: SocketAddr, usable: bool) -> Message {
         address: address.to_string(),
         usable,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_needs_the_whole_table_gets_it_also_if_it_says_so_while_it_is_down() {
+        let mut link = Link {
+            door: Door::new("127.0.0.1:1", "hosts").unwrap(),
+            steps: Steps {
+                position: Some(pb::Position { epoch: 1, version: 1 }),
+                ..Steps::default()
+            },
+            word: Word::default(),
+            unusable: BTreeSet::new(),
+            up: false,
+        };
+        // As `keep` takes reports in while no stream is open.
+        for report in [Report::NeedReset, Report::Up] {
+            drop(link.hear(report));
+        }
+        assert!(link.up);
+        assert_eq!(link.steps.position, None, "the next Hello asks for a Reset");
+    }
 }

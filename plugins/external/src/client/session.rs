@@ -26,11 +26,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const QUEUE: usize = 16;
 
 /// How the daemon is reached, and as whom.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Door {
     channel: Channel,
     plane: String,
     instance: String,
+    /// Before the next attempt. None as long as streams bring something: a daemon that takes a stream and ends it at once
+    /// (too many instances) is one that is not there.
+    pause: Duration,
 }
 
 impl Door {
@@ -55,6 +58,7 @@ impl Door {
             channel,
             plane: plane.to_owned(),
             instance: format!("{plane}-{}", std::process::id()),
+            pause: Duration::ZERO,
         })
     }
 
@@ -63,16 +67,20 @@ impl Door {
     }
 
     /// A stream; tries until there is one.
-    pub(super) async fn open(&self, holds: Option<pb::Position>) -> Result<Session, ClientError> {
-        let mut pause = FIRST_PAUSE;
+    pub(super) async fn open(&mut self, holds: Option<pb::Position>) -> Result<Session, ClientError> {
         loop {
+            tokio::time::sleep(self.pause).await;
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
             match self.try_open(holds).await {
                 Ok(session) => return Ok(session),
                 Err(status) => recoverable(&status)?,
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
         }
+    }
+
+    /// The stream has brought a step: if it ends, the next one may be opened at once.
+    pub(super) fn has_worked(&mut self) {
+        self.pause = Duration::ZERO;
     }
 
     async fn try_open(&self, holds: Option<pb::Position>) -> Result<Session, Status> {
@@ -213,5 +221,44 @@ impl Begun {
                 settled,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+    use tokio_stream::wrappers::UnixListenerStream;
+
+    use super::*;
+    use crate::table::tests::reset;
+    use crate::{ExternalPlane, PlaneSpec, Protocol};
+
+    #[tokio::test]
+    async fn pauses_grow_until_a_stream_brings_a_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plane.sock");
+        let spec = PlaneSpec {
+            name: "hosts".into(),
+            protocols: vec![Protocol::Http],
+            ipv4: false,
+            ipv6: false,
+        };
+        let (reports, _kept) = mpsc::channel(64);
+        let (plane, handle) = ExternalPlane::spawn(spec, reports);
+        let listener = UnixListenerStream::new(UnixListener::bind(&path).unwrap());
+        tokio::spawn(plane.router().serve_with_incoming(listener));
+        let mut door = Door::new(&format!("unix:{}", path.display()), "hosts").unwrap();
+
+        let mut pauses = vec![door.pause];
+        for _ in 0..3 {
+            drop(door.open(None).await.unwrap());
+            pauses.push(door.pause);
+        }
+        assert_eq!(pauses, [Duration::ZERO, FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]);
+        handle.feed.send(reset(1, &[("a", "/1")]));
+        let mut session = door.open(None).await.unwrap();
+        session.next().await.unwrap();
+        door.has_worked();
+        assert_eq!(door.pause, Duration::ZERO);
     }
 }

@@ -71,6 +71,7 @@ impl Client {
             let step = self.session().await?.next().await;
             match step {
                 Ok(step) => {
+                    self.door.has_worked();
                     if let Some(view) = self.take(step).await {
                         return Ok(view);
                     }
@@ -86,12 +87,11 @@ impl Client {
     /// Says that the table of the last [`Client::next`] is served, but for these names, with the reasons.
     pub async fn serves_but(&mut self, refused: impl IntoIterator<Item = (Destination, String)>) {
         let refused = refused.into_iter();
-        let refused = refused.map(|(name, why)| (name, PlaneStatus::Rejected(why.into())));
-        let view = self.table.view();
-        let mut now = self.table.held_back();
-        now.extend(refused);
-        self.table.served = Some(view);
-        self.acknowledge(now).await;
+        self.table.refused = refused
+            .map(|(name, why)| (name, PlaneStatus::Rejected(why.into())))
+            .collect();
+        self.table.served = Some(self.table.view());
+        self.acknowledge(self.table.unserved()).await;
     }
 
     /// Says that the table of the last [`Client::next`] is served.
@@ -103,7 +103,9 @@ impl Client {
     pub async fn serves_none(&mut self, why: &str) {
         let why = PlaneStatus::Pending(why.into());
         let stale = self.table.stale().cloned();
-        let now = stale.map(|name| (name, why.clone())).collect();
+        let stale: Vec<_> = stale.map(|name| (name, why.clone())).collect();
+        let mut now = self.table.refused.clone();
+        now.extend(stale);
         self.acknowledge(now).await;
     }
 
@@ -134,8 +136,7 @@ impl Client {
         }
         let routes = self.table.view();
         if self.table.served.as_ref() == Some(&routes) {
-            let now = self.table.held_back();
-            self.acknowledge(now).await;
+            self.acknowledge(self.table.unserved()).await;
             return None;
         }
         Some(View { routes })
@@ -160,6 +161,8 @@ struct Table {
     position: Option<pb::Position>,
     /// What the data plane was last said to serve; `None` at first, when it may have anything from before.
     served: Option<Routes>,
+    /// What of it the data plane refuses: as true on every later stream as it was when it was said.
+    refused: BTreeMap<Destination, PlaneStatus>,
 }
 
 impl Table {
@@ -211,6 +214,13 @@ impl Table {
             .filter(|(name, route)| view.get(*name) != Some(*route));
         held.map(|(name, _)| (name.clone(), PlaneStatus::Pending(HELD.into())))
             .collect()
+    }
+
+    /// What the data plane does not serve of a table that it has taken: what is held back, and what it refuses.
+    fn unserved(&self) -> BTreeMap<Destination, PlaneStatus> {
+        let mut now = self.held_back();
+        now.extend(self.refused.clone());
+        now
     }
 
     /// The names that are not served as they should be.

@@ -309,3 +309,18 @@ fn instances_are_bounded_and_their_next_hops_end_with_them() {
     hub.leave(ids[1]);
     assert_eq!(hub.reports(), [Report::NextHop { address, usable: true }]);
 }
+
+#[test]
+fn a_next_hop_that_nobody_called_unusable_is_no_news() {
+    let mut hub = hub();
+    let id = hub.join(&hello("one", None)).unwrap();
+    hub.take(reset(1, &[]));
+    for port in 1..=1000 {
+        let usable = pb::NextHopState {
+            address: format!("127.0.0.1:{port}"),
+            usable: true,
+        };
+        hub.next_hop(id, &usable).unwrap();
+    }
+    assert!(hub.moved_hops.is_empty(), "kept until the daemon takes reports");
+}
