@@ -59,14 +59,14 @@ impl Daemon {
     async fn statuses(&mut self, version: u64) -> Vec<(Destination, PlaneStatus)> {
         let mut said = Vec::new();
         loop {
-            match tokio::time::timeout(LONG, self.reports.recv()).await.unwrap().unwrap() {
-                Report::Plane { version: at, statuses } => {
-                    said.extend(statuses);
-                    if at >= version {
-                        return said;
-                    }
+            let report = tokio::time::timeout(LONG, self.reports.recv()).await.unwrap().unwrap();
+            if let Report::Plane { version: at, statuses } = report {
+                said.extend(statuses);
+                if at >= version {
+                    return said;
                 }
-                other => assert_eq!(other, Report::Up),
+            } else {
+                assert_eq!(report, Report::Up);
             }
         }
     }

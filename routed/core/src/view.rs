@@ -15,6 +15,7 @@ use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
 
+pub use crate::rib::Note;
 pub use policy_test::{Direction, PolicyQuestion, PolicyTest, PolicyTestError};
 pub use session::{GracefulView, LimitView, MessageCounts, Messages, SessionView};
 pub use why::{ExportReason, PathWhy, PeerWhy, WhyView};
@@ -46,6 +47,8 @@ pub struct RouteView {
     pub stale: bool,
     /// Status per data plane that serves it; empty unless `selected`.
     pub data_planes: Vec<(Arc<str>, PlaneStatus)>,
+    /// Whether import accepted it, or why not.
+    pub note: Note,
     /// Why it is not selected or not advertised: the step of the decision process that beat it ("longer AS path"),
     /// the check that rejected it, or what it waits for; empty for a selected path with nothing to say.
     pub reason: String,

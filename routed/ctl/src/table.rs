@@ -94,10 +94,11 @@ impl Table {
 /// Line `at` of a row.
 fn line(cells: &[Vec<String>], widths: &[usize], at: usize) -> String {
     let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
+    for (cell, column) in cells.iter().zip(widths) {
         let text = cell.get(at).map_or("", String::as_str);
-        line.push_str(&format!("{text:width$}"));
-        line.push_str(&" ".repeat(GAP));
+        line.push_str(text);
+        // By hand: `{:width$}` panics beyond 65535 columns, which a list of peers fills where nothing is cut.
+        line.push_str(&" ".repeat(column.saturating_sub(width(text)) + GAP));
     }
     line.truncate(line.trim_end().len());
     line
@@ -148,5 +149,13 @@ mod tests {
             assert_eq!(lines[4], "b     fine");
         }
         assert_eq!(table.lines_within(10_000)[1], format!("a     {note}"));
+    }
+
+    #[test]
+    fn where_nothing_is_cut_a_cell_has_any_length() {
+        let mut table = Table::new(&[("PEERS", Fit::Wrap(5)), ("NOTE", Fit::Wrap(5))]);
+        let peers = "peer, ".repeat(20_000);
+        table.row([peers.clone(), "fine".to_owned()]);
+        assert_eq!(table.lines_within(usize::MAX >> 1)[1], format!("{peers}  fine"));
     }
 }

@@ -60,6 +60,9 @@ pub(crate) fn wrap_within(text: &str, max: usize, lines: usize) -> Vec<String> {
 
 /// Breaks a text into lines of at most `max` columns, between words where there are any.
 pub(crate) fn wrap(text: &str, max: usize) -> Vec<String> {
+    if width(text) <= max {
+        return vec![text.split_whitespace().collect::<Vec<_>>().join(" ")];
+    }
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let mut rest: Vec<char> = word.chars().collect();

@@ -365,6 +365,30 @@ fn services_of_run_time_are_told_from_those_of_the_configuration() {
     );
 }
 
+/// A reload that only brought a service back has no other configuration to go back to: nothing waits after its undoing.
+#[test]
+fn an_undoing_without_a_difference_ends_the_wait() {
+    let node = Node::start("127.80.14.1", &[("service", &format!("a.acme={}", service(1)))]);
+    assert_eq!(node.ctl(&["service", "remove", "a.acme"]).code, 0);
+    let applied = node.ctl(&["reload", "--confirm", "1h"]);
+    assert!(applied.out.contains("applied; undone in"), "{applied:?}");
+    assert!(node.ctl(&["show", "config"]).err.contains("is undone in"));
+    let dry = node.ctl(&["reload", "--undo", "--dry-run"]);
+    assert_eq!((dry.code, dry.out.as_str()), (0, "nothing differs\n"), "{dry:?}");
+    assert!(node.ctl(&["show", "config"]).err.contains("is undone in"));
+    let undone = node.ctl(&["reload", "--undo"]);
+    assert_eq!(
+        (undone.code, undone.out.as_str()),
+        (0, "nothing differs\n"),
+        "{undone:?}"
+    );
+    let confirm = node.ctl(&["confirm"]);
+    assert_eq!(
+        (confirm.code, confirm.err.as_str()),
+        (1, "catalystctl: no reload waits to be confirmed\n")
+    );
+}
+
 /// The start goes on without a damaged file; what was in it is kept, and new services are kept again.
 #[test]
 fn a_damaged_file_of_services_holds_up_no_start() {

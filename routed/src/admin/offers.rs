@@ -45,18 +45,18 @@ pub(super) struct InForce {
 impl InForce {
     pub(super) fn of(config: &Config, store: &Store, offered: &BTreeSet<ServiceName>) -> Self {
         let mut config = config.clone();
-        let (mut added, mut replaced, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut added, mut replaced, mut removed) = (Vec::new(), BTreeSet::new(), Vec::new());
         config.services.retain(|key, _| {
             let Ok(name) = ServiceName::parse(key) else { return true };
             match (store.get(&name).is_some(), offered.contains(&name)) {
-                (true, _) => replaced.push(name.to_string()),
+                (true, _) => drop(replaced.insert(name.to_string())),
                 (false, false) => removed.push(key.clone()),
                 (false, true) => {}
             }
             store.get(&name).is_none() && offered.contains(&name)
         });
         for (name, service) in store.services() {
-            if !replaced.iter().any(|known| known == name.as_str()) {
+            if !replaced.contains(name.as_str()) {
                 added.push(name.to_string());
             }
             config.services.insert(name.to_string(), service.clone());
@@ -64,7 +64,7 @@ impl InForce {
         Self {
             config,
             added,
-            replaced,
+            replaced: replaced.into_iter().collect(),
             removed,
         }
     }

@@ -49,6 +49,11 @@ fn read(request: &proto::ReloadRequest) -> Result<Request, Status> {
             MAX_CONFIRM.as_secs()
         )));
     }
+    if request.undo && (request.partial || !confirm.is_zero()) {
+        return Err(Status::invalid_argument(
+            "undo goes back to what was in force, at once: neither partial nor confirm goes with it",
+        ));
+    }
     Ok(Request {
         dry_run: request.dry_run,
         partial: request.partial,
@@ -158,5 +163,29 @@ fn names(names: &NameList) -> proto::NameList {
     proto::NameList {
         count: names.count,
         first: names.first.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let request = |confirm_ms, partial, undo| proto::ReloadRequest {
+            confirm_ms,
+            partial,
+            undo,
+            dry_run: false,
+        };
+        let good = [(0, false, true), (60_000, true, false), (86_400_000, false, false)];
+        let bad = [(1, false, true), (0, true, true), (86_400_001, false, false)];
+        for (confirm, partial, undo) in good {
+            read(&request(confirm, partial, undo)).unwrap();
+        }
+        for (confirm, partial, undo) in bad {
+            let refused = read(&request(confirm, partial, undo)).unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        }
     }
 }

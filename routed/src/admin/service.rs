@@ -26,7 +26,7 @@ use super::offers::{self, InForce};
 use super::store::Store;
 use super::watch::Watch;
 use super::{SharedStore, convert, reload};
-use crate::config::{Config, local_service};
+use crate::config::{Config, Service, local_service};
 use crate::driver::{Gone, SpeakerHandle};
 use crate::reload::Reloader;
 
@@ -185,17 +185,8 @@ impl Admin for AdminService {
         let AddServiceRequest { name, service_json } = request.into_inner();
         let parsed = self.config().parse_service(&name, &service_json);
         let (name, service) = parsed.map_err(|errors| Status::invalid_argument(errors.to_string()))?;
-        let local = local_service(name.clone(), &service);
         let configured = offers::configured(&self.config(), &name).is_some();
-        let store = Arc::clone(&self.store).lock_owned().await;
-        let kept = name.clone();
-        let _held = keep(store, move |store| store.put(kept, service)).await?;
-        let add = move |speaker: &mut Speaker, now| {
-            let replaced = is_offered(&speaker.route(&name.into(), now));
-            speaker.handle(Event::ServiceAdd(local), now);
-            replaced
-        };
-        let replaced = self.query(add).await?;
+        let replaced = to_its_end(add(Arc::clone(&self.store), self.speaker.clone(), name, service)).await?;
         Ok(Response::new(AddServiceResponse { replaced, configured }))
     }
 
@@ -204,21 +195,8 @@ impl Admin for AdminService {
         request: Request<RemoveServiceRequest>,
     ) -> Result<Response<RemoveServiceResponse>, Status> {
         let name = parse_name(&request.into_inner().name)?;
-        let store = Arc::clone(&self.store).lock_owned().await;
-        let asked = Destination::from(name.clone());
-        if !self
-            .query(move |speaker, now| is_offered(&speaker.route(&asked, now)))
-            .await?
-        {
-            return Err(Status::not_found(format!("this node does not offer {name}")));
-        }
         let configured = offers::configured(&self.config(), &name).is_some();
-        let forgotten = name.clone();
-        let _held = keep(store, move |store| store.remove(&forgotten)).await?;
-        self.speaker
-            .event(Event::ServiceRemove(name))
-            .await
-            .map_err(|Gone| gone())?;
+        to_its_end(remove(Arc::clone(&self.store), self.speaker.clone(), name)).await?;
         Ok(Response::new(RemoveServiceResponse { configured }))
     }
 
@@ -233,6 +211,41 @@ impl Admin for AdminService {
         self.reloader.confirm().await.map_err(|error| reload::refusal(&error))?;
         Ok(Response::new(ConfirmReloadResponse {}))
     }
+}
+
+/// Waits for a change that goes on to its end whether the caller stays or not: what is kept on disk and what is offered
+/// must not part.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Status>> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::spawn(change).await;
+    done.map_err(|error| Status::internal(error.to_string()))?
+}
+
+/// Keeps and offers a service; tells whether one of its name was offered before.
+async fn add(store: SharedStore, speaker: SpeakerHandle, name: ServiceName, service: Service) -> Result<bool, Status> {
+    let local = local_service(name.clone(), &service);
+    let kept = name.clone();
+    let _held = keep(store.lock_owned().await, move |store| store.put(kept, service)).await?;
+    let offer = move |speaker: &mut Speaker, now| {
+        let replaced = is_offered(&speaker.route(&name.into(), now));
+        speaker.handle(Event::ServiceAdd(local), now);
+        replaced
+    };
+    speaker.query(offer).await.map_err(|Gone| gone())
+}
+
+/// Forgets a service, and offers it no longer.
+async fn remove(store: SharedStore, speaker: SpeakerHandle, name: ServiceName) -> Result<(), Status> {
+    let held = store.lock_owned().await;
+    let asked = Destination::from(name.clone());
+    let look = move |speaker: &mut Speaker, now| is_offered(&speaker.route(&asked, now));
+    if !speaker.query(look).await.map_err(|Gone| gone())? {
+        return Err(Status::not_found(format!("this node does not offer {name}")));
+    }
+    let forgotten = name.clone();
+    let _held = keep(held, move |store| store.remove(&forgotten)).await?;
+    speaker.event(Event::ServiceRemove(name)).await.map_err(|Gone| gone())
 }
 
 /// Changes what is on disk, off the threads that serve; the store stays held.
@@ -271,3 +284,6 @@ async fn list(speaker: SpeakerHandle, wanted: Wanted, out: mpsc::Sender<Result<R
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,20 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use catalyst_core::attrs::LargeCommunity;
+use catalyst_core::attrs::{LargeCommunity, WELL_KNOWN_COMMUNITIES};
 use catalyst_core::policy::CommunityPattern;
 
 use super::either::Either;
 use super::policy::{NamedCommunity, pattern_of};
 use super::text::{Community, Spelled, Text};
 use super::types::{Config, Service};
-
-/// What every router knows: RFC 1997 and RFC 8326.
-pub(super) const WELL_KNOWN: [(&str, u32); 3] = [
-    ("graceful-shutdown", 0xffff_0000),
-    ("no-export", 0xffff_ff01),
-    ("no-advertise", 0xffff_ff02),
-];
 
 /// The number of a named community.
 pub(super) fn number(named: &NamedCommunity) -> &Community {
@@ -48,20 +41,20 @@ impl Config {
         let Community::Named(name) = community else {
             return Some(community.clone());
         };
-        let well_known = WELL_KNOWN.iter().find(|(known, _)| *known == name.0);
+        let well_known = WELL_KNOWN_COMMUNITIES.iter().find(|(known, _)| *known == name.0);
         let well_known = well_known.map(|(_, number)| Community::Standard(*number));
         well_known.or_else(|| self.communities.get(&name.0).map(|named| number(named).clone()))
     }
 
     /// Every name of a community.
     pub(super) fn community_names(&self) -> impl Iterator<Item = &str> {
-        let well_known = WELL_KNOWN.iter().map(|(name, _)| *name);
+        let well_known = WELL_KNOWN_COMMUNITIES.iter().map(|(name, _)| *name);
         self.communities.keys().map(String::as_str).chain(well_known)
     }
 
     /// The names of communities by their numbers as tables print them.
     fn names_of_communities(&self) -> BTreeMap<String, String> {
-        let well_known = WELL_KNOWN
+        let well_known = WELL_KNOWN_COMMUNITIES
             .iter()
             .map(|(name, number)| (*name, Community::Standard(*number)));
         let named = self

@@ -6,11 +6,7 @@ const LISTED: usize = 5;
 /// The end of an error about an unknown name: `; did you mean "partners"?`, else what there is.
 pub(super) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let near = known
-        .iter()
-        .map(|name| (distance(word, name), *name))
-        .filter(|(distance, name)| *distance <= word.len().max(name.len()) / 3)
-        .min();
+    let near = known.iter().filter_map(|name| Some((near(word, name)?, *name))).min();
     match (near, known.len()) {
         (Some((_, name)), _) => format!("; did you mean {name:?}?"),
         (None, 0) => "; there is none".to_owned(),
@@ -19,7 +15,16 @@ pub(super) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     }
 }
 
-/// Insertions, deletions and substitutions from one to the other (Levenshtein). Names are short.
+/// How far a name is from a word, if it may be meant. The word may come from outside and be of any length.
+fn near(word: &str, name: &str) -> Option<usize> {
+    let (long, short) = (word.len().max(name.len()), word.len().min(name.len()));
+    let most = long / 3;
+    (long - short <= most)
+        .then(|| distance(word, name))
+        .filter(|distance| *distance <= most)
+}
+
+/// Insertions, deletions and substitutions from one to the other (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -57,6 +62,8 @@ mod tests {
         ] {
             assert_eq!(instead(word, known.iter().copied()), says);
         }
+        let endless = "x".repeat(10 << 20);
+        assert_eq!(instead(&endless, ["partners"]), "; there is partners");
         assert_eq!(
             [distance("", "abc"), distance("kitten", "sitting"), distance("a", "a")],
             [3, 3, 0]

@@ -146,6 +146,11 @@ impl Reloader {
         }
         told(&difference);
         if let Some(outcome) = verdict(&request, &difference) {
+            if request.undo && !request.dry_run && outcome == Outcome::Unchanged {
+                // There is nothing left to confirm, and nothing to undo.
+                state.stop_waiting();
+                state.previous = None;
+            }
             return Ok(outcome);
         }
         log(&difference);

@@ -3,7 +3,8 @@
 mod marks;
 mod path;
 
-pub(crate) use path::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
+pub use path::Note;
+pub(crate) use path::{LOCAL, Path, PathFlags, PathId, PeerId};
 
 use std::sync::Arc;
 

@@ -14,7 +14,7 @@ pub(crate) const LOCAL: PeerId = 0;
 /// Whether import accepted a path, or why not. Rejected paths are kept for `show route` and never selected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
-pub(crate) enum Note {
+pub enum Note {
     /// Takes part in the decision.
     #[default]
     Accepted = 0,
@@ -38,7 +38,8 @@ pub(crate) enum Note {
 
 impl Note {
     /// As `show route` prints it.
-    pub(crate) fn text(self) -> &'static str {
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::Accepted => "",
             Self::ImportPolicy => "rejected: import policy",

@@ -147,6 +147,7 @@ impl Speaker {
             age: self.age(path.since, now),
             stale: path.flags.has(PathFlags::STALE),
             data_planes,
+            note: path.note,
             reason: self.reason(path, standing),
             ..self.view_of(path.name, path.attr, path.peer)
         }
@@ -167,6 +168,7 @@ impl Speaker {
             age: Duration::ZERO,
             stale: false,
             data_planes: Vec::new(),
+            note: Note::Accepted,
             reason: String::new(),
             draining: false,
             attrs,

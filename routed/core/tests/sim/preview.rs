@@ -8,7 +8,7 @@ use catalyst_core::event::{Aggregate, LocalRoute, Members, SpeakerConfig};
 use catalyst_core::policy::Policy;
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
-use catalyst_core::view::{NameChanges, NameList, PeerAction, RouteChanges};
+use catalyst_core::view::{NameChanges, NameList, Note, PeerAction, RouteChanges};
 
 use super::aggregates::aggregate;
 use super::config::{address, destination, each_its_own, name, network, one_as, peer, service};
@@ -39,7 +39,7 @@ fn accepted(net: &Net, node: usize) -> Held {
     let mut held = Held::new();
     for view in views
         .iter()
-        .filter(|view| !view.draining && !view.reason.starts_with("rejected"))
+        .filter(|view| !view.draining && view.note == Note::Accepted)
     {
         if let Some(peer) = &view.learned_from {
             held.entry(peer.clone())

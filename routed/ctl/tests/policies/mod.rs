@@ -156,6 +156,11 @@ orders.beta, peer b: accepted by known
         (answer.code, answer.err.as_str()),
         (1, "catalystctl: not accepted: a.test.beta, x.gamma\n")
     );
+    // Whatever `show route` says of a route, a service of this node among them.
+    let endpoint = ["--protocol", "http", "--endpoint", "http://127.0.0.1:9"];
+    node.ctl(&[&["service", "add", "own.acme", "--community", "public"][..], &endpoint].concat());
+    let answer = try_on(node.json(&["show", "route", "own.acme"]), &["--direction", "export"]);
+    assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{answer:?}");
 }
 
 #[test]

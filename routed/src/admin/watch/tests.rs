@@ -12,7 +12,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const HTTP: &str = r#"{"protocol": "http", "endpoints": [{"url": "http://127.0.0.1:1"}]}"#;
 
 /// A routing thread without peers and data planes.
-async fn routing() -> (Driver, SpeakerHandle) {
+pub(in crate::admin) async fn routing() -> (Driver, SpeakerHandle) {
     let flags = [
         ("name", "a"),
         ("as", "65001"),

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use catalyst_core::attrs::WELL_KNOWN_COMMUNITIES;
 use catalyst_core::policy::Verdict;
 
-use super::super::communities::{WELL_KNOWN, number};
+use super::super::communities::number;
 use super::super::either::Either;
 use super::super::path::KeyPath;
 use super::super::policy::{BUILT_IN, Changes, PolicySection, Resolver, StatementSection, run_tests};
@@ -77,7 +78,7 @@ fn check_communities(config: &Config, problems: &mut Problems) {
     for (name, named) in &config.communities {
         let path = path.key(name);
         check_label(name, "a community", &path, problems);
-        let known = WELL_KNOWN.iter().find(|(known, _)| known == name);
+        let known = WELL_KNOWN_COMMUNITIES.iter().find(|(known, _)| known == name);
         if let Some((_, value)) = known {
             let value = Community::Standard(*value).print();
             problems.add(

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use catalyst_core::policy::Policy;
 
 use super::nearest::instead;
+use super::type_error::quote;
 use super::types::Config;
 
 /// The policies that need no configuration; nothing else may be called so.
@@ -35,7 +36,12 @@ impl Config {
     /// A policy by its name, built-in ones too.
     #[must_use]
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        policies(self).remove(name)
+        let policy = match (name, self.policies.get(name)) {
+            ("accept", _) => Policy::accept(),
+            ("reject", _) => Policy::reject(),
+            (_, section) => Resolver::new(self).policy(name, section?),
+        };
+        Some(Arc::new(policy))
     }
 
     /// What to say of a peer that there is not.
@@ -43,13 +49,13 @@ impl Config {
     pub fn unknown_peer(&self, name: &str) -> String {
         let known = self.peers.keys().chain(self.dynamic_peers.keys());
         let instead = instead(name, known.map(String::as_str));
-        format!("no peer is called {name:?}{instead}")
+        format!("no peer is called {}{instead}", quote(name))
     }
 
     /// What to say of a policy that there is not.
     #[must_use]
     pub fn unknown_policy(&self, name: &str) -> String {
         let known = self.policies.keys().map(String::as_str).chain(BUILT_IN);
-        format!("no policy is called {name:?}{}", instead(name, known))
+        format!("no policy is called {}{}", quote(name), instead(name, known))
     }
 }

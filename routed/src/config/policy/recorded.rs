@@ -9,8 +9,8 @@ use super::tests::TestRoute;
 const MAX_ROUTES: usize = 1000;
 /// The longest text in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// What `show routes --output json` prints and no policy reads.
-const SHOWN: [&str; 17] = [
+/// What `show routes` and `show route` print as JSON and no policy reads.
+const SHOWN: [&str; 18] = [
     "family",
     "table",
     "best",
@@ -27,6 +27,7 @@ const SHOWN: [&str; 17] = [
     "weight",
     "draining",
     "local_address",
+    "offered_by",
     "community_names",
 ];
 

@@ -60,7 +60,7 @@ pub(super) async fn reach(
     }
     Ok(ReachResponse {
         reachable: walk.reachable(),
-        steps: walk.steps,
+        steps: walk.into_messages(),
     })
 }
 

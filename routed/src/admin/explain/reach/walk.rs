@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use catalyst_core::route::PlaneStatus;
-use catalyst_core::view::{ExportReason, PeerView, PeerWhy, RouteView};
+use catalyst_core::session::State as SessionState;
+use catalyst_core::view::{ExportReason, Note, PeerView, PeerWhy, RouteView};
 use catalyst_proto::admin::v1::ReachStep;
 
 use super::facts::{Facts, Found};
@@ -13,32 +14,68 @@ use crate::config::Config;
 /// Steps so far; the first that fails ends the walk.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    pub(super) steps: Vec<ReachStep>,
+    steps: Vec<Step>,
+}
+
+/// One precondition.
+#[derive(Debug)]
+struct Step {
+    /// What it is about, in one word.
+    name: &'static str,
+    state: State,
+    /// What was found.
+    detail: String,
+    /// What to do about it; empty: nothing.
+    fix: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Holds,
+    /// Only another node could say.
+    Unknown,
+    Failed,
+}
+
+impl State {
+    /// As `reach --output json` prints it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Holds => "ok",
+            Self::Unknown => "unknown",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// A precondition does not hold.
 pub(super) struct Broken;
 
-type Step<T = ()> = Result<T, Broken>;
+type Checked<T = ()> = Result<T, Broken>;
 
 impl Walk {
-    pub(super) fn ok(&mut self, step: &str, detail: impl Into<String>) {
-        self.add(step, "ok", detail.into(), String::new());
+    pub(super) fn ok(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.add(name, State::Holds, detail.into(), String::new());
     }
 
-    fn unknown(&mut self, step: &str, detail: impl Into<String>) {
-        self.add(step, "unknown", detail.into(), String::new());
+    fn unknown(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.add(name, State::Unknown, detail.into(), String::new());
     }
 
-    pub(super) fn failed<T>(&mut self, step: &str, detail: impl Into<String>, fix: impl Into<String>) -> Step<T> {
-        self.add(step, "failed", detail.into(), fix.into());
+    pub(super) fn failed<T>(
+        &mut self,
+        name: &'static str,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Checked<T> {
+        self.add(name, State::Failed, detail.into(), fix.into());
         Err(Broken)
     }
 
-    fn add(&mut self, step: &str, state: &str, detail: String, fix: String) {
-        self.steps.push(ReachStep {
-            step: step.to_owned(),
-            state: state.to_owned(),
+    fn add(&mut self, name: &'static str, state: State, detail: String, fix: String) {
+        self.steps.push(Step {
+            name,
+            state,
             detail,
             fix,
         });
@@ -50,7 +87,7 @@ impl Walk {
         facts: &'a Facts,
         config: &Config,
         caller: Option<&PeerView>,
-    ) -> Step<&'a RouteView> {
+    ) -> Checked<&'a RouteView> {
         let path = self.route(facts, config)?;
         let source = path.learned_from.as_deref().and_then(|name| facts.peer(name));
         if let Some(peer) = source {
@@ -72,7 +109,7 @@ impl Walk {
         Ok(path)
     }
 
-    fn route<'a>(&mut self, facts: &'a Facts, config: &Config) -> Step<&'a RouteView> {
+    fn route<'a>(&mut self, facts: &'a Facts, config: &Config) -> Checked<&'a RouteView> {
         match &facts.found {
             Found::InUse(path) => {
                 self.ok("route", described(path));
@@ -98,42 +135,29 @@ impl Walk {
         }
     }
 
-    fn unused<T>(&mut self, paths: &[RouteView], facts: &Facts, config: &Config) -> Step<T> {
+    fn unused<T>(&mut self, paths: &[RouteView], facts: &Facts, config: &Config) -> Checked<T> {
+        let reasons = paths.iter().map(|path| format!("{}: {}", from(path), path.reason));
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        if paths.iter().all(|path| path.draining) {
+            return self.failed(
+                "route",
+                reasons,
+                "nobody offers it any longer; it goes with peering.drain",
+            );
+        }
         self.ok("route", paths.iter().map(from).collect::<Vec<_>>().join(", "));
-        let reasons: Vec<String> = paths
-            .iter()
-            .map(|path| format!("{}: {}", from(path), path.reason))
-            .collect();
-        let rejected = paths.iter().find(|path| path.reason.starts_with("rejected"));
-        let Some(rejected) = rejected.filter(|_| paths.iter().all(|p| p.reason.starts_with("rejected"))) else {
-            let fix = "look at the next hop: its Envoy, and the way to it";
-            return self.failed("next_hop", reasons.join("; "), fix);
-        };
-        let peer = rejected.learned_from.as_deref().unwrap_or_default();
-        let policy = config.peers.get(peer).and_then(|peer| peer.import.as_ref());
-        let fix = match (policy, rejected.reason.contains("import policy")) {
-            (Some(policy), true) => {
-                let name = &facts.name;
-                format!(
-                    "change policies[\"{policy}\"]; catalystctl policy test {policy} --route {name} says what it asks for"
-                )
-            }
-            (None, true) => {
-                let outside = facts.peer(peer).is_some_and(|peer| peer.outside);
-                let why = if outside {
-                    " (RFC 8212: from outside nothing is taken without one)"
-                } else {
-                    ""
-                };
-                format!("set peers[\"{peer}\"].import{why}")
-            }
-            (_, false) => "this is no matter of policy: the node that announces it has to change".to_owned(),
-        };
-        self.failed("import", reasons.join("; "), fix)
+        match paths.first().filter(|_| paths.iter().all(|p| p.note != Note::Accepted)) {
+            Some(rejected) => self.failed("import", reasons, fix_of_import(rejected, facts, config)),
+            None => self.failed(
+                "next_hop",
+                reasons,
+                "look at the next hop: its Envoy, and the way to it",
+            ),
+        }
     }
 
-    fn session_of(&mut self, path: &RouteView, peer: &PeerView) -> Step {
-        if peer.state == "Established" {
+    fn session_of(&mut self, path: &RouteView, peer: &PeerView) -> Checked {
+        if peer.state == SessionState::Established.as_str() {
             self.ok("session", format!("to {}, which announced it", peer.name));
             return Ok(());
         }
@@ -147,8 +171,8 @@ impl Walk {
         self.failed("session", down(peer), "see catalystctl show peer")
     }
 
-    fn session_to(&mut self, caller: &PeerView) -> Step {
-        if caller.state == "Established" {
+    fn session_to(&mut self, caller: &PeerView) -> Checked {
+        if caller.state == SessionState::Established.as_str() {
             self.ok("session", format!("to {}, which calls", caller.name));
             return Ok(());
         }
@@ -159,7 +183,7 @@ impl Walk {
         )
     }
 
-    fn next_hop(&mut self, path: &RouteView, peer: &PeerView) -> Step {
+    fn next_hop(&mut self, path: &RouteView, peer: &PeerView) -> Checked {
         let address = path.attrs.next_hop;
         if address.port() == 0 {
             let fix = format!("turn plugins.envoy on at {}", peer.name);
@@ -169,7 +193,7 @@ impl Walk {
         Ok(())
     }
 
-    fn export(&mut self, caller: &PeerView, told: Option<&PeerWhy>) -> Step {
+    fn export(&mut self, caller: &PeerView, told: Option<&PeerWhy>) -> Checked {
         let Some(told) = told else {
             let fix = "try again: the routes have just changed";
             return self.failed("export", "nothing is known of what it is told", fix);
@@ -187,7 +211,7 @@ impl Walk {
         self.failed("export", format!("to {name}: {}", told.reason), fix)
     }
 
-    fn programmed(&mut self, path: &RouteView, facts: &Facts) -> Step {
+    fn programmed(&mut self, path: &RouteView, facts: &Facts) -> Checked {
         let Some(envoy) = facts.planes.iter().find(|plane| &*plane.name == "envoy") else {
             return self.failed("programmed", "this node has no data plane", "set plugins.envoy");
         };
@@ -240,7 +264,39 @@ impl Walk {
     }
 
     pub(super) fn reachable(&self) -> bool {
-        self.steps.iter().all(|step| step.state != "failed")
+        self.steps.iter().all(|step| step.state != State::Failed)
+    }
+
+    pub(super) fn into_messages(self) -> Vec<ReachStep> {
+        let message = |step: Step| ReachStep {
+            step: step.name.to_owned(),
+            state: step.state.as_str().to_owned(),
+            detail: step.detail,
+            fix: step.fix,
+        };
+        self.steps.into_iter().map(message).collect()
+    }
+}
+
+/// What to do about a path that import does not take.
+fn fix_of_import(path: &RouteView, facts: &Facts, config: &Config) -> String {
+    let peer = path.learned_from.as_deref().unwrap_or_default();
+    match path.note {
+        Note::ImportPolicy => {
+            let name = &facts.name;
+            match config.peers.get(peer).and_then(|peer| peer.import.as_ref()) {
+                Some(policy) => format!(
+                    "change policies[\"{policy}\"]; catalystctl policy test {policy} --route {name} says what it asks for"
+                ),
+                None => format!("set peers[\"{peer}\"].import (RFC 8212: from outside nothing is taken without one)"),
+            }
+        }
+        Note::OwnDomain => format!("it is a name of ours (node.domains), which {peer} must not announce"),
+        Note::RouteLeak => format!("see peers[\"{peer}\"].role here, and what {peer} says is ours"),
+        Note::OwnAs | Note::OwnOriginator | Note::OwnCluster | Note::OwnOrganisation => {
+            format!("it has come around to where it was before: {peer} needs a path of its own to it")
+        }
+        Note::OwnPrefix | Note::Accepted => format!("this is no matter of policy: {peer} has to change"),
     }
 }
 
@@ -332,3 +388,6 @@ fn down(peer: &PeerView) -> String {
     };
     format!("to {} is {}{error}", peer.name, peer.state)
 }
+
+#[cfg(test)]
+mod tests;
