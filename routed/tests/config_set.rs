@@ -26,7 +26,8 @@ fn base() -> Value {
             "edge": {
                 "prefix": "127.0.1.0/24", "as": [65006], "organisation": "beta", "families": ["ipv6"],
                 "graceful_restart": {}, "role": "provider", "allowed_next_hops": ["127.0.0.2"],
-                "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"]
+                "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"],
+                "max_routes": { "limit": 1000, "action": "reset" }
             }
         },
         "policies": { "in": {
@@ -127,7 +128,7 @@ fn another(path: &str, schema: &Value) -> Value {
         "peers[\"b\"].organisation" | "dynamic_peers[\"edge\"].organisation" => json!("gamma"),
         "dynamic_peers[\"edge\"].as" | "dynamic_peers[\"edge\"].as[0]" => json!(65009),
         "dynamic_peers[\"edge\"].prefix" => json!("127.0.2.0/24"),
-        "peers[\"b\"].max_routes.restart_after" => json!("300s"),
+        "peers[\"b\"].max_routes.restart_after" | "dynamic_peers[\"edge\"].max_routes.restart_after" => json!("300s"),
         "peers[\"b\"].address" => json!("127.0.0.3:1790"),
         "peering.listen" => json!("127.0.0.1:1791"),
         "peering.next_hop" => json!("127.0.0.1:7777"),
