@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod demo;
 mod envoy;
+mod fuzz;
 mod progress;
 mod run;
 mod test;
@@ -33,6 +34,8 @@ enum Task {
     Test(test::TestArgs),
     /// Format, lints, documentation and the arrows between crates, in both workspaces.
     Check,
+    /// Fuzzes the core: bytes to frames, messages, and whole sessions (needs a C++ compiler).
+    Fuzz(fuzz::FuzzArgs),
     /// Fetches the tools (Envoy) into target/tools and prints where they are.
     Install,
     /// Measures.
@@ -68,6 +71,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
         Task::Demo(args) => demo::demo(&args),
         Task::Test(args) => test::test(&args),
         Task::Check => check::check(),
+        Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Install => install(),
         Task::Bench(Bench::Core(args)) => bench_core(&args),
         Task::Simulate { args } => simulate(&args),

@@ -10,7 +10,15 @@ use anyhow::{Context, bail};
 /// `cargo run` tells xtask about its own package. Build scripts that look at those variables (that of ring does) would
 /// run anew, and a hundred crates of the gateway be built anew, whenever cargo is called by hand after xtask or before.
 pub(crate) fn cargo_in(folder: &Path) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    program_in(
+        Path::new(&std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
+        folder,
+    )
+}
+
+/// A program that calls cargo, likewise.
+pub(crate) fn program_in(program: &Path, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(folder);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

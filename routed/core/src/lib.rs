@@ -15,6 +15,7 @@ pub mod name;
 pub mod operate;
 pub mod policy;
 pub mod prefix;
+pub mod record;
 mod rib;
 pub mod route;
 pub mod session;

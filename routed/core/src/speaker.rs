@@ -58,6 +58,8 @@ use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
 use crate::view::{PeerView, PlaneView, RouteView};
 use aggregates::Aggregates;
+#[doc(hidden)]
+pub use audit::Held;
 use by_key::ByKey;
 use classes::Classes;
 use dynamic::Callers;

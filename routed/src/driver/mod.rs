@@ -14,13 +14,14 @@ use std::time::{Duration, Instant};
 use catalyst_core::event::{ConnId, Effect, Event, LocalRoute, PeerConfig, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
+use catalyst_core::wire::Framed;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
 
 use crate::descriptors;
 pub use handle::{Gone, Goodbye, Reconfiguration, SpeakerHandle, Transport, Transports};
 use handle::{Input, SpeakerEnds};
-use peer_io::{Connection, Frame, Frames};
+use peer_io::{Connection, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, PlaneSettings, Planes, start_planes};
 use say::Sayings;
 
@@ -269,8 +270,8 @@ impl Routing {
     fn frames(&mut self, Frames { conn, frames, window }: Frames, now: Instant) {
         for frame in frames {
             let event = match frame {
-                Frame::Whole(kind, body) => Event::Frame { conn, kind, body },
-                Frame::Bad(length) => Event::BadFrame { conn, length },
+                Framed::Whole { kind, body } => Event::Frame { conn, kind, body },
+                Framed::Bad(length) => Event::BadFrame { conn, length },
             };
             self.speaker.handle(event, now);
         }

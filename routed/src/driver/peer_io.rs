@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use catalyst_core::event::{ConnId, Event, PeerName};
-use catalyst_core::wire;
+use catalyst_core::wire::{Framed, Framing};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -41,56 +41,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Frames of one connection in the order of arrival.
 pub(super) struct Frames {
     pub(super) conn: ConnId,
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<Framed>,
     /// Their part of the connection's window; given back once they are handled.
     pub(super) window: OwnedSemaphorePermit,
 }
 
-/// One item of the frame stream.
-pub(super) enum Frame {
-    /// A whole frame: type and body.
-    Whole(u8, Bytes),
-    /// The claimed length is out of bounds; the stream ends here.
-    Bad(u32),
-}
-
-impl Frame {
-    fn length(&self) -> usize {
-        match self {
-            Self::Whole(_, body) => 5 + body.len(),
-            Self::Bad(_) => 4,
-        }
+/// What a frame counts in the window, in bytes.
+fn length(frame: &Framed) -> usize {
+    match frame {
+        Framed::Whole { body, .. } => 5 + body.len(),
+        Framed::Bad(_) => 4,
     }
 }
 
-/// Splits the byte stream into frames; checks the length before anything is allocated for it.
-struct FrameCodec {
-    broken: bool,
-}
+/// Splits the byte stream into frames.
+#[derive(Default)]
+struct FrameCodec(Framing);
 
 impl Decoder for FrameCodec {
-    type Item = Frame;
+    type Item = Framed;
     type Error = std::io::Error;
 
-    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, Self::Error> {
-        if self.broken {
-            src.clear();
-            return Ok(None);
-        }
-        let Some(prefix) = src.first_chunk::<4>() else {
-            return Ok(None);
-        };
-        let Ok(length) = wire::frame_length(prefix) else {
-            self.broken = true;
-            return Ok(Some(Frame::Bad(u32::from_be_bytes(*prefix))));
-        };
-        if src.len() < 4 + length {
-            src.reserve(4 + length - src.len());
-            return Ok(None);
-        }
-        let mut frame = src.split_to(4 + length).freeze().split_off(4);
-        let kind = frame.split_to(1)[0];
-        Ok(Some(Frame::Whole(kind, frame)))
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Framed>, Self::Error> {
+        Ok(self.0.take(src))
     }
 }
 
@@ -217,8 +190,8 @@ async fn read_frames(conn: ConnId, mut reading: Reading, speaker: SpeakerHandle)
 }
 
 /// Waits for a batch of frames to fit into the window. `None`: never, since no window is ever closed.
-async fn take(window: &Arc<Semaphore>, frames: &[Frame]) -> Option<OwnedSemaphorePermit> {
-    let length: usize = frames.iter().map(Frame::length).sum();
+async fn take(window: &Arc<Semaphore>, frames: &[Framed]) -> Option<OwnedSemaphorePermit> {
+    let length: usize = frames.iter().map(length).sum();
     let cost = u32::try_from(length.clamp(LEAST_BATCH, WINDOW)).ok()?;
     Arc::clone(window).acquire_many_owned(cost).await.ok()
 }
@@ -237,14 +210,14 @@ impl FrameReader {
     fn new(read: Arc<OwnedReadHalf>) -> Self {
         Self {
             read,
-            codec: FrameCodec { broken: false },
+            codec: FrameCodec::default(),
             buffer: BytesMut::new(),
             room: FIRST_BUFFER,
         }
     }
 
     /// The frames that are there, at least one; none: the stream has ended.
-    async fn next(&mut self) -> std::io::Result<Vec<Frame>> {
+    async fn next(&mut self) -> std::io::Result<Vec<Framed>> {
         loop {
             let mut frames = Vec::new();
             while frames.len() < FRAMES_PER_BATCH

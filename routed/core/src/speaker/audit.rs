@@ -23,6 +23,24 @@ type ReadWords = BTreeMap<(PeerId, AttrId, u8, Vec<usize>), Vec<u8>>;
 /// Sets as a class should be told them, by (set, class, source, statements that apply).
 type Words = BTreeMap<(AttrId, u16, PeerId, Vec<usize>), Option<Vec<u8>>>;
 
+/// How much a Speaker holds. For tests.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Names and prefixes.
+    pub names: usize,
+    /// Attribute sets.
+    pub attribute_sets: usize,
+    /// Paths, local ones included.
+    pub paths: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Services of this node.
+    pub services: usize,
+    /// Routes that data planes hold.
+    pub installed: usize,
+}
+
 impl Speaker {
     /// What is wrong, one line each; empty if nothing is. Only after [`Speaker::flush`].
     #[doc(hidden)]
@@ -39,6 +57,20 @@ impl Speaker {
         self.audit_stale(&mut wrong);
         self.audit_counters(&mut wrong);
         wrong
+    }
+
+    /// How much is held of what names, attribute sets, paths and connections take memory for. For tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held {
+            names: self.live_names().count(),
+            attribute_sets: self.rib.attrs.references().count(),
+            paths: self.rib.all_paths().count(),
+            connections: self.conns.len(),
+            services: self.services.len(),
+            installed: self.planes.installed.len(),
+        }
     }
 
     /// As [`Speaker::audit`], of one name or prefix: cheap enough for every one that a batch has touched.
