@@ -94,9 +94,19 @@ impl Recorder {
     pub fn drain_effects(&mut self) -> Vec<Effect> {
         let effects: Vec<Effect> = self.speaker.drain_effects().collect();
         for effect in &effects {
-            self.text.push_str(&format!("> {effect:?}\n"));
+            let words = self.words(effect);
+            self.text.push_str(&format!("> {words}\n"));
         }
         effects
+    }
+
+    /// An effect as it is compared: an instant says nothing on another day.
+    fn words(&self, effect: &Effect) -> String {
+        if let Effect::Pause { conn, until } = effect {
+            let since = until.saturating_duration_since(self.start).as_micros();
+            return format!("Pause {{ conn: {conn:?}, until: {since} }}");
+        }
+        format!("{effect:?}")
     }
 
     fn line(&mut self, line: &str, now: Instant) {

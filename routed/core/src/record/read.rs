@@ -132,6 +132,7 @@ fn plain(kind: &str, fields: &mut Fields<'_>) -> Option<Event> {
             conn: fields.conn()?,
             bytes: fields.parsed()?,
         },
+        "heard" => Event::Heard { conn: fields.conn()? },
         "timeout" => Event::Timeout,
         "service-add" => Event::ServiceAdd(service(fields)?),
         "service-remove" => Event::ServiceRemove(fields.name()?),

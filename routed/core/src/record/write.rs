@@ -51,6 +51,7 @@ pub(super) fn event(event: &Event, word: &str) -> String {
         Event::BadFrame { conn, length } => format!("bad-frame {} {length}", conn.0),
         Event::Closed { conn, reason } => format!("closed {} {}", conn.0, escaped(reason)),
         Event::Sent { conn, bytes } => format!("sent {} {bytes}", conn.0),
+        Event::Heard { conn } => format!("heard {}", conn.0),
         Event::Timeout => "timeout".to_owned(),
         Event::ServiceAdd(it) => service(it),
         Event::ServiceRemove(name) => format!("service-remove {name}"),

@@ -1,11 +1,14 @@
-//! A node with three peers: one of its own AS, two outside. What can be configured comes from the input.
+//! A node with three peers: one of its own AS, two outside; and maybe a place for whoever calls from one further address.
+//! What can be configured comes from the input.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_core::attrs::{GRACEFUL_SHUTDOWN, OriginNode, Protocol, RouterId};
-use catalyst_core::event::{Aggregate, GracefulRestartConfig, Members, PeerConfig, PlaneConfig, SpeakerConfig};
+use catalyst_core::event::{
+    Aggregate, AtLimit, DynamicPeers, GracefulRestartConfig, MaxRoutes, Members, PeerConfig, PlaneConfig, SpeakerConfig,
+};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::{Action, CommunityPattern, Condition, NamePattern, Policy, Role, Statement, Verdict};
 use catalyst_core::prefix::{Prefix, PrefixSet};
@@ -53,7 +56,7 @@ pub fn who(index: usize) -> (u32, &'static str, &'static str) {
 }
 
 pub fn peer_name(index: usize) -> Arc<str> {
-    ["inside", "left", "right"][index].into()
+    ["inside", "left", "right", "guest-127.9.0.4"][index].into()
 }
 
 pub fn address(index: usize) -> IpAddr {
@@ -84,6 +87,24 @@ pub fn speaker(input: &mut Input<'_>) -> SpeakerConfig {
             .map(|at| plane(at, has(4)))
             .collect(),
         peers: peers(input),
+        send_hold_time: has(3).then_some(Duration::from_secs(30)),
+        dynamic_peers: has(5).then(|| guests(input)).into_iter().collect(),
+    }
+}
+
+/// Who calls from there says what the last peer says.
+fn guests(input: &mut Input<'_>) -> DynamicPeers {
+    let (asn, _, organisation) = who(PEERS - 1);
+    DynamicPeers {
+        name: "guest".into(),
+        prefix: prefix("127.9.0.4/32"),
+        asns: vec![asn..=asn],
+        max_peers: 1,
+        template: PeerConfig {
+            organisation: organisation.into(),
+            passive: true,
+            ..peer(PEERS - 1, input)
+        },
     }
 }
 
@@ -151,6 +172,18 @@ pub fn peer(index: usize, input: &mut Input<'_>) -> PeerConfig {
         import,
         export,
         allowed_names: has(14).then(|| vec![pattern("*.example"), pattern("a.example")]),
+        max_routes: has(15).then(|| max_routes(input)),
+        max_update_rate: has(9).then_some(2),
+        dynamic: None,
+    }
+}
+
+fn max_routes(input: &mut Input<'_>) -> MaxRoutes {
+    let restart_after = input.bit().then_some(Duration::from_secs(7));
+    MaxRoutes {
+        limit: 1 + input.below(3) as u64,
+        warn_at_percent: 75,
+        action: [AtLimit::Warn, AtLimit::Block, AtLimit::Reset { restart_after }][input.below(3)],
     }
 }
 

@@ -88,7 +88,7 @@ impl Configurations for Words {
     fn peer_add(&self, word: &str) -> Option<Event> {
         let (index, data) = word.split_once('-')?;
         let peer = config::peer(index.parse().ok()?, &mut Input(&unhex(data)?));
-        Some(Event::PeerAdd(peer))
+        Some(Event::PeerAdd(Box::new(peer)))
     }
 }
 

@@ -140,6 +140,12 @@ impl World {
         }
     }
 
+    fn heard(&mut self, input: &mut Input<'_>) {
+        if let Some((conn, _)) = self.some_conn(input) {
+            self.give(Event::Heard { conn });
+        }
+    }
+
     fn all_sent(&mut self) {
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             let bytes = self.observed.unsent(conn);
@@ -244,11 +250,11 @@ impl World {
         let before = input.0;
         let peer = config::peer(index, input);
         let word = format!("{index}-{}", hex(before, input));
-        self.give_configured(Event::PeerAdd(peer), &word);
+        self.give_configured(Event::PeerAdd(Box::new(peer)), &word);
     }
 
     fn operate(&mut self, input: &mut Input<'_>) {
-        let peer = peer_name(input.below(PEERS));
+        let peer = peer_name(input.below(PEERS + 1));
         let message = "an operator's words".into();
         let act = match input.below(8) {
             0 => PeerAct::Disable { message },
@@ -264,14 +270,14 @@ impl World {
 
     /// A session as it should be: most of what there is to find is beyond it.
     fn bring_up(&mut self, input: &mut Input<'_>) {
-        let index = input.below(PEERS);
+        let index = input.below(PEERS + 1);
         let flags = input.short();
         let conn = self.accept(index, 0);
         if !self.conns.contains_key(&conn) {
             return;
         }
         // Nothing in it that its configuration refuses, save a role.
-        let open = frames::open(index, flags & !0b111);
+        let open = frames::open(index.min(PEERS - 1), flags & !0b111);
         let mut frames = BytesMut::new();
         encode(&Message::Open(open), &mut frames);
         encode(&Message::Keepalive, &mut frames);
@@ -283,6 +289,7 @@ impl World {
         match input.byte() {
             1 => self.give(Event::Leave),
             2 => self.give(Event::Shutdown("maintenance".into())),
+            3..=20 => self.heard(input),
             _ => {}
         }
     }

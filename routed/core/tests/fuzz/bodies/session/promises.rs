@@ -105,7 +105,8 @@ impl World {
             }
             // An attempt was refused; another connection may stand.
             Effect::SessionDown { was_up: false, .. } => {}
-            Effect::Notice { .. } | Effect::Refused { .. } => {}
+            Effect::Pause { conn, .. } => assert!(self.conns.contains_key(&conn), "{conn:?} is paused, and is gone"),
+            Effect::Notice { .. } | Effect::Warning { .. } | Effect::Refused { .. } => {}
         }
     }
 
