@@ -15,7 +15,10 @@ pub(crate) struct Candidate<'a> {
     pub(crate) stale: bool,
     pub(crate) local_pref: u32,
     pub(crate) local: bool,
-    pub(crate) as_path: &'a [u32],
+    /// The length of AS_PATH.
+    pub(crate) hops: u8,
+    /// The first system of AS_PATH.
+    pub(crate) neighbour: Option<u32>,
     pub(crate) origin: Origin,
     /// 0 where absent.
     pub(crate) med: u32,
@@ -68,8 +71,8 @@ impl Step {
         let both = |value: fn(&Candidate<'_>) -> String| Some((value(loser), value(winner)));
         match self {
             Self::LocalPref => both(|it| it.local_pref.to_string()),
-            Self::AsPath => both(|it| format!("{} ASes", it.as_path.len())),
-            Self::Med if loser.as_path.first() == winner.as_path.first() => both(|it| it.med.to_string()),
+            Self::AsPath => both(|it| format!("{} ASes", it.hops)),
+            Self::Med if loser.neighbour == winner.neighbour => both(|it| it.med.to_string()),
             Self::ClusterList => both(|it| format!("{} clusters", it.cluster_len)),
             Self::RouterId => both(|it| it.router_id.to_string()),
             Self::PeerAddress => both(|it| it.peer_address.to_string()),
@@ -172,7 +175,7 @@ const STEPS: [(Step, Compare); 10] = [
     (Step::Stale, |one, other| one.stale.cmp(&other.stale)),
     (Step::LocalPref, |one, other| other.local_pref.cmp(&one.local_pref)),
     (Step::LocallyOriginated, |one, other| other.local.cmp(&one.local)),
-    (Step::AsPath, |one, other| one.as_path.len().cmp(&other.as_path.len())),
+    (Step::AsPath, |one, other| one.hops.cmp(&other.hops)),
     (Step::Origin, |one, other| one.origin.cmp(&other.origin)),
     (Step::Med, compare_med),
     (Step::Session, |one, other| other.external.cmp(&one.external)),
@@ -185,7 +188,7 @@ const STEPS: [(Step, Compare); 10] = [
 
 /// RFC 4271 section 9.1.2.2 c: MED counts only between paths of the same neighbour AS.
 fn compare_med(one: &Candidate<'_>, other: &Candidate<'_>) -> Ordering {
-    match one.as_path.first() == other.as_path.first() {
+    match one.neighbour == other.neighbour {
         true => one.med.cmp(&other.med),
         false => Ordering::Equal,
     }

@@ -17,7 +17,8 @@ fn plain(router_id: &RouterId) -> Candidate<'_> {
         stale: false,
         local_pref: 100,
         local: false,
-        as_path: &[2, 9],
+        hops: 2,
+        neighbour: Some(2),
         origin: Origin::Egp,
         med: 10,
         external: true,
@@ -47,7 +48,7 @@ const STEPS: [(Step, Worsen); 11] = [
     (Step::Stale, |c, _| c.stale = true),
     (Step::LocalPref, |c, _| c.local_pref = 99),
     (Step::LocallyOriginated, |c, _| c.local = false),
-    (Step::AsPath, |c, _| c.as_path = &[2, 8, 9]),
+    (Step::AsPath, |c, _| c.hops = 3),
     (Step::Origin, |c, _| c.origin = Origin::Incomplete),
     (Step::Med, |c, _| c.med = 11),
     (Step::Session, |c, _| c.external = false),
@@ -101,11 +102,11 @@ fn med_counts_between_paths_of_one_neighbour_only_and_in_any_order() {
     let ids = [router("a"), router("b"), router("c")];
     // The textbook case: pairwise, a beats b (router id), b beats c (router id), c beats a (MED).
     let mut a = plain(&ids[0]);
-    (a.as_path, a.med) = (&[2, 9], 20);
+    (a.neighbour, a.med) = (Some(2), 20);
     let mut b = plain(&ids[1]);
-    (b.as_path, b.med) = (&[3, 9], 30);
+    (b.neighbour, b.med) = (Some(3), 30);
     let mut c = plain(&ids[2]);
-    (c.as_path, c.med) = (&[2, 9], 10);
+    (c.neighbour, c.med) = (Some(2), 10);
     let all = [a, b, c];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let candidates = order.map(|index| all[index].clone());
@@ -151,7 +152,7 @@ fn multipath_is_equal_up_to_router_id_and_of_one_protocol() {
     let mut grpc = plain(&ids[1]);
     grpc.protocol = Some(Protocol::HttpGrpc);
     let mut longer = plain(&ids[2]);
-    longer.as_path = &[2, 8, 9];
+    longer.hops = 3;
     let candidates = [plain(&ids[0]), grpc, longer, plain(&ids[3])];
     let decision = decide(&candidates);
     assert_eq!(decision.selected, Some(0));
@@ -161,7 +162,7 @@ fn multipath_is_equal_up_to_router_id_and_of_one_protocol() {
 
 /// Every combination of the fields that matter, few values each.
 fn variants<'a>(ids: &'a [RouterId; 2]) -> Vec<Candidate<'a>> {
-    let paths: [&[u32]; 3] = [&[2, 9], &[3, 9], &[3, 8, 9]];
+    let paths = [(2, 2), (2, 3), (3, 3)];
     let mut all = Vec::new();
     for bits in 0..48usize {
         let mut candidate = plain(&ids[bits & 1]);
@@ -172,7 +173,8 @@ fn variants<'a>(ids: &'a [RouterId; 2]) -> Vec<Candidate<'a>> {
             Table::External
         };
         candidate.next_hop_usable = bits & 8 == 0;
-        candidate.as_path = paths[bits / 16];
+        let (hops, neighbour) = paths[bits / 16];
+        (candidate.hops, candidate.neighbour) = (hops, Some(neighbour));
         all.push(candidate);
     }
     all

@@ -23,7 +23,8 @@ pub(crate) type AttrId = u32;
 /// What the decision process and export need of an attribute set.
 #[derive(Debug)]
 pub(crate) struct Hot {
-    pub(crate) as_path: Box<[u32]>,
+    /// The first system of AS_PATH, if it has any.
+    pub(crate) neighbour: u32,
     /// The default where the attribute is absent.
     pub(crate) local_pref: u32,
     /// 0 where the attribute is absent (RFC 4271 section 9.1.2.2 c).
@@ -34,6 +35,8 @@ pub(crate) struct Hot {
     pub(crate) originator: u32,
     pub(crate) weight: u16,
     pub(crate) cluster_len: u16,
+    /// The length of AS_PATH, which ends at 255.
+    pub(crate) hops: u8,
     pub(crate) origin: Origin,
     /// `None`: the set is of prefixes.
     pub(crate) protocol: Option<Protocol>,
@@ -79,13 +82,14 @@ impl Bars {
 impl Default for Hot {
     fn default() -> Self {
         Self {
-            as_path: Box::default(),
+            neighbour: 0,
             local_pref: 0,
             med: 0,
             next_hop: 0,
             originator: 0,
             weight: 0,
             cluster_len: 0,
+            hops: 0,
             origin: Origin::Igp,
             protocol: None,
             table: Table::External,
@@ -199,7 +203,7 @@ impl AttrTable {
     fn hot_of(&mut self, attrs: &Attrs) -> Hot {
         let ours = attrs.origin_node.organisation == self.organisation;
         Hot {
-            as_path: attrs.as_path.clone().into_boxed_slice(),
+            neighbour: attrs.as_path.first().copied().unwrap_or(0),
             local_pref: attrs.local_pref.unwrap_or(DEFAULT_LOCAL_PREF),
             med: attrs.med.unwrap_or(0),
             next_hop: self.next_hops.retain(&attrs.next_hop),
@@ -207,6 +211,7 @@ impl AttrTable {
             // Prefixes say nothing of shares: equal ones.
             weight: attrs.service.as_ref().map_or(1, |service| service.weight),
             cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
+            hops: u8::try_from(attrs.as_path.len()).unwrap_or(u8::MAX),
             origin: attrs.origin,
             protocol: attrs.service.as_ref().map(|service| service.protocol),
             table: if ours { Table::Internal } else { Table::External },
@@ -221,6 +226,16 @@ impl AttrTable {
     /// The canonical bytes.
     pub(crate) fn raw(&self, id: AttrId) -> &[u8] {
         &self.sets[id].raw
+    }
+
+    /// Whether AS_PATH of a set holds a system.
+    pub(crate) fn passed(&self, id: AttrId, asn: u32) -> bool {
+        let set = &self.sets[id];
+        match set.hot.hops {
+            0 => false,
+            1 => set.hot.neighbour == asn,
+            _ => wire::as_path_holds(&set.raw, asn),
+        }
     }
 
     /// The next hop of a set.
@@ -287,8 +302,7 @@ impl AttrTable {
                 self.forget(id);
             }
         }
-        self.sweep = candidates;
-        self.sweep.clear();
+        self.sweep = super::emptied(candidates);
     }
 
     fn forget(&mut self, id: AttrId) {

@@ -15,11 +15,11 @@ use crate::wire::Family;
 /// A name or prefix in the table; 0 is none.
 pub(crate) type NameId = u32;
 
-const KEY_PAGE: usize = 1 << 16;
+const KEY_PAGE: usize = 1 << 13;
 /// Keys are stored in whole units, so that a freed place fits every key of as many units.
-const UNIT: usize = 4;
-/// 253 bytes are at most 64 units.
-const CLASSES: usize = 65;
+const UNIT: usize = 2;
+/// 253 bytes are at most 127 units.
+const CLASSES: usize = 128;
 /// So many names that joined or left are remembered, for those who keep an order of their own.
 const JOURNAL: usize = 16 * 1024;
 
@@ -115,7 +115,7 @@ impl Keys {
         }
         let at = ((self.pages.len() - 1) * KEY_PAGE + self.used_in_last) / UNIT;
         self.used_in_last += bytes;
-        u32::try_from(at).expect("16 GiB of names are more than path ids can refer to")
+        u32::try_from(at).expect("8 GiB of names are more than path ids can refer to")
     }
 
     fn get(&self, at: u32, len: u8) -> &[u8] {
@@ -282,8 +282,7 @@ impl NameTable {
                 self.forget(id);
             }
         }
-        self.sweep = candidates;
-        self.sweep.clear();
+        self.sweep = super::emptied(candidates);
     }
 
     fn forget(&mut self, id: NameId) {
@@ -386,7 +385,7 @@ mod tests {
             table.sweep();
         }
         assert_eq!(table.len(), 0);
-        assert_eq!(table.keys.pages.len(), 1, "50 rounds fit where one did");
+        assert_eq!(table.keys.pages.len(), 4, "50 rounds fit where one did");
         assert!(table.ids().end <= 1001);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::ops::{Index, IndexMut};
 
-const PAGE_BITS: u32 = 10;
+/// 256 values: a node with a handful of routes pays for no more than a page of each kind.
+const PAGE_BITS: u32 = 8;
 const PAGE: usize = 1 << PAGE_BITS;
 
 const fn split(id: u32) -> (usize, usize) {

@@ -10,12 +10,10 @@ impl Rib {
     /// (RFC 4724 section 4.2: consecutive restarts).
     pub(crate) fn mark_stale(&mut self, peer: PeerId) {
         self.drop_stale(peer, Families::ALL, true);
-        let mut next = self.peers[usize::from(peer)].first;
         let mut count = 0;
-        while next != 0 {
-            let path = &mut self.paths[next];
+        for id in self.paths.ids_of(peer) {
+            let path = &mut self.paths[id];
             path.flags = PathFlags::stale();
-            next = path.next_of_peer;
             let name = path.name;
             self.mark_dirty(name);
             count += 1;
@@ -34,13 +32,11 @@ impl Rib {
 
     /// The peer begins to send everything of a family again.
     pub(crate) fn mark_old(&mut self, peer: PeerId, family: Family) {
-        let mut next = self.peers[usize::from(peer)].first;
-        while next != 0 {
-            let path = &mut self.paths[next];
+        for id in self.paths.ids_of(peer) {
+            let path = &mut self.paths[id];
             if self.names.family(path.name) == family {
                 path.flags.set(PathFlags::OLD);
             }
-            next = path.next_of_peer;
         }
     }
 
@@ -50,12 +46,10 @@ impl Rib {
     }
 
     fn drop_marked(&mut self, peer: PeerId, flag: u8, families: Families, hard: bool) -> u64 {
-        let mut next = self.peers[usize::from(peer)].first;
         let mut count = 0;
-        while next != 0 {
-            let path = &self.paths[next];
-            let (id, name) = (next, path.name);
-            next = path.next_of_peer;
+        for id in self.paths.ids_of(peer) {
+            let path = &self.paths[id];
+            let name = path.name;
             if path.flags.has(flag) && families.has(self.names.family(name)) {
                 if hard {
                     self.names.get_mut(name).flags.set(NameFlags::HARD_LOSS);

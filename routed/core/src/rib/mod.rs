@@ -1,14 +1,16 @@
-//! adj_rib_in of every peer, as one slab of paths threaded through two lists each: by name and by peer.
+//! adj_rib_in of every peer: paths in a list by name, and in pages by peer.
 
 mod marks;
 mod path;
+mod paths;
 
 pub use path::Note;
 pub(crate) use path::{LOCAL, Path, PathFlags, PathId, PeerId};
 
 use std::sync::Arc;
 
-use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable, Slab};
+use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable};
+use paths::Paths;
 
 /// A path as it comes out of import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,6 @@ pub(crate) struct Since {
 /// What is held from one peer.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct PeerPaths {
-    first: PathId,
     /// Paths that import accepted.
     pub(crate) accepted: u64,
     /// Paths that import rejected.
@@ -47,7 +48,7 @@ pub(crate) struct PeerPaths {
 pub(crate) struct Rib {
     pub(crate) names: NameTable,
     pub(crate) attrs: AttrTable,
-    paths: Slab<Path>,
+    paths: Paths,
     peers: Vec<PeerPaths>,
     dirty: Vec<NameId>,
 }
@@ -62,13 +63,15 @@ impl PeerPaths {
 impl Rib {
     /// An empty one.
     pub(crate) fn new(organisation: Arc<str>) -> Self {
-        Self {
+        let mut rib = Self {
             names: NameTable::new(),
             attrs: AttrTable::new(organisation),
-            paths: Slab::new(),
-            peers: vec![PeerPaths::default()],
+            paths: Paths::default(),
+            peers: Vec::new(),
             dirty: Vec::new(),
-        }
+        };
+        rib.add_peer(LOCAL);
+        rib
     }
 
     pub(crate) fn path(&self, id: PathId) -> &Path {
@@ -101,17 +104,13 @@ impl Rib {
         let needed = usize::from(peer) + 1;
         if self.peers.len() < needed {
             self.peers.resize(needed, PeerPaths::default());
+            self.paths.add_peers(needed);
         }
     }
 
-    /// The paths of a peer, newest first.
+    /// The paths of a peer, in no order that means anything.
     pub(crate) fn paths_from(&self, peer: PeerId) -> impl Iterator<Item = &Path> + '_ {
-        let mut next = self.peers[usize::from(peer)].first;
-        std::iter::from_fn(move || {
-            let path = (next != 0).then(|| &self.paths[next])?;
-            next = path.next_of_peer;
-            Some(path)
-        })
+        self.paths.ids_of(peer).map(|id| &self.paths[id])
     }
 
     pub(crate) fn peer(&self, peer: PeerId) -> PeerPaths {
@@ -158,23 +157,16 @@ impl Rib {
     }
 
     fn insert(&mut self, name: NameId, peer: PeerId, learned: Learned, since: u32) {
-        let head = self.peers[usize::from(peer)].first;
         let id = self.paths.insert(Path {
             name,
             attr_in: learned.attr_in,
             attr: learned.attr,
             next_of_name: self.names.get(name).first,
-            next_of_peer: head,
-            prev_of_peer: 0,
             since,
             peer,
             note: learned.note,
             flags: PathFlags::default(),
         });
-        if head != 0 {
-            self.paths[head].prev_of_peer = id;
-        }
-        self.peers[usize::from(peer)].first = id;
         self.names.get_mut(name).first = id;
         self.hold(learned);
         self.count(peer, learned.note, 1);
@@ -217,7 +209,6 @@ impl Rib {
     fn take_out(&mut self, id: PathId) {
         self.unmark(id);
         self.unlink_from_name(id);
-        self.unlink_from_peer(id);
         let path = self.paths.remove(id);
         self.let_go(Learned {
             attr_in: path.attr_in,
@@ -242,30 +233,11 @@ impl Rib {
         self.paths[at].next_of_name = next_of_name;
     }
 
-    fn unlink_from_peer(&mut self, id: PathId) {
-        let Path {
-            next_of_peer,
-            prev_of_peer,
-            peer,
-            ..
-        } = self.paths[id];
-        if next_of_peer != 0 {
-            self.paths[next_of_peer].prev_of_peer = prev_of_peer;
-        }
-        match prev_of_peer {
-            0 => self.peers[usize::from(peer)].first = next_of_peer,
-            prev => self.paths[prev].next_of_peer = next_of_peer,
-        }
-    }
-
     /// Takes out every path of a peer whose session is gone. Its names do not drain.
     pub(crate) fn drop_peer(&mut self, peer: PeerId) {
-        let mut next = self.peers[usize::from(peer)].first;
-        while next != 0 {
-            let id = next;
+        for id in self.paths.ids_of(peer) {
             self.unlink_from_name(id);
             let path = self.paths.remove(id);
-            next = path.next_of_peer;
             self.let_go(Learned {
                 attr_in: path.attr_in,
                 attr: path.attr,
@@ -311,7 +283,7 @@ impl Rib {
 
     /// Gives back the list of [`Rib::take_dirty`], so that its memory is used again.
     pub(crate) fn give_back(&mut self, mut list: Vec<NameId>) {
-        if self.dirty.is_empty() && list.capacity() <= 1 << 16 {
+        if self.dirty.is_empty() && list.capacity() <= 1 << 12 {
             list.clear();
             self.dirty = list;
         }
@@ -319,10 +291,7 @@ impl Rib {
 
     /// Every path, in order of id (for rare events that concern many).
     pub(crate) fn all_paths(&self) -> impl Iterator<Item = (PathId, &Path)> + '_ {
-        self.paths
-            .ids()
-            .map(|id| (id, &self.paths[id]))
-            .filter(|(_, path)| path.name != 0)
+        self.paths.ids().map(|id| (id, &self.paths[id]))
     }
 
     /// Forgets names and attribute sets that nothing refers to.

@@ -91,7 +91,7 @@ impl PathFlags {
     }
 }
 
-/// 32 bytes, on purpose: a node with ten peers holds ten of them per name.
+/// 24 bytes, on purpose: a node with ten peers holds ten of them per name.
 #[derive(Debug, Default)]
 pub(crate) struct Path {
     /// 0: a free place.
@@ -101,8 +101,6 @@ pub(crate) struct Path {
     /// After import.
     pub(crate) attr: AttrId,
     pub(super) next_of_name: PathId,
-    pub(super) next_of_peer: PathId,
-    pub(super) prev_of_peer: PathId,
     /// When it came or changed, in tenths of a second since the Speaker began.
     pub(crate) since: u32,
     pub(crate) peer: PeerId,
@@ -110,4 +108,4 @@ pub(crate) struct Path {
     pub(crate) flags: PathFlags,
 }
 
-const _: () = assert!(size_of::<Path>() == 32);
+const _: () = assert!(size_of::<Path>() == 24);

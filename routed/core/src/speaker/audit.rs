@@ -110,8 +110,7 @@ impl Speaker {
     fn loops_here(&self, path: PathId) -> bool {
         let path = self.rib.path(path);
         let external = self.peer(path.peer).is_some_and(|peer| !peer.internal);
-        let as_path = &self.rib.attrs.hot(path.attr).as_path;
-        external && as_path.contains(&self.config.identity.router_id.asn)
+        external && self.rib.attrs.passed(path.attr, self.config.identity.router_id.asn)
     }
 
     /// What is counted is there.

@@ -273,7 +273,7 @@ impl Speaker {
             });
         }
         let hot = self.rib.attrs.hot(attr);
-        if !to.internal && hot.as_path.contains(&to.config.asn) {
+        if !to.internal && self.rib.attrs.passed(attr, to.config.asn) {
             return Some(Withheld::AsLoop);
         }
         if hot.bars.any()

@@ -6,6 +6,7 @@ mod encode;
 mod tests;
 mod value;
 
+pub(crate) use decode::as_path_holds;
 pub use decode::{check_family, decode_attrs};
 pub use encode::encode_attrs;
 

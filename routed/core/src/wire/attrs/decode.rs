@@ -35,6 +35,19 @@ pub fn decode_attrs(raw: &Bytes) -> Result<Attrs, AttrError> {
     set.finish()
 }
 
+/// Whether AS_PATH of an encoded set holds a system, without decoding the rest.
+pub(crate) fn as_path_holds(raw: &[u8], asn: u32) -> bool {
+    let mut input = raw;
+    while let Ok((after, attr)) = tlv(input) {
+        if attr.code == Known::AsPath.code() {
+            let (hops, _) = attr.value.as_chunks::<4>();
+            return hops.contains(&asn.to_be_bytes());
+        }
+        input = after;
+    }
+    false
+}
+
 /// Whether a set may come with what is announced: names have a SERVICE, prefixes have none.
 ///
 /// # Errors
