@@ -25,7 +25,7 @@ async fn next(ends: &mut SpeakerEnds) -> Frames {
 
 fn bytes(of: ConnId, batches: &[Frames]) -> usize {
     let of_it = batches.iter().filter(|batch| batch.conn == of);
-    of_it.flat_map(|batch| &batch.frames).map(Frame::length).sum()
+    of_it.flat_map(|batch| &batch.frames).map(length).sum()
 }
 
 #[tokio::test]
