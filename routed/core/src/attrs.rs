@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::wire::MAX_COMMUNITIES;
+
 /// A node: (AS, node name). This pair is its router id; ties, collisions and ORIGINATOR go by its order.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouterId {
@@ -107,6 +109,8 @@ pub type LargeCommunity = (u32, u32, u32);
 
 /// GRACEFUL_SHUTDOWN (RFC 8326): the path is about to go.
 pub const GRACEFUL_SHUTDOWN: u32 = 0xffff_0000;
+/// LLGR_STALE (RFC 9494): a node on the way lost the session that the path came by, and keeps it for want of a fresh one.
+pub const LLGR_STALE: u32 = 0xffff_0006;
 /// NO_EXPORT (RFC 1997): not outside this AS.
 pub const NO_EXPORT: u32 = 0xffff_ff01;
 /// NO_ADVERTISE (RFC 1997): to no peer at all.
@@ -114,8 +118,9 @@ pub const NO_ADVERTISE: u32 = 0xffff_ff02;
 /// NO_EXPORT_SUBCONFED (RFC 1997): there are no confederations here, so the same as NO_EXPORT.
 pub const NO_EXPORT_SUBCONFED: u32 = 0xffff_ff03;
 /// The communities that mean something by themselves, by the names that configurations use.
-pub const WELL_KNOWN_COMMUNITIES: [(&str, u32); 4] = [
+pub const WELL_KNOWN_COMMUNITIES: [(&str, u32); 5] = [
     ("graceful-shutdown", GRACEFUL_SHUTDOWN),
+    ("llgr-stale", LLGR_STALE),
     ("no-export", NO_EXPORT),
     ("no-advertise", NO_ADVERTISE),
     ("no-export-subconfed", NO_EXPORT_SUBCONFED),
@@ -161,6 +166,19 @@ pub struct Attrs {
     pub only_to_customer: Option<u32>,
     /// Optional attributes of other code points, in order of code.
     pub unknown: Vec<UnknownAttr>,
+}
+
+impl Attrs {
+    /// Adds LLGR_STALE. Where the wire has no room for one more community, another gives way: no route is taken for fresh
+    /// for having many of them.
+    pub(crate) fn mark_stale(&mut self) {
+        if let Err(at) = self.communities.binary_search(&LLGR_STALE) {
+            self.communities.insert(at, LLGR_STALE);
+            if self.communities.len() > MAX_COMMUNITIES {
+                self.communities.remove(0);
+            }
+        }
+    }
 }
 
 /// The value of LOCAL_PREF where none is given (the field's convention).

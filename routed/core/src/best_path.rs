@@ -7,12 +7,23 @@ use std::net::IpAddr;
 use crate::attrs::{Origin, Protocol, RouterId};
 use crate::route::Table;
 
+/// Whether a path says how things are now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// It does, as far as anybody knows.
+    Fresh,
+    /// It outlives the session that it came by: here (RFC 4724), or at a node on the way (LLGR_STALE).
+    Stale,
+    /// It leads to a node that restarts, as a stale path of the name does, directly: see [`find_detours`].
+    Detour,
+}
+
 /// A path as the decision sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate<'a> {
     pub(crate) table: Table,
     pub(crate) next_hop_usable: bool,
-    pub(crate) stale: bool,
+    pub(crate) freshness: Freshness,
     pub(crate) local_pref: u32,
     pub(crate) local: bool,
     /// The length of AS_PATH.
@@ -32,10 +43,25 @@ pub(crate) struct Candidate<'a> {
     pub(crate) protocol: Option<Protocol>,
 }
 
+impl Candidate<'_> {
+    fn is_stale(&self) -> bool {
+        self.freshness != Freshness::Fresh
+    }
+
+    /// A step that this one loses, by what it is for it.
+    fn named(&self, step: Step) -> Step {
+        match (step, self.freshness) {
+            (Step::Stale, Freshness::Detour) => Step::Detour,
+            _ => step,
+        }
+    }
+}
+
 /// The step that beat a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     NextHopUnusable,
+    Detour,
     Stale,
     LocalPref,
     LocallyOriginated,
@@ -54,6 +80,7 @@ impl Step {
         match self {
             Self::NextHopUnusable => "next hop unusable",
             Self::Stale => "stale",
+            Self::Detour => "leads to a node that restarts",
             Self::LocalPref => "lower LOCAL_PREF",
             Self::LocallyOriginated => "not locally originated",
             Self::AsPath => "longer AS path",
@@ -77,7 +104,12 @@ impl Step {
             Self::RouterId => both(|it| it.router_id.to_string()),
             Self::PeerAddress => both(|it| it.peer_address.to_string()),
             Self::Origin => both(|it| format!("{:?}", it.origin).to_lowercase()),
-            Self::Med | Self::NextHopUnusable | Self::Stale | Self::LocallyOriginated | Self::Session => None,
+            Self::Med
+            | Self::NextHopUnusable
+            | Self::Stale
+            | Self::Detour
+            | Self::LocallyOriginated
+            | Self::Session => None,
         }
     }
 
@@ -127,7 +159,8 @@ pub(crate) enum OneMore {
 
 /// Compares a new path with the best one alone. Where the best one beats it within the table, or before MED, every
 /// elimination that the new path takes part in leaves the best one where it is: MED is the only step in which a path
-/// can speak for a third one, and only within its table.
+/// can speak for a third one, and only within its table. Not for names with a path that is stale here, which speaks for
+/// the freshness of others.
 pub(crate) fn one_more(best: &Candidate<'_>, new: &Candidate<'_>) -> OneMore {
     if !new.next_hop_usable {
         return OneMore::Beaten;
@@ -142,6 +175,24 @@ pub(crate) fn one_more(best: &Candidate<'_>, new: &Candidate<'_>) -> OneMore {
         }
         Some((step, Ordering::Less)) if step.is_before_med() => OneMore::Beaten,
         Some(_) | None => OneMore::Unclear,
+    }
+}
+
+/// What leads to a node that restarts is no way around it, however fresh it looks: it ends at the same node, which serves
+/// on, and most likely it is stale where it comes from. Without this, two neighbours of a node that restarts would each
+/// take the other's path for the fresh one. `restarts` says of each candidate whether it is stale and was brought by its
+/// origin itself, which restarts; `origins` where it was born.
+pub(crate) fn find_detours<O: PartialEq>(candidates: &mut [Candidate<'_>], origins: &[O], restarts: &[bool]) {
+    let restarting: Vec<&O> = origins
+        .iter()
+        .zip(restarts)
+        .filter(|(_, it)| **it)
+        .map(|(origin, _)| origin)
+        .collect();
+    for (candidate, origin) in candidates.iter_mut().zip(origins) {
+        if candidate.freshness == Freshness::Fresh && restarting.contains(&origin) {
+            candidate.freshness = Freshness::Detour;
+        }
     }
 }
 
@@ -172,7 +223,7 @@ type Compare = for<'a> fn(&Candidate<'a>, &Candidate<'a>) -> Ordering;
 
 /// The steps in order; less is better. A path whose next hop is unusable does not get this far.
 const STEPS: [(Step, Compare); 10] = [
-    (Step::Stale, |one, other| one.stale.cmp(&other.stale)),
+    (Step::Stale, |one, other| one.is_stale().cmp(&other.is_stale())),
     (Step::LocalPref, |one, other| other.local_pref.cmp(&one.local_pref)),
     (Step::LocallyOriginated, |one, other| other.local.cmp(&one.local)),
     (Step::AsPath, |one, other| one.hops.cmp(&other.hops)),
@@ -220,7 +271,7 @@ fn eliminate(
             // Over all at once, so that the order of arrival has no say (deterministic MED).
             let beaten = round.iter().any(better);
             if beaten {
-                lost[*index] = Some(step);
+                lost[*index] = Some(candidates[*index].named(step));
             }
             !beaten
         });

@@ -7,6 +7,7 @@ mod links;
 mod look;
 mod node;
 mod rng;
+mod unrest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::DefaultHasher;
@@ -19,6 +20,7 @@ use self::hostile::Recent;
 use self::links::Links;
 pub use self::node::Node;
 pub use self::rng::Rng;
+use self::unrest::Unrest;
 use crate::config::{name, service};
 
 /// What is checked on the way, besides what the checks at rest say.
@@ -39,6 +41,8 @@ pub struct Net {
     pub start: Instant,
     /// The virtual clock.
     pub now: Instant,
+    /// What `rng` began with.
+    seed: u64,
     /// Everything that happens by chance.
     pub rng: Rng,
     /// Delay of a frame: the least, and what chance adds, in ms.
@@ -69,6 +73,7 @@ pub struct Net {
     pub recording: bool,
     /// When a Speaker last took an event that was not its own timer.
     pub last_message: Instant,
+    unrest: Unrest,
 }
 
 impl Net {
@@ -82,6 +87,7 @@ impl Net {
             nodes,
             start,
             now: start,
+            seed,
             rng: Rng::new(seed),
             delay: (1, 0),
             stalled: BTreeSet::new(),
@@ -102,6 +108,7 @@ impl Net {
             acknowledging: false,
             recording: true,
             last_message: start,
+            unrest: Unrest::default(),
         }
     }
 
@@ -233,8 +240,12 @@ impl Net {
     }
 
     /// Runs until the virtual clock shows so much later.
+    ///
+    /// # Panics
+    /// The network finds no rest though nothing happens to it.
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
+        self.forget_unrest();
         let (mut at_once, mut last) = (0, None);
         while let Some(at) = self.clock.next_at().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -244,6 +255,7 @@ impl Net {
                 0
             };
             assert!(at_once < 100, "time stands still at {} ms", self.elapsed_ms());
+            self.look_for_unrest();
             self.step();
         }
         self.now = end;
@@ -308,6 +320,7 @@ impl Net {
             self.links.remove(*conn);
         }
         self.last_message = self.now;
+        self.listen(node, &event);
         self.event(node, event);
     }
 

@@ -49,8 +49,8 @@ pub struct Config {
     /// Lists that policies refer to by `@NAME`.
     #[serde(default, skip_serializing_if = "Sets::is_empty")]
     pub sets: Sets,
-    /// Names for communities (one label each), to write in their place. `no-export`,
-    /// `no-export-subconfed`, `no-advertise` and `graceful-shutdown` are known.
+    /// Names for communities (one label each), to write in their place. `no-export`, `no-export-subconfed`,
+    /// `no-advertise`, `graceful-shutdown` and `llgr-stale` are known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub communities: BTreeMap<String, NamedCommunity>,
     /// Wildcards (`*.acme`) that stand for the services below them towards other organisations.

@@ -14,7 +14,7 @@ fn plain(router_id: &RouterId) -> Candidate<'_> {
     Candidate {
         table: Table::External,
         next_hop_usable: true,
-        stale: false,
+        freshness: Freshness::Fresh,
         local_pref: 100,
         local: false,
         hops: 2,
@@ -45,7 +45,7 @@ type Worsen = for<'a> fn(&mut Candidate<'a>, &'a RouterId);
 
 const STEPS: [(Step, Worsen); 11] = [
     (Step::NextHopUnusable, |c, _| c.next_hop_usable = false),
-    (Step::Stale, |c, _| c.stale = true),
+    (Step::Stale, |c, _| c.freshness = Freshness::Stale),
     (Step::LocalPref, |c, _| c.local_pref = 99),
     (Step::LocallyOriginated, |c, _| c.local = false),
     (Step::AsPath, |c, _| c.hops = 3),
@@ -183,11 +183,22 @@ fn variants<'a>(ids: &'a [RouterId; 2]) -> Vec<Candidate<'a>> {
 #[test]
 fn the_short_cut_for_one_more_path_agrees_with_the_whole_decision() {
     let ids = [router("a"), router("b")];
-    let all = variants(&ids);
+    let fresh = variants(&ids);
+    let mut stale = fresh.clone();
+    // One of the known ones, or the new one, was told to be stale.
+    stale.iter_mut().for_each(|it| it.freshness = Freshness::Stale);
     let mut counts = [0; 3];
-    for one in &all {
-        for other in &all {
-            for third in &all {
+    agrees(&fresh, &fresh, &fresh, &mut counts);
+    agrees(&stale, &fresh, &fresh, &mut counts);
+    agrees(&fresh, &fresh, &stale, &mut counts);
+    agrees(&stale, &stale, &stale, &mut counts);
+    assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
+}
+
+fn agrees(all: &[Candidate<'_>], others: &[Candidate<'_>], thirds: &[Candidate<'_>], counts: &mut [u32; 3]) {
+    for one in all {
+        for other in others {
+            for third in thirds {
                 let mut known = vec![one.clone(), other.clone()];
                 known[1].peer_address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
                 let Some(best) = decide(&known).selected else { continue };
@@ -212,5 +223,64 @@ fn the_short_cut_for_one_more_path_agrees_with_the_whole_decision() {
             }
         }
     }
-    assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
+}
+
+/// A path of each origin, with what it is before its rivals are looked at.
+fn of_origins(id: &RouterId, freshness: impl IntoIterator<Item = Freshness>) -> Vec<Candidate<'_>> {
+    let of = |freshness| Candidate { freshness, ..plain(id) };
+    freshness.into_iter().map(of).collect()
+}
+
+#[test]
+fn a_path_to_a_node_that_restarts_counts_as_a_stale_one_whoever_tells_of_it() {
+    use Freshness::{Detour, Fresh, Stale};
+    let id = router("m");
+    let found = |origins: [u8; 4], before: [Freshness; 4], restarts: [bool; 4]| {
+        let mut candidates = of_origins(&id, before);
+        find_detours(&mut candidates, &origins, &restarts);
+        candidates.iter().map(|it| it.freshness).collect::<Vec<_>>()
+    };
+    let first = [true, false, false, false];
+    // Its own, by another, of another origin, and by another again, who says so.
+    assert_eq!(
+        found([1, 1, 2, 1], [Stale, Fresh, Fresh, Stale], first),
+        [Stale, Detour, Fresh, Stale]
+    );
+    assert_eq!(
+        found([1, 1, 2, 1], [Stale, Fresh, Fresh, Stale], [false; 4]),
+        [Stale, Fresh, Fresh, Stale],
+        "stale, and not of one that restarts"
+    );
+    assert_eq!(
+        found([1, 2, 1, 2], [Stale, Stale, Fresh, Fresh], [true, true, false, false]),
+        [Stale, Stale, Detour, Detour]
+    );
+}
+
+#[test]
+fn among_paths_that_are_not_fresh_the_rest_of_the_decision_is_as_ever() {
+    let ids = [router("a"), router("b"), router("c")];
+    let of = |id, freshness, local_pref| Candidate {
+        freshness,
+        local_pref,
+        ..plain(id)
+    };
+    let all = [
+        of(&ids[0], Freshness::Stale, 90),
+        of(&ids[1], Freshness::Detour, 80),
+        of(&ids[2], Freshness::Fresh, 10),
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let decision = decide(&order.map(|index| all[index].clone()));
+        assert_eq!(decision.selected.map(|index| order[index]), Some(2), "order {order:?}");
+        let lost = |which: usize| decision.lost[order.iter().position(|index| *index == which).unwrap()];
+        assert_eq!((lost(0), lost(1)), (Some(Step::Stale), Some(Step::Detour)));
+    }
+    assert_eq!(fight(&all[0], &all[1]), (0, Some(Step::LocalPref)));
+    let preferred = of(&ids[1], Freshness::Detour, 95);
+    assert_eq!(fight(&all[0], &preferred), (1, Some(Step::LocalPref)));
+    assert_eq!(
+        [Step::Stale, Step::Detour].map(Step::text),
+        ["stale", "leads to a node that restarts"]
+    );
 }

@@ -12,7 +12,7 @@ use super::slab::Slab;
 use super::spread;
 use super::values::Values;
 use crate::attrs::{
-    Attrs, DEFAULT_LOCAL_PREF, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, Protocol, RouterId,
+    Attrs, DEFAULT_LOCAL_PREF, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, Protocol, RouterId,
 };
 use crate::route::Table;
 use crate::wire;
@@ -41,25 +41,30 @@ pub(crate) struct Hot {
     /// `None`: the set is of prefixes.
     pub(crate) protocol: Option<Protocol>,
     pub(crate) table: Table,
-    pub(crate) bars: Bars,
+    pub(crate) signs: Signs,
 }
 
-/// What keeps a route from some peers whatever policies say.
+/// What a set says that counts whatever policies say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Bars(u8);
+pub(crate) struct Signs(u8);
 
-impl Bars {
+impl Signs {
     /// NO_ADVERTISE.
     pub(crate) const ADVERTISE: u8 = 1;
     /// NO_EXPORT or NO_EXPORT_SUBCONFED.
     pub(crate) const EXPORT: u8 = 2;
     /// ONLY_TO_CUSTOMER.
     pub(crate) const CUSTOMERS: u8 = 4;
+    /// LLGR_STALE.
+    pub(crate) const STALE: u8 = 8;
+    /// Those that keep a route from some peers.
+    const BARS: u8 = Self::ADVERTISE | Self::EXPORT | Self::CUSTOMERS;
 
     fn of(attrs: &Attrs) -> Self {
         let of_communities = attrs.communities.iter().map(|community| match *community {
             NO_ADVERTISE => Self::ADVERTISE,
             NO_EXPORT | NO_EXPORT_SUBCONFED => Self::EXPORT,
+            LLGR_STALE => Self::STALE,
             _ => 0,
         });
         let of_customers = if attrs.only_to_customer.is_some() {
@@ -67,15 +72,15 @@ impl Bars {
         } else {
             0
         };
-        Self(of_communities.fold(of_customers, |bars, bar| bars | bar))
+        Self(of_communities.fold(of_customers, |signs, sign| signs | sign))
     }
 
-    pub(crate) fn any(self) -> bool {
-        self.0 != 0
+    pub(crate) fn bar_any(self) -> bool {
+        self.0 & Self::BARS != 0
     }
 
-    pub(crate) fn has(self, bar: u8) -> bool {
-        self.0 & bar != 0
+    pub(crate) fn has(self, sign: u8) -> bool {
+        self.0 & sign != 0
     }
 }
 
@@ -93,7 +98,7 @@ impl Default for Hot {
             origin: Origin::Igp,
             protocol: None,
             table: Table::External,
-            bars: Bars::default(),
+            signs: Signs::default(),
         }
     }
 }
@@ -111,6 +116,8 @@ struct Slot {
 
 /// The first class of imports. Classes of exports are below.
 pub(crate) const IMPORTS: u16 = 0x8000;
+/// No class of peers: sets that say that they are stale.
+const AS_STALE: u16 = IMPORTS - 1;
 
 /// A policy result taken from the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +222,7 @@ impl AttrTable {
             origin: attrs.origin,
             protocol: attrs.service.as_ref().map(|service| service.protocol),
             table: if ours { Table::Internal } else { Table::External },
-            bars: Bars::of(attrs),
+            signs: Signs::of(attrs),
         }
     }
 
@@ -250,6 +257,38 @@ impl AttrTable {
     /// ORIGINATOR of a set.
     pub(crate) fn originator(&self, id: AttrId) -> Option<&RouterId> {
         self.originators.get(self.sets[id].hot.originator)
+    }
+
+    /// AS and name of the node that a set says the route was born at.
+    pub(crate) fn origin(&self, id: AttrId) -> Option<(u32, &[u8])> {
+        wire::origin_of(&self.sets[id].raw)
+    }
+
+    /// The set with LLGR_STALE.
+    pub(crate) fn as_stale(&mut self, id: AttrId) -> AttrId {
+        if self.hot(id).signs.has(Signs::STALE) {
+            return id;
+        }
+        if let Some(known) = self.cached(id, AS_STALE, 0) {
+            return known.attr;
+        }
+        let attrs = self.marked_stale(id);
+        // What no receiver would take could not be read again here either.
+        let fits = wire::encode_attrs(&attrs).len() <= wire::MAX_ATTRS_BYTES;
+        let stale = if fits { self.intern(&attrs) } else { id };
+        self.remember(id, AS_STALE, 0, Cached { attr: stale, note: 0 });
+        stale
+    }
+
+    /// As [`AttrTable::as_stale`], if it is in the table.
+    pub(crate) fn find_as_stale(&self, id: AttrId) -> Option<AttrId> {
+        self.find(&wire::encode_attrs(&self.marked_stale(id)))
+    }
+
+    fn marked_stale(&self, id: AttrId) -> Attrs {
+        let mut attrs = Attrs::clone(&self.decode(id));
+        attrs.mark_stale();
+        attrs
     }
 
     /// The whole set, decoded.

@@ -5,8 +5,8 @@ mod names;
 mod slab;
 mod values;
 
-pub(crate) use attr_sets::{AttrId, AttrTable, Bars, Cached, IMPORTS};
-pub(crate) use names::{NameFlags, NameId, NameTable};
+pub(crate) use attr_sets::{AttrId, AttrTable, Cached, IMPORTS, Signs};
+pub(crate) use names::{NameEntry, NameFlags, NameId, NameTable};
 pub(crate) use slab::Paged;
 
 /// A 64-bit hash of a 32-bit one. The index takes its bucket from the low bits and a tag from the high ones: the

@@ -38,6 +38,8 @@ impl NameFlags {
     pub(crate) const SWEEP: u8 = 8;
     /// All that happened since the last computation is one new path, the first of the list.
     pub(crate) const ONE_MORE: u8 = 16;
+    /// The path in use is not fresh, and its attributes do not say so: what is told of it from now on does.
+    pub(crate) const NOT_FRESH: u8 = 32;
     /// A prefix; its key says of which family.
     const PREFIX: u8 = 128;
 
@@ -52,6 +54,9 @@ impl NameFlags {
     }
     pub(crate) fn set(&mut self, flag: u8) {
         self.0 |= flag;
+    }
+    pub(crate) fn put(&mut self, flag: u8, on: bool) {
+        self.0 = self.0 & !flag | if on { flag } else { 0 };
     }
     /// Clears a flag and says whether it was set.
     pub(crate) fn take(&mut self, flag: u8) -> bool {

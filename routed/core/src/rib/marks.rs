@@ -2,7 +2,7 @@
 //! still marked in the end goes.
 
 use super::{PathFlags, PathId, PeerId, Rib};
-use crate::intern::NameFlags;
+use crate::intern::{NameFlags, NameId};
 use crate::wire::{Families, Family};
 
 impl Rib {
@@ -19,6 +19,17 @@ impl Rib {
             count += 1;
         }
         self.peers[usize::from(peer)].stale = count;
+        self.stale += count;
+    }
+
+    /// Whether a name has a stale path; costs nothing while no peer is away.
+    pub(crate) fn has_stale(&self, name: NameId) -> bool {
+        self.stale > 0 && self.paths_of(name).any(|(_, path)| path.flags.has(PathFlags::STALE))
+    }
+
+    /// How many stale paths there are.
+    pub(crate) fn stale_paths(&self) -> u64 {
+        self.stale
     }
 
     /// Takes out the paths of these families that a peer has not sent again since its session was lost, and says how
@@ -69,6 +80,7 @@ impl Rib {
         let (name, peer) = (path.name, path.peer);
         if stale {
             self.peers[usize::from(peer)].stale -= 1;
+            self.stale -= 1;
             self.mark_dirty(name);
         }
         stale

@@ -50,6 +50,8 @@ pub(crate) struct Rib {
     pub(crate) attrs: AttrTable,
     paths: Paths,
     peers: Vec<PeerPaths>,
+    /// Stale paths of all peers.
+    stale: u64,
     dirty: Vec<NameId>,
 }
 
@@ -68,6 +70,7 @@ impl Rib {
             attrs: AttrTable::new(organisation),
             paths: Paths::default(),
             peers: Vec::new(),
+            stale: 0,
             dirty: Vec::new(),
         };
         rib.add_peer(LOCAL);
@@ -246,7 +249,8 @@ impl Rib {
             self.names.get_mut(path.name).flags.set(NameFlags::HARD_LOSS);
             self.mark_dirty(path.name);
         }
-        self.peers[usize::from(peer)] = PeerPaths::default();
+        let gone = std::mem::take(&mut self.peers[usize::from(peer)]);
+        self.stale -= gone.stale;
     }
 
     /// Has the best path of a name computed at the end of the batch.

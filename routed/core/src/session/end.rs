@@ -16,15 +16,27 @@ pub(super) enum Loss {
     Transport,
     /// By a NOTIFICATION of either side.
     Notification,
+    /// By the NOTIFICATION of a side that heard nothing for too long, or was not heard.
+    Silence,
     /// By a hard reset of either side, or by what cannot be told from one.
     Hard,
+}
+
+impl Loss {
+    fn by(notification: &Notification) -> Self {
+        match notification.code {
+            code::HOLD_TIMER_EXPIRED | code::SEND_HOLD_TIMER_EXPIRED => Self::Silence,
+            _ if notification.is_hard_reset() => Self::Hard,
+            _ => Self::Notification,
+        }
+    }
 }
 
 impl Connection {
     fn keeps_routes(&self, loss: Loss) -> bool {
         self.graceful.is_some_and(|graceful| match loss {
             Loss::Transport => true,
-            Loss::Notification => graceful.notification,
+            Loss::Notification | Loss::Silence => graceful.notification,
             Loss::Hard => false,
         })
     }
@@ -107,7 +119,15 @@ impl Session {
         self.dialling.stop();
         self.timers = Timers::default();
         if was_up {
-            self.down(was_up, keeps_routes, reason.into(), out);
+            self.down(
+                Down {
+                    was_up,
+                    keeps_routes,
+                    silent: false,
+                    reason: reason.into(),
+                },
+                out,
+            );
         }
     }
 
@@ -152,14 +172,9 @@ impl Session {
     ) {
         let is_collision = (message.code, message.subcode) == (code::CEASE, subcode::cease::COLLISION_RESOLUTION);
         let expected = is_collision && self.connections.is_beside_another(direction);
-        let loss = if message.is_hard_reset() {
-            Loss::Hard
-        } else {
-            Loss::Notification
-        };
         self.close(direction, out);
         if !expected {
-            self.lost(direction, loss, format!("peer said: {message}"), out);
+            self.lost(direction, Loss::by(message), format!("peer said: {message}"), out);
         }
         self.leave(direction, now, out);
     }
@@ -176,8 +191,9 @@ impl Session {
             return;
         };
         let reason = format!("told the peer: {answer}");
+        let loss = Loss::by(&answer);
         part(id, answer, out);
-        self.lost(direction, Loss::Notification, reason, out);
+        self.lost(direction, loss, reason, out);
         self.leave(direction, now, out);
     }
 
@@ -207,16 +223,20 @@ impl Session {
         let was_up = self.is_up(direction);
         let connection = self.connections.get(direction);
         let keeps_routes = was_up && connection.is_some_and(|connection| connection.keeps_routes(loss));
-        self.down(was_up, keeps_routes, reason.into(), out);
+        self.down(
+            Down {
+                was_up,
+                keeps_routes,
+                silent: loss == Loss::Silence,
+                reason: reason.into(),
+            },
+            out,
+        );
     }
 
-    fn down(&mut self, was_up: bool, keeps_routes: bool, reason: Arc<str>, out: &mut Vec<SessionEffect>) {
-        self.last_error = Arc::clone(&reason);
-        out.push(SessionEffect::Down(Down {
-            was_up,
-            keeps_routes,
-            reason,
-        }));
+    fn down(&mut self, down: Down, out: &mut Vec<SessionEffect>) {
+        self.last_error = Arc::clone(&down.reason);
+        out.push(SessionEffect::Down(down));
     }
 }
 

@@ -161,6 +161,8 @@ pub struct Down {
     /// Whether the peer's routes are to be kept for it to come back (RFC 4724): graceful restart was agreed on, and the
     /// session ended in a way that leaves them in place.
     pub keeps_routes: bool,
+    /// Whether it was lost by silence, of the peer or on the way to it: nothing says that the peer restarts.
+    pub silent: bool,
     /// Why, in one line, with the NOTIFICATION's text where there was one.
     pub reason: Arc<str>,
 }

@@ -12,7 +12,7 @@ use super::peer::{Peer, Up};
 use super::rewrite::{fits, rewrite};
 use crate::attrs::Attrs;
 use crate::destination::Destination;
-use crate::intern::{AttrId, NameId};
+use crate::intern::{AttrId, NameFlags, NameId};
 use crate::policy::{Given, Key, Rule, evaluate};
 use crate::rib::{Note, Path, PathFlags, PathId, PeerId};
 use crate::wire;
@@ -55,6 +55,7 @@ impl Speaker {
             wrong.push("aggregates count other members than there are".to_owned());
         }
         self.audit_stale(&mut wrong);
+        self.audit_loc(&mut wrong);
         self.audit_counters(&mut wrong);
         wrong
     }
@@ -94,12 +95,20 @@ impl Speaker {
 
     /// The path in use is the one that a whole decision selects, and it does not lead back here.
     fn audit_decision(&self, name: NameId, wrong: &mut Vec<String>) {
-        let (paths, _, decision) = self.decide(name);
+        let (paths, candidates, decision) = self.decide(name);
         let best = decision.selected.map_or(0, |selected| paths[selected]);
         let selected = self.rib.names.get(name).selected;
         if selected != best {
             let name = self.rib.names.destination(name);
             wrong.push(format!("{name}: path {selected} is in use, the decision is {best}"));
+        }
+        let stale = |selected: usize| self.is_secretly_stale(paths[selected], candidates[selected].freshness);
+        let stale = decision.selected.is_some_and(stale);
+        if stale != self.rib.names.get(name).flags.has(NameFlags::NOT_FRESH) {
+            let name = self.rib.names.destination(name);
+            wrong.push(format!(
+                "{name}: the path in use is stale: {stale}, and is taken for the opposite"
+            ));
         }
         if selected != 0 && self.loops_here(selected) {
             let name = self.rib.names.destination(name);
@@ -136,6 +145,24 @@ impl Speaker {
         }
     }
 
+    /// What peers may see of a name is the path in use, with or without the word that it is stale.
+    fn audit_loc(&self, wrong: &mut Vec<String>) {
+        for name in self.live_names() {
+            let entry = self.rib.names.get(name);
+            let pending = self.planes.waiting.contains(name) || entry.flags.has(NameFlags::DIRTY);
+            if entry.selected == 0 || entry.loc_attr == 0 || pending {
+                continue;
+            }
+            let path = self.rib.path(entry.selected);
+            let marked = || self.rib.attrs.find_as_stale(path.attr) == Some(entry.loc_attr);
+            let same = entry.loc_attr == path.attr || entry.flags.has(NameFlags::NOT_FRESH) && marked();
+            if !same || entry.loc_source != path.peer {
+                let name = self.rib.names.destination(name);
+                wrong.push(format!("{name}: loc_rib holds another path than the one in use"));
+            }
+        }
+    }
+
     /// Stale paths are counted, and there are some only while they are waited for.
     fn audit_stale(&self, wrong: &mut Vec<String>) {
         for peer in self.peers.iter() {
@@ -146,6 +173,13 @@ impl Speaker {
                 let name = &peer.config.name;
                 wrong.push(format!("{found} paths of {name} are stale, {counted} are counted"));
             }
+        }
+        let (sum, counted) = (
+            self.peers.iter().map(|peer| self.rib.peer(peer.id).stale).sum(),
+            self.rib.stale_paths(),
+        );
+        if counted != sum {
+            wrong.push(format!("{sum} paths are stale, {counted} are counted"));
         }
     }
 
@@ -346,7 +380,7 @@ impl Speaker {
             let installed = usize::from(self.planes.installed.contains_key(&name));
             let entry = self.rib.names.get(name);
             let aggregated = self.aggregates.held().filter(|(held, _)| *held == name).count();
-            let configured = usize::from(entry.flags.has(crate::intern::NameFlags::DISCARD)) + aggregated;
+            let configured = usize::from(entry.flags.has(NameFlags::DISCARD)) + aggregated;
             let used = entry.first != 0 || entry.loc_attr != 0 || entry.refs > 0;
             if entry.refs as usize != cells + installed + configured || !used {
                 wrong.push(format!(

@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::rewrite::{Words, fits, rewrite};
 use crate::attrs::Attrs;
 use crate::event::{PeerName, SpeakerConfig};
-use crate::intern::{AttrId, AttrTable, Bars, Cached, NameId, NameTable};
+use crate::intern::{AttrId, AttrTable, Cached, NameId, NameTable, Signs};
 use crate::policy::{Action, Given, Key, Role, Rule};
 use crate::rib::{LOCAL, PeerId};
 
@@ -276,8 +276,8 @@ impl Speaker {
         if !to.internal && self.rib.attrs.passed(attr, to.config.asn) {
             return Some(Withheld::AsLoop);
         }
-        if hot.bars.any()
-            && let Some(bar) = barred(to, hot.bars)
+        if hot.signs.bar_any()
+            && let Some(bar) = barred(to, hot.signs)
         {
             return Some(bar);
         }
@@ -337,15 +337,15 @@ pub(super) fn key_of(names: &NameTable, id: NameId) -> Key<'_> {
 }
 
 /// RFC 1997 and RFC 9234 section 5, egress rule 2.
-fn barred(to: &Peer, bars: Bars) -> Option<Withheld> {
-    if bars.has(Bars::ADVERTISE) {
+fn barred(to: &Peer, signs: Signs) -> Option<Withheld> {
+    if signs.has(Signs::ADVERTISE) {
         return Some(Withheld::NoAdvertise);
     }
-    if bars.has(Bars::EXPORT) && !to.internal {
+    if signs.has(Signs::EXPORT) && !to.internal {
         return Some(Withheld::NoExport);
     }
     let upwards = matches!(to.role(), Some(Role::Customer | Role::Peer | Role::RouteServerClient));
-    (bars.has(Bars::CUSTOMERS) && upwards).then_some(Withheld::OnlyToCustomer)
+    (signs.has(Signs::CUSTOMERS) && upwards).then_some(Withheld::OnlyToCustomer)
 }
 
 /// Writes an accepted route anew.

@@ -296,7 +296,7 @@ impl Speaker {
             self.planes.waiting.remove(name);
             self.set_loc(name, 0, 0);
         } else if !self.planes.waiting.contains(name) {
-            let (attr, source) = self.attr_and_source(selected);
+            let (attr, source) = self.tell(name);
             self.set_loc(name, attr, source);
         }
     }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
-use crate::best_path::{Candidate, Decision, OneMore, decide, one_more};
+use crate::best_path::{Candidate, Decision, Freshness, OneMore, decide, find_detours, one_more};
 use crate::destination::Destination;
-use crate::intern::{AttrId, NameFlags, NameId};
+use crate::intern::{AttrId, NameEntry, NameFlags, NameId, Signs};
 use crate::name::ServiceName;
 use crate::rib::{LOCAL, Note, Path, PathFlags, PathId, PeerId};
 use crate::route::{NextHop, PrefixRoute, Protocol, Route, Selected, Table, Target};
@@ -16,6 +16,8 @@ use crate::route::{NextHop, PrefixRoute, Protocol, Route, Selected, Table, Targe
 struct Choice {
     /// 0: nobody offers the name.
     best: PathId,
+    /// The best one is not fresh, and its attributes do not say so.
+    stale: bool,
     /// Paths that share the traffic with the best one.
     siblings: Vec<PathId>,
 }
@@ -38,7 +40,9 @@ impl Speaker {
 
     fn select(&mut self, name: NameId, hard_loss: bool, now: Instant) {
         let choice = self.choose(name);
-        self.rib.names.get_mut(name).selected = choice.best;
+        let entry = self.rib.names.get_mut(name);
+        entry.selected = choice.best;
+        entry.flags.put(NameFlags::NOT_FRESH, choice.stale);
         if self.planes.any() {
             self.install(name, &choice, hard_loss, now);
         }
@@ -55,6 +59,9 @@ impl Speaker {
         let new = self.rib.path(entry.first);
         if new.note != Note::Accepted {
             return true;
+        }
+        if self.rib.has_stale(name) {
+            return false;
         }
         let best = self.rib.path(entry.selected);
         match one_more(&self.candidate(best), &self.candidate(new)) {
@@ -74,6 +81,7 @@ impl Speaker {
             let best = if self.is_usable(path) { first } else { 0 };
             return Choice {
                 best,
+                stale: best != 0 && path.flags.has(PathFlags::STALE),
                 siblings: Vec::new(),
             };
         }
@@ -88,6 +96,7 @@ impl Speaker {
         let siblings = (0..paths.len()).filter(|index| decision.is_multipath(&candidates, *index));
         Choice {
             best: paths[selected],
+            stale: self.is_secretly_stale(paths[selected], candidates[selected].freshness),
             siblings: siblings.map(|index| paths[index]).collect(),
         }
     }
@@ -95,9 +104,38 @@ impl Speaker {
     /// The decision over the accepted paths of a name, with what it was based on.
     pub(super) fn decide(&self, name: NameId) -> (Vec<PathId>, Vec<Candidate<'_>>, Decision) {
         let accepted = self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
-        let (paths, candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(path))).unzip();
+        let (paths, mut candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(path))).unzip();
+        if self.rib.has_stale(name) {
+            self.find_detours(&paths, &mut candidates);
+        }
         let decision = decide(&candidates);
         (paths, candidates, decision)
+    }
+
+    fn find_detours(&self, paths: &[PathId], candidates: &mut [Candidate<'_>]) {
+        let paths = || paths.iter().map(|id| self.rib.path(*id));
+        let origins: Vec<_> = paths().map(|path| self.rib.attrs.origin(path.attr)).collect();
+        let restarts: Vec<bool> = paths()
+            .zip(&origins)
+            .map(|(path, origin)| self.comes_of_one_that_restarts(path, *origin))
+            .collect();
+        find_detours(candidates, &origins, &restarts);
+    }
+
+    /// Whether a path is kept for its origin, our peer, to come back. What was lost by silence is not: the origin may be
+    /// well, and only the way to it cut, around which any other way leads.
+    fn comes_of_one_that_restarts(&self, path: &Path, origin: Option<(u32, &[u8])>) -> bool {
+        let Some(peer) = self.peer(path.peer).filter(|_| path.flags.has(PathFlags::STALE)) else {
+            return false;
+        };
+        let id = &peer.router_id;
+        let restarts = peer.stale.is_some_and(|stale| !stale.silent);
+        restarts && origin == Some((id.asn, id.node.as_bytes())) && self.is_usable(path)
+    }
+
+    /// Whether a path is not fresh for a reason that is known here alone.
+    pub(super) fn is_secretly_stale(&self, path: PathId, freshness: Freshness) -> bool {
+        freshness == Freshness::Detour || self.rib.path(path).flags.has(PathFlags::STALE)
     }
 
     fn candidate(&self, path: &Path) -> Candidate<'_> {
@@ -105,10 +143,11 @@ impl Speaker {
         let ours = &self.config.identity.router_id;
         let peer = self.peer(path.peer);
         let originator = self.rib.attrs.originator(path.attr);
+        let stale = path.flags.has(PathFlags::STALE) | hot.signs.has(Signs::STALE);
         Candidate {
             table: hot.table,
             next_hop_usable: self.is_usable(path),
-            stale: path.flags.has(PathFlags::STALE),
+            freshness: if stale { Freshness::Stale } else { Freshness::Fresh },
             local_pref: hot.local_pref,
             local: path.peer == LOCAL,
             hops: hot.hops,
@@ -167,7 +206,7 @@ impl Speaker {
             return;
         }
         self.planes.cancel_drain(name);
-        let (attr, source) = self.attr_and_source(choice.best);
+        let (attr, source) = self.tell(name);
         let route = match choice.best {
             0 => self.discard(name),
             _ => Some(self.route_of(name, choice, attr, source)),
@@ -180,7 +219,28 @@ impl Speaker {
         }
     }
 
-    pub(super) fn attr_and_source(&self, path: PathId) -> (AttrId, PeerId) {
+    /// The attributes of the path in use as peers are told them, and its source. That a path is not fresh is no news while
+    /// it stays in use: a restart remains between the two who see it. But what is told anew says so: where each of several
+    /// nodes lost the session, and took the other's path for the fresh one, nobody would ever find out.
+    #[inline]
+    pub(super) fn tell(&mut self, name: NameId) -> (AttrId, PeerId) {
+        let entry = self.rib.names.get(name);
+        let (attr, source) = self.attr_and_source(entry.selected);
+        if says_stale(entry, attr, source) {
+            return (self.rib.attrs.as_stale(attr), source);
+        }
+        (attr, source)
+    }
+
+    /// As [`Speaker::tell`], of what is worked out already.
+    pub(super) fn told(&self, name: NameId) -> (AttrId, PeerId) {
+        let entry = self.rib.names.get(name);
+        let (attr, source) = self.attr_and_source(entry.selected);
+        let known = says_stale(entry, attr, source).then(|| self.rib.attrs.find_as_stale(attr));
+        (known.flatten().unwrap_or(attr), source)
+    }
+
+    fn attr_and_source(&self, path: PathId) -> (AttrId, PeerId) {
         if path == 0 {
             return (0, LOCAL);
         }
@@ -249,6 +309,11 @@ impl Speaker {
             weight: u32::from(self.rib.attrs.hot(attr).weight),
         }
     }
+}
+
+/// Whether a route is not fresh, and is not what peers have been told already.
+fn says_stale(entry: &NameEntry, attr: AttrId, source: PeerId) -> bool {
+    entry.flags.has(NameFlags::NOT_FRESH) && (entry.loc_attr, entry.loc_source) != (attr, source)
 }
 
 pub(super) fn discard_route(name: ServiceName) -> Selected {

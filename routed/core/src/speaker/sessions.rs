@@ -245,13 +245,14 @@ impl Speaker {
         let Down {
             was_up,
             keeps_routes,
+            silent,
             reason,
         } = down;
         let kept = keeps_routes.then(|| self.peers[index].kept_for()).flatten();
         if was_up {
             self.forget_session(index);
             match kept {
-                Some(time) => self.keep_stale(index, time, now),
+                Some(time) => self.keep_stale(index, time, silent, now),
                 None => self.drop_routes(index),
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct Stale {
     pub(super) until: Instant,
     /// The families of which there may be some.
     pub(super) families: Families,
+    /// Nothing has said that the peer restarts: it may be the way to it that is gone.
+    pub(super) silent: bool,
 }
 
 /// Whether END-OF-RIB is deferred on sessions with graceful restart: it would have peers drop what this node, just
@@ -87,12 +89,13 @@ impl Speaker {
     }
 
     /// The session of a peer is lost, and its routes stay for so long.
-    pub(super) fn keep_stale(&mut self, index: usize, time: Duration, now: Instant) {
+    pub(super) fn keep_stale(&mut self, index: usize, time: Duration, silent: bool, now: Instant) {
         let peer = &mut self.peers[index];
         peer.stale = Some(Stale {
             since: now,
             until: now + time,
             families: Families::ALL,
+            silent,
         });
         self.rib.mark_stale(peer.id);
     }

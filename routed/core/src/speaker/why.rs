@@ -77,14 +77,13 @@ impl Speaker {
     }
 
     fn why_peer(&self, peer: &Peer, name: NameId) -> PeerWhy {
-        let entry = self.rib.names.get(name);
         let offered = self
             .peers
             .find(&peer.config.name)
             .map(|index| self.offered_to(index, name));
         let (attr, source) = match offered {
             Some((attr, AGGREGATE)) => (attr, AGGREGATE),
-            Some(_) | None => self.attr_and_source(entry.selected),
+            Some(_) | None => self.told(name),
         };
         let (reason, export, attrs) = self.why_export(peer, name, attr, source);
         let told = Some(peer.out.advertised_attr(name)).filter(|attr| *attr != 0);

@@ -6,7 +6,7 @@ mod encode;
 mod tests;
 mod value;
 
-pub(crate) use decode::as_path_holds;
+pub(crate) use decode::{as_path_holds, origin_of};
 pub use decode::{check_family, decode_attrs};
 pub use encode::encode_attrs;
 

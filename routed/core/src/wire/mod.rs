@@ -21,8 +21,8 @@ mod update;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use attrs::as_path_holds;
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
+pub(crate) use attrs::{as_path_holds, origin_of};
 pub use attrs::{check_family, decode_attrs, encode_attrs};
 pub use capability::{GracefulRestart, RoleCode};
 pub use decode::{decode, frame_length};

@@ -22,6 +22,7 @@ mod preview;
 mod random;
 mod reconfigure;
 mod restart;
+mod stale;
 mod topologies;
 mod why;
 

@@ -104,6 +104,32 @@ fn hold_expiry_keeps_routes_as_a_notification_does() {
 }
 
 #[test]
+fn silence_of_the_peer_is_told_from_all_other_ends() {
+    let silent = |effects: &[SessionEffect]| {
+        let mut effects = effects.iter();
+        effects.find_map(|effect| match effect {
+            SessionEffect::Down(down) => Some((down.keeps_routes, down.silent)),
+            SessionEffect::Connect
+            | SessionEffect::Send(..)
+            | SessionEffect::Close(_)
+            | SessionEffect::Up(_)
+            | SessionEffect::Update(_)
+            | SessionEffect::EndOfRib(_)
+            | SessionEffect::RouteRefresh(_) => None,
+        })
+    };
+    let up = || up(graceful(), Some(offer(true)));
+    assert_eq!(silent(&up().pass(HOLD)), Some((true, true)));
+    let said = |code| SessionEvent::Message(OUT, Ok(Message::Notification(Notification::new(code, 0, ""))));
+    for (code, is_silence) in [(3, false), (4, true), (6, false), (8, true)] {
+        assert_eq!(silent(&up().give(said(code))), Some((true, is_silence)), "code {code}");
+    }
+    let closed = SessionEvent::Closed(OUT, "connection reset".into());
+    assert_eq!(silent(&up().give(closed)), Some((true, false)));
+    assert_eq!(silent(&up().give(reset(false))), Some((true, false)));
+}
+
+#[test]
 fn a_hard_reset_wraps_its_reason() {
     let mut bench = up(graceful(), Some(offer(true)));
     let effects = bench.give(SessionEvent::Stop(said(cease::ADMINISTRATIVE_SHUTDOWN)));

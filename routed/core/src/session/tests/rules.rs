@@ -140,6 +140,7 @@ fn the_refused_side_shows_the_text() {
     let down = SessionEffect::Down(Down {
         was_up: false,
         keeps_routes: false,
+        silent: false,
         reason: text.into(),
     });
     assert_eq!(effects, [SessionEffect::Close(OUT), down]);

@@ -48,6 +48,18 @@ pub(crate) fn as_path_holds(raw: &[u8], asn: u32) -> bool {
     false
 }
 
+/// AS and name of the node in ORIGIN_NODE, of a set that has been decoded before: it is well-formed.
+pub(crate) fn origin_of(raw: &[u8]) -> Option<(u32, &[u8])> {
+    let mut input = raw;
+    while let Ok((after, attr)) = tlv(input) {
+        if attr.code == Known::OriginNode.code() {
+            return value::system_and_node(attr.value);
+        }
+        input = after;
+    }
+    None
+}
+
 /// Whether a set may come with what is announced: names have a SERVICE, prefixes have none.
 ///
 /// # Errors

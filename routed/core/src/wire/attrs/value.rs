@@ -135,6 +135,12 @@ pub(super) fn origin_node(value: &[u8]) -> Result<OriginNode, Problem> {
     })
 }
 
+/// The node in the value of ORIGIN_NODE; the organisation is not read.
+pub(super) fn system_and_node(value: &[u8]) -> Option<(u32, &[u8])> {
+    let read: IResult<_, _> = (be_u32, length_data(be_u8)).parse(value);
+    read.ok().map(|(_, read)| read)
+}
+
 pub(super) fn cluster_list(mut value: &[u8]) -> Result<Vec<Arc<str>>, Problem> {
     let mut clusters = Vec::new();
     while !value.is_empty() {
