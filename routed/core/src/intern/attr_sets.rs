@@ -272,10 +272,7 @@ impl AttrTable {
         if let Some(known) = self.cached(id, AS_STALE, 0) {
             return known.attr;
         }
-        let attrs = self.marked_stale(id);
-        // What no receiver would take could not be read again here either.
-        let fits = wire::encode_attrs(&attrs).len() <= wire::MAX_ATTRS_BYTES;
-        let stale = if fits { self.intern(&attrs) } else { id };
+        let stale = self.intern(&self.marked_stale(id));
         self.remember(id, AS_STALE, 0, Cached { attr: stale, note: 0 });
         stale
     }
@@ -300,7 +297,7 @@ impl AttrTable {
     }
 
     fn decode_now(&self, id: AttrId) -> Attrs {
-        wire::decode_attrs(&Bytes::copy_from_slice(&self.sets[id].raw))
+        wire::decode_kept(&Bytes::copy_from_slice(&self.sets[id].raw))
             .expect("a set in the table came from the decoder")
     }
 

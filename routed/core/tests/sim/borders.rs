@@ -2,7 +2,7 @@
 
 use catalyst_core::attrs::{
     Attrs, GRACEFUL_SHUTDOWN, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, OriginNode, Protocol, RouterId,
-    ServiceAttr,
+    ServiceAttr, UnknownAttr,
 };
 use catalyst_core::event::{Event, LocalService, PeerConfig, SpeakerConfig};
 use catalyst_core::policy::{Action, CommunityPattern, NamePattern, Policy, Role, Verdict};
@@ -361,4 +361,30 @@ fn a_policy_change_opens_before_it_tells_and_resets_nothing() {
     net.run_ms(20);
     assert!(net.paths(2, "a.example").is_empty());
     assert_eq!(net.peer_view(1, 2).established_count, 1);
+}
+
+#[test]
+fn a_set_of_the_greatest_length_that_import_adds_to_is_used_and_not_passed_on() {
+    let mut net = line(|configs| {
+        let zero = configs[1].peers.iter_mut().find(|peer| *peer.name == *"n000");
+        let adds = vec![Action::AddCommunities(vec![7])];
+        zero.unwrap().import = policy("adds", vec![statement("adds", vec![], adds, Verdict::Accept)]);
+    });
+    announce(&mut net, "x.example", |attrs| {
+        attrs.unknown = vec![UnknownAttr {
+            flags: 0xc0,
+            code: 200,
+            value: bytes::Bytes::new(),
+        }];
+        let rest = wire::MAX_ATTRS_BYTES - wire::encode_attrs(attrs).len();
+        attrs.unknown[0].value = vec![0; rest].into();
+    });
+    assert_eq!(net.selected(1, "x.example").unwrap().attrs.communities, [7]);
+    assert_eq!(told(&net, 1, 2, "x.example"), None);
+    let why = net.nodes[1].speaker.why(&destination("x.example"), net.now).unwrap();
+    let to_two = why.peers.iter().find(|peer| *peer.peer == *"n002").unwrap();
+    assert_eq!(
+        to_two.reason.to_string(),
+        "its attributes are more than any receiver takes"
+    );
 }

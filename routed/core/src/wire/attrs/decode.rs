@@ -24,6 +24,11 @@ pub fn decode_attrs(raw: &Bytes) -> Result<Attrs, AttrError> {
         );
         return Err(AttrError(problem));
     }
+    decode_kept(raw)
+}
+
+/// As [`decode_attrs`], of a set that is kept here: import may have made it longer than one that may be sent.
+pub(crate) fn decode_kept(raw: &Bytes) -> Result<Attrs, AttrError> {
     let mut set = Set::default();
     let mut input = &raw[..];
     while !input.is_empty() {
