@@ -62,6 +62,15 @@ fn duplicate_keys_are_shown_at_the_second() {
 }
 
 #[test]
+fn a_service_is_not_called_like_an_address() {
+    for name in ["10.0.0.1", "localhost"] {
+        let error = refused(&BASE.replace("s.acme", name));
+        let says = format!("services[\"{name}\"]: a service cannot be called {name}: whoever asks for an IP address");
+        assert!(error.contains(&says), "{error}");
+    }
+}
+
+#[test]
 fn types_are_named_in_plain_words() {
     for (from, to, says) in [
         (

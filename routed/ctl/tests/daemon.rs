@@ -142,6 +142,18 @@ fn unknown_names_are_one_line_and_exit_code_1() {
             ],
             "expected tcp, http, http:graphql or http:grpc, found \"smtp\"",
         ),
+        (
+            &[
+                "service",
+                "add",
+                "10.0.0.1",
+                "--protocol",
+                "http",
+                "--endpoint",
+                "http://127.0.0.1:1",
+            ],
+            "services[\"10.0.0.1\"]: a service cannot be called 10.0.0.1: whoever asks for an IP address",
+        ),
     ] {
         let answer = node.ctl(command);
         assert_eq!((answer.code, answer.out.as_str()), (1, ""), "{command:?}: {answer:?}");
