@@ -354,8 +354,13 @@ fn services_of_run_time_are_told_from_those_of_the_configuration() {
         ("c.acme", "service add"),
     ] {
         assert_eq!(node.json(&["show", "route", name])[0]["offered_by"], by);
-        let told = node.ctl(&["show", "route", name]).out;
-        assert!(told.contains(&format!("\n  offered by      {by}\n")), "{told}");
+        for more in [&[][..], &["--why"]] {
+            let told = node.ctl(&[&["show", "route", name], more].concat()).out;
+            assert!(
+                told.contains(&format!("\n  offered by      {by}\n")),
+                "{more:?}: {told}"
+            );
+        }
     }
     let shown = node.ctl(&["show", "config"]);
     let config: Value = serde_json::from_str(&shown.out).unwrap();
