@@ -47,8 +47,9 @@ fn no_daemon_is_one_line_and_exit_code_3() {
                 answer.err.starts_with(&format!("catalystctl: no daemon at {addr}: ")),
                 "{answer:?}"
             );
+            assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
             assert!(
-                answer.err.contains(says) && answer.err.lines().count() == 1 && answer.out.is_empty(),
+                answer.err.contains(says) && answer.err.contains("--addr") && answer.out.is_empty(),
                 "{answer:?}"
             );
         }
@@ -62,6 +63,8 @@ fn a_wrong_command_is_exit_code_2() {
         ("unix:", &["show", "routes"]),
         ("unix:/x", &["show", "everything"]),
         ("unix:/x", &["show", "route"]),
+        ("unix:/x", &["reload", "--confirm", "0s"]),
+        ("unix:/x", &["reload", "--confirm", "25h"]),
         ("unix:/x", &["--output", "yaml", "show", "routes"]),
         ("unix:/x", &["service", "add", "a", "--protocol", "http"]),
         (
@@ -81,6 +84,8 @@ fn a_wrong_command_is_exit_code_2() {
         assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{command:?}: {answer:?}");
         assert!(!answer.err.is_empty());
     }
+    let answer = ctl("unix:/x", &["policy", "test", "p"]);
+    assert!(answer.err.contains("<--route <NAME>|--from-file <FILE>>"), "{answer:?}");
     let answer = ctl("nowhere", &["show", "routes"]);
     assert_eq!(
         answer.err,
@@ -531,6 +536,12 @@ fn the_daemons_end_is_said_to_watchers() {
     assert_eq!(lines.next().unwrap().unwrap(), r#"{"event":"synced"}"#);
     node.stop();
     assert_eq!(watch.0.wait().unwrap().code(), Some(3));
+    let mut said = String::new();
+    watch.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(
+        said.starts_with("catalystctl: the daemon has stopped or was restarted") && said.lines().count() == 1,
+        "{said}"
+    );
 }
 
 #[test]
