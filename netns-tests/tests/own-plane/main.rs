@@ -75,7 +75,7 @@ fn a_file_follows_the_table_and_gates_what_is_announced() -> Result<()> {
         poll("web.acme at b", LONG, || b.selected("web.acme"))?;
         b.add_service("api.acme", &service(&b))?;
         a.wait_programmed("api.acme")?;
-        let both = format!("api.acme {}:0\nweb.acme {}:4100\n", b.ip, a.ip);
+        let both = format!("api.acme {}\nweb.acme {}:4100\n", b.ip, a.ip);
         wait_file(&a, &both)?;
         b.remove_service("api.acme")?;
         wait_file(&a, &format!("web.acme {}:4100\n", a.ip))?;
@@ -85,6 +85,20 @@ fn a_file_follows_the_table_and_gates_what_is_announced() -> Result<()> {
         ensure!(status(&a, "web.acme")? == "pending: not connected");
         let _instance = run_plane(&a, "two")?;
         a.wait_programmed("web.acme")
+    })
+}
+
+#[test]
+fn what_nobody_is_to_be_sent_for_is_told_as_a_discard() -> Result<()> {
+    scenario(|network| {
+        let mut a = network.node("a", 65001, "acme")?;
+        a.config["node"]["domains"] = json!(["acme"]);
+        a.config["plugins"]["external"] = json!({ PLANE: { "listen": "unix:plane.sock" } });
+        a.offer("web.acme", service(&a));
+        a.start()?;
+        let _instance = run_plane(&a, "one")?;
+        a.wait_programmed("web.acme")?;
+        wait_file(&a, &format!("*.acme discard\nweb.acme {}:4100\n", a.ip))
     })
 }
 
