@@ -214,7 +214,8 @@ impl Walk {
             );
             return Ok(());
         }
-        self.failed("session", down(peer), "see catalystctl show peer")
+        let fix = format!("see catalystctl show peer {}", peer.name);
+        self.failed("session", down(peer), fix)
     }
 
     fn session_to(&mut self, caller: &PeerView) -> Checked {
@@ -377,8 +378,10 @@ fn fix_of_export(reason: &ExportReason, peer: &str, name: &ServiceName) -> Strin
         ExportReason::NoAdvertise | ExportReason::NoExport => {
             "take the community off where it was added, or by a policy before it is exported".to_owned()
         }
-        ExportReason::OnlyToCustomer { .. } => "see peers.X.role of both nodes: it would be a route leak".to_owned(),
-        ExportReason::NoAggregate => "see aggregates.X.to".to_owned(),
+        ExportReason::OnlyToCustomer { .. } => {
+            format!("see peers[\"{peer}\"].role, and the role of the peer that it came from: it would be a route leak")
+        }
+        ExportReason::NoAggregate => format!("see aggregates: of the one that covers {name}, `to` has to name {peer}"),
         ExportReason::TooLong => "see its AS path and communities".to_owned(),
         ExportReason::RejectedByDataPlane { .. } => "change the service as the data plane says".to_owned(),
         ExportReason::Family => "both sides have to offer the family".to_owned(),
