@@ -21,7 +21,8 @@ Examples:
   catalystctl watch routes
   catalystctl reach orders.beta
   catalystctl policy test from-beta --peer beta --route orders.beta
-  catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
+  catalystctl service add reviews.acme --protocol http:graphql \\
+    --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
   catalystctl peer disable b --message 'moving to another rack'
   catalystctl reload --dry-run
