@@ -110,6 +110,12 @@ fn all_instances_count() -> Result<()> {
         a.wait_programmed("web.acme")?;
         // It reads nothing from now on, and is not given up before it fails to answer a ping.
         let two = run_plane(&a, "two")?;
+        // The name is programmed by the first one alone: only the log says when the second one is there, too.
+        poll("two instances", LONG, || {
+            let log = fs::read_to_string(a.folder().join("routed.log"))?;
+            ensure!(log.matches("a data plane connected").count() == 2, "{log}");
+            Ok(())
+        })?;
         a.wait_programmed("web.acme")?;
         two.signal(nix::sys::signal::Signal::SIGSTOP)?;
         a.add_service("late.acme", &service(&a))?;
