@@ -1,6 +1,7 @@
 //! What every example service shares: listening, saying so, and stopping.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -77,6 +78,18 @@ where
 pub async fn serve_http(listener: TcpListener, router: Router) -> Result<()> {
     let server = axum::serve(listener, router).with_graceful_shutdown(stopped());
     run_until_stopped(server.into_future()).await
+}
+
+/// The end of a program: an error and its causes in one line, whatever RUST_BACKTRACE says.
+#[must_use]
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// [`stop_signal`] for servers that take a future without a result.

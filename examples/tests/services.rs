@@ -211,3 +211,50 @@ fn a_busy_port_is_a_clear_error() {
         "{error}"
     );
 }
+
+/// Lines of examples are to be pasted: none is so long that it is wrapped.
+#[test]
+fn help_keeps_its_examples_whole() {
+    for binary in [
+        env!("CARGO_BIN_EXE_products"),
+        env!("CARGO_BIN_EXE_reviews"),
+        env!("CARGO_BIN_EXE_hello-http"),
+        env!("CARGO_BIN_EXE_hello-grpc"),
+        env!("CARGO_BIN_EXE_echo-tcp"),
+        env!("CARGO_BIN_EXE_routes-file"),
+    ] {
+        let help = Command::new(binary).arg("--help").output().expect("runs");
+        let help = String::from_utf8(help.stdout).expect("text");
+        let (_, example) = help.split_once("Example:\n").expect("an example");
+        for (at, line) in example.lines().enumerate() {
+            let goes_on = at > 0 && example.lines().nth(at - 1).is_some_and(|before| before.ends_with('\\'));
+            let indented = line.starts_with(if goes_on { "    " } else { "  " });
+            assert!(indented && line.len() <= 80, "{binary}: {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mistake_of_the_user_is_one_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let listen = taken.local_addr().expect("address").to_string();
+    let busy: &[&str] = &["--listen", &listen];
+    for (binary, args, says) in [
+        (env!("CARGO_BIN_EXE_products"), busy, "products cannot listen on"),
+        (env!("CARGO_BIN_EXE_echo-tcp"), busy, "echo-tcp cannot listen on"),
+        (
+            env!("CARGO_BIN_EXE_routes-file"),
+            &["no address", "hosts", "routes"],
+            "no address",
+        ),
+    ] {
+        let output = Command::new(binary)
+            .args(args)
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .expect("runs");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+        assert!(error.starts_with("Error: ") && error.contains(says), "{error}");
+    }
+}

@@ -7,4 +7,5 @@ mod descriptors;
 pub mod driver;
 mod listen;
 pub mod reload;
+mod state_dir;
 pub mod telemetry;

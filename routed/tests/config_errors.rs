@@ -47,7 +47,7 @@ fn a_wrong_value_is_shown_with_line_column_and_key() {
 fn unknown_keys_are_shown_at_the_key_with_what_could_stand_there() {
     let error = refused(&BASE.replace("\"peers\"", "\"pears\""));
     assert!(
-        error.starts_with("routed.json:3:3: pears: unknown key; expected node, peering, peers"),
+        error.starts_with("routed.json:3:3: pears: unknown key; did you mean \"peers\"? Expected node, peering, peers"),
         "{error}"
     );
 }
@@ -59,6 +59,15 @@ fn duplicate_keys_are_shown_at_the_second() {
         error,
         r#"routed.json:4:54: peers["b"].as: duplicate key; the first is at line 4, column 41"#
     );
+}
+
+#[test]
+fn a_service_is_not_called_like_an_address() {
+    for name in ["10.0.0.1", "localhost"] {
+        let error = refused(&BASE.replace("s.acme", name));
+        let says = format!("services[\"{name}\"]: a service cannot be called {name}: whoever asks for an IP address");
+        assert!(error.contains(&says), "{error}");
+    }
 }
 
 #[test]
@@ -581,7 +590,7 @@ fn no_two_things_listen_on_one_address() {
 fn flags_that_cannot_be_used_name_themselves() {
     set_refused(
         &["peering.lisen=x"],
-        "--set peering.lisen=x: peering.lisen: unknown key; expected drain, hold_time,",
+        "--set peering.lisen=x: peering.lisen: unknown key; did you mean \"listen\"? Expected drain, hold_time,",
     );
     set_refused(
         &["node.as=x"],

@@ -1,15 +1,21 @@
 //! A TCP service.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use catalyst_examples::{echo_tcp, runtime};
 use clap::Parser;
+
+const EXAMPLE: &str = "\
+Example:
+  echo-tcp --listen 127.0.0.1:4105 --name one
+  curl telnet://127.0.0.1:4105";
 
 /// Sends every line back as "NAME: line".
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example:\n  echo-tcp --listen 127.0.0.1:4105 --name one\n  nc 127.0.0.1 4105"
+    after_help = EXAMPLE
 )]
 struct Args {
     /// Address and port to serve on; port 0 picks a free one.
@@ -21,8 +27,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    runtime::exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let listener = runtime::listen("echo-tcp", args.listen).await?;
     echo_tcp::serve(listener, &args.name).await
 }

@@ -1,17 +1,23 @@
 //! A gRPC service.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use catalyst_examples::{hello_grpc, runtime};
 use clap::Parser;
+
+const EXAMPLE: &str = "\
+Example:
+  hello-grpc --listen 127.0.0.1:4104 --name one
+  grpcurl -plaintext -import-path examples/proto \\
+    -proto catalyst/example/v1/greeter.proto -d '{\"name\":\"Ada\"}' \\
+    127.0.0.1:4104 catalyst.example.v1.Greeter/SayHello";
 
 /// Serves catalyst.example.v1.Greeter (SayHello, and SayHellos as a stream) over HTTP/2 without TLS.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example:\n  hello-grpc --listen 127.0.0.1:4104 --name one\n  \
-    grpcurl -plaintext -import-path examples/proto -proto catalyst/example/v1/greeter.proto \
-    -d '{\"name\":\"Ada\"}' 127.0.0.1:4104 catalyst.example.v1.Greeter/SayHello"
+    after_help = EXAMPLE
 )]
 struct Args {
     /// Address and port to serve on; port 0 picks a free one.
@@ -23,8 +29,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    runtime::exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let listener = runtime::listen("hello-grpc", args.listen).await?;
     hello_grpc::serve(listener, &args.name).await
 }

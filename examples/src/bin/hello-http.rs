@@ -1,19 +1,24 @@
 //! A plain HTTP service.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use catalyst_examples::hello_http::{self, Hello};
 use catalyst_examples::runtime;
 use clap::Parser;
 
+const EXAMPLE: &str = "\
+Example:
+  hello-http --listen 127.0.0.1:4103 --name one --delay 50ms
+  curl http://127.0.0.1:4103/any/path";
+
 /// Answers every request with JSON: its name, and the path, Host and x-catalyst-via headers that it saw. /status/NNN
 /// answers with that status.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example:\n  hello-http --listen 127.0.0.1:4103 --name one --delay 50ms\n  \
-    curl http://127.0.0.1:4103/any/path"
+    after_help = EXAMPLE
 )]
 struct Args {
     /// Address and port to serve on; port 0 picks a free one.
@@ -28,8 +33,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    runtime::exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let listener = runtime::listen("hello-http", args.listen).await?;
     runtime::serve_http(
         listener,

@@ -1,17 +1,22 @@
 //! The GraphQL subgraph that owns products.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use catalyst_examples::{products, runtime};
 use clap::Parser;
+
+const EXAMPLE: &str = "\
+Example:
+  products --listen 127.0.0.1:4101
+  curl http://127.0.0.1:4101/graphql -H 'content-type: application/json' \\
+    -d '{\"query\":\"{ topProducts { upc name price } }\"}'";
 
 /// The products subgraph (GraphQL, Federation v2) at /graphql.
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Example:\n  products --listen 127.0.0.1:4101\n  \
-    curl -H 'content-type: application/json' -d '{\"query\":\"{ topProducts { upc name price } }\"}' \
-    http://127.0.0.1:4101/graphql"
+    after_help = EXAMPLE
 )]
 struct Args {
     /// Address and port to serve on; port 0 picks a free one.
@@ -20,8 +25,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    runtime::exit_code(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     let listener = runtime::listen("products", args.listen).await?;
     runtime::serve_http(listener, products::router()).await
 }

@@ -31,6 +31,25 @@ fn start(network: &mut Network) -> Result<Node> {
     Ok(node)
 }
 
+/// `reach` asks each kind of service what it knows an answer to, and takes hosts of the graph for the graph.
+fn check_reached(node: &Node) -> Result<()> {
+    for (name, says) in [
+        ("hello.acme", "GET / at "),
+        ("greeter.acme", "GET / at "),
+        ("echo.acme", "the tunnel stands"),
+        ("products.acme", "POST /graphql { __typename } at "),
+        ("localhost", "the graph answers 200"),
+        ("127.0.0.1", "the graph answers 200"),
+    ] {
+        let told = node.ctl_ok(&["reach", name])?;
+        ensure!(
+            told.replace("\n                  ", " ").contains(says),
+            "{says:?} is not in {told}"
+        );
+    }
+    Ok(())
+}
+
 #[test]
 fn every_example_service_answers_through_one_node() -> Result<()> {
     scenario(|network| {
@@ -52,8 +71,11 @@ fn every_example_service_answers_through_one_node() -> Result<()> {
         assert_eq!(greet(node.ingress(), "greeter.acme")?, "one");
         let shown = node.ctl_json(&["show", "route", "echo.acme"])?[0]["local_address"].clone();
         assert_eq!(shown, node.tcp_address("echo.acme")?.to_string());
+        let why = node.ctl_ok(&["show", "route", "echo.acme", "--why"])?;
+        let dial = format!("dial here       {}\n", node.tcp_address("echo.acme")?);
+        ensure!(why.contains(&dial), "{dial} is not in {why}");
         assert_eq!(echo(node.tcp_address("echo.acme")?, "hello")?, "one: hello");
-        Ok(())
+        check_reached(&node)
     })
 }
 

@@ -75,7 +75,7 @@ fn a_file_follows_the_table_and_gates_what_is_announced() -> Result<()> {
         poll("web.acme at b", LONG, || b.selected("web.acme"))?;
         b.add_service("api.acme", &service(&b))?;
         a.wait_programmed("api.acme")?;
-        let both = format!("api.acme {}:0\nweb.acme {}:4100\n", b.ip, a.ip);
+        let both = format!("api.acme {}\nweb.acme {}:4100\n", b.ip, a.ip);
         wait_file(&a, &both)?;
         b.remove_service("api.acme")?;
         wait_file(&a, &format!("web.acme {}:4100\n", a.ip))?;
@@ -89,6 +89,20 @@ fn a_file_follows_the_table_and_gates_what_is_announced() -> Result<()> {
 }
 
 #[test]
+fn what_nobody_is_to_be_sent_for_is_told_as_a_discard() -> Result<()> {
+    scenario(|network| {
+        let mut a = network.node("a", 65001, "acme")?;
+        a.config["node"]["domains"] = json!(["acme"]);
+        a.config["plugins"]["external"] = json!({ PLANE: { "listen": "unix:plane.sock" } });
+        a.offer("web.acme", service(&a));
+        a.start()?;
+        let _instance = run_plane(&a, "one")?;
+        a.wait_programmed("web.acme")?;
+        wait_file(&a, &format!("*.acme discard\nweb.acme {}:4100\n", a.ip))
+    })
+}
+
+#[test]
 fn all_instances_count() -> Result<()> {
     scenario(|network| {
         let (a, _b) = start(network)?;
@@ -96,6 +110,12 @@ fn all_instances_count() -> Result<()> {
         a.wait_programmed("web.acme")?;
         // It reads nothing from now on, and is not given up before it fails to answer a ping.
         let two = run_plane(&a, "two")?;
+        // The name is programmed by the first one alone: only the log says when the second one is there, too.
+        poll("two instances", LONG, || {
+            let log = fs::read_to_string(a.folder().join("routed.log"))?;
+            ensure!(log.matches("a data plane connected").count() == 2, "{log}");
+            Ok(())
+        })?;
         a.wait_programmed("web.acme")?;
         two.signal(nix::sys::signal::Signal::SIGSTOP)?;
         a.add_service("late.acme", &service(&a))?;

@@ -185,6 +185,11 @@ fn a_bad_file_changes_nothing() -> Result<()> {
         b.write_config()?;
         let said = refused(&b, &["reload"])?;
         ensure!(said.contains("routed.json:") && said.contains("imprt"), "{said}");
+        let log = std::fs::read_to_string(b.folder().join("routed.log"))?;
+        ensure!(
+            log.contains("WARN") && log.contains("the configuration is not applied"),
+            "whoever reads the log hears of it, too: {log}"
+        );
         b.routed()?.signal(Signal::SIGHUP)?;
         poll("the mistake in the log", LONG, || {
             let log = std::fs::read_to_string(b.folder().join("routed.log"))?;
@@ -207,6 +212,14 @@ fn sighup_reads_the_file_again() -> Result<()> {
         b.write_config()?;
         b.routed()?.signal(Signal::SIGHUP)?;
         a.wait_gone(ORDERS)?;
+        poll("what was reloaded, in the log", LONG, || {
+            let log = std::fs::read_to_string(b.folder().join("routed.log"))?;
+            ensure!(
+                log.contains("configuration reloaded keys=1 peers=1 services=0 prefixes=0"),
+                "{log}"
+            );
+            Ok(())
+        })?;
         established_once(&a, "b")
     })
 }

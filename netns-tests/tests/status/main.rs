@@ -1,5 +1,6 @@
 //! See README.md beside this file.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use anyhow::{Context, Result, ensure};
@@ -94,6 +95,53 @@ fn without_ingress_or_egress_nothing_is_programmed_and_peers_come_in() -> Result
         })?;
     }
     Ok(())
+}
+
+/// Who has the port of ingress may answer as well as any service: it is not believed, and `reach` says what to do.
+#[test]
+fn a_stranger_on_the_port_of_ingress_is_not_taken_for_envoy() -> Result<()> {
+    scenario(|network| {
+        let (mut a, b, holder) = a_and_b(network, &["ingress"], |_| ())?;
+        wait_status(&a, NAME, &["pending", "in use"])?;
+        let stranger = std::thread::spawn(move || answer_all(&holder));
+        let answer = a.get_ingress(NAME, "/")?;
+        ensure!(answer.status == 200 && answer.body == "hi", "{answer:?}");
+        let told = a.ctl(&["reach", NAME])?;
+        let text = String::from_utf8_lossy(&told.stdout).replace("\n                  ", " ");
+        for says in [
+            "programmed      FAILED: pending: listener ingress is not open",
+            "free the port (ss -ltnp says who has it), then restart Envoy",
+            "listener        FAILED: plugins.envoy.ingress: something that is not our Envoy answers at",
+        ] {
+            ensure!(text.contains(says), "{says:?} is not in {text}");
+        }
+        ensure!(
+            told.status.code() == Some(1) && !text.contains("the service answers"),
+            "{text}"
+        );
+        let _ = Client::default().get(a.ingress(), "bye", "/bye");
+        stranger
+            .join()
+            .map_err(|_| anyhow::anyhow!("the stranger panicked"))??;
+        a.kill_envoy()?;
+        a.start_envoy()?;
+        a.wait_programmed(NAME)?;
+        drop(b);
+        a.ctl_ok(&["reach", NAME]).map(drop)
+    })
+}
+
+/// A server that knows one answer, until it is told goodbye.
+fn answer_all(listener: &TcpListener) -> Result<()> {
+    loop {
+        let (mut stream, _) = listener.accept()?;
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi")?;
+        if request[..read].starts_with(b"GET /bye ") {
+            return Ok(());
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod failures;
 pub mod feed;
 mod ledger;
 pub mod plane;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::failures::{Failures, Say};
 use crate::feed::{RouteFeed, RouteSource, feed};
 use crate::ledger::{Ledger, Plan};
 use crate::plane::{
@@ -130,9 +131,9 @@ struct Reconciler<P: DataPlane> {
     /// The version of the table that the data plane last followed.
     done: Option<u64>,
     told_version: Option<u64>,
-    failures: u32,
-    /// The failure that the log has heard of, since it last worked.
-    failure_told: Option<PlaneError>,
+    /// In a row.
+    attempts: u32,
+    failures: Failures,
     retry_at: Option<Instant>,
 }
 
@@ -153,8 +154,8 @@ impl<P: DataPlane> Reconciler<P> {
             due: false,
             done: None,
             told_version: None,
-            failures: 0,
-            failure_told: None,
+            attempts: 0,
+            failures: Failures::default(),
             retry_at: None,
         }
     }
@@ -286,9 +287,9 @@ impl<P: DataPlane> Reconciler<P> {
         match self.converge().await {
             Ok(()) => {
                 self.due = false;
-                self.failures = 0;
-                if self.failure_told.take().is_some() {
-                    tracing::info!(plane = self.plane.name(), "the data plane works again");
+                self.attempts = 0;
+                if self.failures.works() {
+                    tracing::info!(plane = self.plane.name(), "the data plane works");
                 }
                 self.done = self.version;
                 self.report().await
@@ -350,16 +351,16 @@ impl<P: DataPlane> Reconciler<P> {
     }
 
     fn back_off(&mut self, error: &PlaneError) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10)).min(MAX_PAUSE);
-        self.failures = self.failures.saturating_add(1);
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(10)).min(MAX_PAUSE);
+        self.attempts = self.attempts.saturating_add(1);
         self.observed = false;
         self.told_settled = None;
         self.retry_at = Some(Instant::now() + pause);
-        if self.failure_told.as_ref() == Some(error) {
-            tracing::debug!(plane = self.plane.name(), %error, ?pause, "the data plane failed again");
-        } else {
-            tracing::warn!(plane = self.plane.name(), %error, "the data plane failed; trying again until it works");
-            self.failure_told = Some(error.clone());
+        let plane = self.plane.name();
+        match self.failures.failed(error, Instant::now().into_std()) {
+            Say::Waiting => tracing::info!(plane, %error, "waiting for the data plane"),
+            Say::Failed => tracing::warn!(plane, %error, "the data plane failed; trying again until it works"),
+            Say::Nothing => tracing::debug!(plane, %error, ?pause, "the data plane failed again"),
         }
     }
 

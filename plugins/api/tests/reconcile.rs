@@ -275,11 +275,12 @@ async fn a_plane_that_is_away_is_told_of_once_and_so_is_its_return() {
     assert_eq!(world.report().await, done(1));
     assert_eq!(world.calls().len(), 12 + 2 + 2, "it was tried all the time");
     let lines = logged.lines();
-    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_eq!(lines.len(), 4, "{lines:#?}");
     for (line, level, says) in [
-        (&lines[0], "WARN", "error=nobody answers"),
-        (&lines[1], "WARN", "error=it broke"),
-        (&lines[2], "INFO", "works again"),
+        (&lines[0], "INFO", "waiting for the data plane"),
+        (&lines[1], "WARN", "error=nobody answers"),
+        (&lines[2], "WARN", "error=it broke"),
+        (&lines[3], "INFO", "the data plane works"),
     ] {
         assert!(line.starts_with(level) && line.contains(says), "{line}");
     }

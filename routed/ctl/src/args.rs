@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use catalyst_proto::admin::v1::list_names_request::Kind;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::complete::names;
@@ -21,7 +21,8 @@ Examples:
   catalystctl watch routes
   catalystctl reach orders.beta
   catalystctl policy test from-beta --peer beta --route orders.beta
-  catalystctl service add reviews.acme --protocol http:graphql --endpoint http://127.0.0.1:4102
+  catalystctl service add reviews.acme --protocol http:graphql \\
+    --endpoint http://127.0.0.1:4102
   catalystctl service remove reviews.acme
   catalystctl peer disable b --message 'moving to another rack'
   catalystctl reload --dry-run
@@ -170,6 +171,7 @@ pub(crate) enum PolicyCommand {
 
 /// A policy and the routes to try it with.
 #[derive(Debug, ClapArgs)]
+#[command(group = ArgGroup::new("routes").required(true).args(["route", "from_file"]))]
 pub(crate) struct TestArgs {
     /// The policy's name in the configuration, or accept, or reject
     #[arg(add = names(Kind::Policy))]
@@ -182,13 +184,7 @@ pub(crate) struct TestArgs {
     #[arg(long, value_enum, default_value = "import")]
     pub(crate) direction: Direction,
     /// A name whose routes this node holds: on import each as its peer sent it, on export the one in use
-    #[arg(
-        long,
-        add = names(Kind::Route),
-        value_name = "NAME",
-        conflicts_with = "from_file",
-        required_unless_present = "from_file"
-    )]
+    #[arg(long, add = names(Kind::Route), value_name = "NAME")]
     pub(crate) route: Option<String>,
     /// Routes in JSON, as `tests` of a policy or `show routes --output json` spell them; - is standard input
     #[arg(long, value_name = "FILE")]
@@ -274,7 +270,7 @@ pub(crate) struct ReloadArgs {
     /// Apply what can change while the daemon runs, although other keys need a restart
     #[arg(long)]
     pub(crate) partial: bool,
-    /// Undo it after this time (60s, 5m) unless `catalystctl confirm` follows
+    /// Undo it after this time (60s, 5m; at most 24h) unless `catalystctl confirm` follows
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) confirm: Option<u64>,
     /// Go back to the configuration before the last reload
@@ -282,9 +278,12 @@ pub(crate) struct ReloadArgs {
     pub(crate) undo: bool,
 }
 
-/// A length of time, in milliseconds.
+/// The longest wait for a confirmation, as the daemon takes it: a day.
+const MAX_CONFIRM_MS: u64 = 86_400_000;
+
+/// The time that a confirmation may take, in milliseconds.
 fn parse_time(text: &str) -> Result<u64, String> {
-    let expected = || format!("expected a time such as 60s, 5m or 500ms, found {text:?}");
+    let expected = || format!("expected a time from 1ms to 24h, such as 60s or 5m, found {text:?}");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let millis = match unit {
@@ -295,7 +294,9 @@ fn parse_time(text: &str) -> Result<u64, String> {
         _ => return Err(expected()),
     };
     let number: u64 = number.parse().map_err(|_| expected())?;
-    let time = number.checked_mul(millis).filter(|time| *time > 0);
+    let time = number
+        .checked_mul(millis)
+        .filter(|time| (1..=MAX_CONFIRM_MS).contains(time));
     time.ok_or_else(expected)
 }
 
@@ -379,7 +380,7 @@ mod tests {
     fn times_carry_their_unit() {
         let parsed = ["60s", "5m", "500ms", "1h"].map(|text| parse_time(text).unwrap());
         assert_eq!(parsed, [60_000, 300_000, 500, 3_600_000]);
-        for bad in ["", "60", "s", "0s", "1d", "-1s", "99999999999999999h"] {
+        for bad in ["", "60", "s", "0s", "1d", "-1s", "25h", "99999999999999999h"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
     }

@@ -38,10 +38,12 @@ impl Client {
     /// Connects to `unix:PATH` or `IP:PORT`.
     pub(crate) async fn connect(addr: &str) -> Outcome<Self> {
         let endpoint = endpoint(addr)?.connect_timeout(PATIENCE).timeout(PATIENCE);
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| Failure::Unreachable(format!("no daemon at {addr}: {}", root_cause(&error))))?;
+        let channel = endpoint.connect().await.map_err(|error| {
+            Failure::Unreachable(format!(
+                "no daemon at {addr}: {}; --addr or CATALYST_ADDR says where one is (its admin.listen)",
+                root_cause(&error)
+            ))
+        })?;
         let admin = AdminClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let operate = OperateClient::new(channel.clone());
         let complete = CompleteClient::new(channel.clone());

@@ -163,6 +163,9 @@ fn dynamic(key: &str) -> String {
 /// With its age: an error of long ago explains nothing of now.
 fn last_error(peer: &Peer) -> String {
     match peer.last_error_age_s {
+        Some(age) if is_up(peer) && age >= peer.since_s => {
+            format!("{}, {} ago (before this session)", peer.last_error, duration(age))
+        }
         Some(age) => format!("{}, {} ago", peer.last_error, duration(age)),
         None => peer.last_error.clone(),
     }
@@ -271,6 +274,22 @@ mod tests {
             last_error_age_s: Some(75),
             ..up()
         }
+    }
+
+    #[test]
+    fn an_error_of_before_the_session_is_said_to_be_one() {
+        let peer = |age| Peer {
+            last_error: "reset".to_owned(),
+            last_error_age_s: Some(age),
+            ..up()
+        };
+        assert_eq!(last_error(&peer(75)), "reset, 1m15s ago (before this session)");
+        assert_eq!(last_error(&peer(5)), "reset, 5s ago");
+        let down = Peer {
+            state: "Active".to_owned(),
+            ..peer(75)
+        };
+        assert_eq!(last_error(&down), "reset, 1m15s ago");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::args::ReloadArgs;
 use crate::client::Client;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Format, Output};
-use crate::text::{clean, columns, duration, elide_middle, wrap};
+use crate::text::{apart, clean, columns, duration, wrap};
 
 /// Names that a line of the table shows of each list.
 const SHOWN: usize = 5;
@@ -110,17 +110,16 @@ fn wrapped(indent: &str, text: &str) -> Vec<String> {
 }
 
 fn key(change: &KeyChange) -> Vec<String> {
-    let value = |json: &str| match json {
-        "" => "(not there)".to_owned(),
-        json => elide_middle(json, VALUE.max(columns() / 3)),
+    let (before, after) = apart(&change.before, &change.after, VALUE.max(columns() / 3));
+    let value = |json: String| {
+        if json.is_empty() {
+            "(not there)".to_owned()
+        } else {
+            json
+        }
     };
     let restart = if change.needs_restart { ", needs a restart" } else { "" };
-    let text = format!(
-        "{}: {} -> {}{restart}",
-        change.key,
-        value(&change.before),
-        value(&change.after)
-    );
+    let text = format!("{}: {} -> {}{restart}", change.key, value(before), value(after));
     wrapped("  ", &text)
 }
 

@@ -1,5 +1,7 @@
 //! `show routes` and `show route`.
 
+use std::net::SocketAddr;
+
 use catalyst_proto::admin::v1::Route;
 
 use crate::answer::Answer;
@@ -58,7 +60,7 @@ fn render(routes: &[Route]) -> Vec<String> {
             route.name.clone(),
             or(&route.protocol, &route.family).to_owned(),
             or(&route.learned_from, "local").to_owned(),
-            or(&route.next_hop, "-").to_owned(),
+            or(&next_hop(route), "-").to_owned(),
             or(&as_path(route), "-").to_owned(),
             status(route),
         ]);
@@ -78,7 +80,7 @@ pub(crate) fn mark(route: &Route) -> String {
 /// How the data planes stand, or why the path is not in use.
 pub(crate) fn status(route: &Route) -> String {
     let mut parts: Vec<String> = Vec::new();
-    if route.draining {
+    if route.draining && !route.reason.contains("draining") {
         parts.push("draining".to_owned());
     }
     if route.stale {
@@ -110,6 +112,14 @@ fn planes(route: &Route) -> Vec<String> {
         .into_iter()
         .map(|(plane, status)| format!("{plane} {status}"))
         .collect()
+}
+
+/// Without its port where it is a node without one: that of a prefix, or one without Envoy.
+fn next_hop(route: &Route) -> String {
+    match route.next_hop.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => address.ip().to_string(),
+        Ok(_) | Err(_) => route.next_hop.clone(),
+    }
 }
 
 pub(crate) fn as_path(route: &Route) -> String {
@@ -156,7 +166,7 @@ pub(crate) fn describe_path(path: &Route, reason: &str, answer: &mut Answer) {
     );
     answer.property("offered by", &path.offered_by);
     answer.property("dial here", &path.local_address);
-    answer.property("next hop", &path.next_hop);
+    answer.property("next hop", &next_hop(path));
     answer.property("table", &path.table);
     answer.property(
         "origin",

@@ -46,6 +46,30 @@ pub(crate) fn elide_middle(text: &str, max: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// Two texts in at most `max` columns each, cut where they are alike: where they begin to differ is seen.
+pub(crate) fn apart(one: &str, other: &str, max: usize) -> (String, String) {
+    let alike = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let from = alike.saturating_sub(max / 4);
+    (excerpt(one, from, max), excerpt(other, from, max))
+}
+
+/// `max` columns of a text from a character on, or from earlier where it has no more.
+fn excerpt(text: &str, from: usize, max: usize) -> String {
+    let total = width(text);
+    if total <= max {
+        return text.to_owned();
+    }
+    let room = max.saturating_sub(2);
+    let from = from.min(total.saturating_sub(room));
+    let shown: String = text.chars().skip(from).take(room).collect();
+    let (before, after) = (from > 0, from + room < total);
+    format!(
+        "{}{shown}{}",
+        if before { "…" } else { "" },
+        if after { "…" } else { "" }
+    )
+}
+
 /// [`wrap`] into at most `lines` lines: of a longer text the middle is cut out, since causes stand at the end.
 pub(crate) fn wrap_within(text: &str, max: usize, lines: usize) -> Vec<String> {
     let mut wrapped = wrap(text, max);
@@ -112,6 +136,28 @@ pub(crate) fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_where_they_are_alike() {
+        assert_eq!(apart("abc", "abd", 3), ("abc".to_owned(), "abd".to_owned()));
+        let list = |last: &str| format!("[{}{last:?}]", r#""a.acme","#.repeat(20));
+        let (one, other) = apart(&list("b.acme"), &list("c.acme"), 30);
+        assert!(
+            one != other && one.ends_with(r#""b.acme"]"#) && other.ends_with(r#""c.acme"]"#),
+            "{one} {other}"
+        );
+        let (one, other) = apart(&format!("xy{}", "z".repeat(50)), &format!("xx{}", "z".repeat(50)), 20);
+        assert_eq!(
+            (one.as_str(), other.as_str()),
+            ("xyzzzzzzzzzzzzzzzz…", "xxzzzzzzzzzzzzzzzz…")
+        );
+        let (one, other) = apart(&"x".repeat(99), "", 20);
+        assert_eq!((width(&one), other.as_str()), (19, ""));
+        let long = "0123456789".repeat(9);
+        let (one, other) = apart(&format!("{long}A{long}"), &format!("{long}B{long}"), 20);
+        assert!(one.contains("789A012") && other.contains("789B012"), "{one} {other}");
+        assert!(width(&one) <= 20 && width(&other) <= 20);
+    }
 
     #[test]
     fn elision_keeps_to_the_width() {

@@ -17,6 +17,8 @@ const FROM: usize = 12;
 /// Lines of a status on a terminal.
 const STATUS_LINES: usize = 3;
 
+const STOPPED: &str = "the daemon has stopped or was restarted: what was watched is no longer told";
+
 /// What `--output json` prints, one per line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -31,7 +33,7 @@ enum Line {
 
 pub(crate) async fn routes(client: &mut Client, out: &mut Output) -> Outcome {
     let mut stream = client.watch_routes().await?;
-    while let Some(message) = client.next(&mut stream).await? {
+    while let Some(message) = ended(client.next(&mut stream).await)? {
         let Some(event) = message.event else { continue };
         match out.format {
             Format::Json => out.json_line(&Line::from(event))?,
@@ -39,7 +41,15 @@ pub(crate) async fn routes(client: &mut Client, out: &mut Output) -> Outcome {
         }
         out.flush()?;
     }
-    Err(Failure::Unreachable("the daemon has ended the watch".to_owned()))
+    Err(Failure::Unreachable(STOPPED.to_owned()))
+}
+
+/// A stream that breaks off says in words of HTTP/2 that the daemon has gone.
+fn ended<T>(next: Outcome<T>) -> Outcome<T> {
+    next.map_err(|failure| match failure {
+        Failure::Unreachable(_) => Failure::Unreachable(STOPPED.to_owned()),
+        other @ (Failure::Refused(_) | Failure::Usage(_) | Failure::ReaderGone) => other,
+    })
 }
 
 impl From<Event> for Line {

@@ -47,8 +47,9 @@ fn no_daemon_is_one_line_and_exit_code_3() {
                 answer.err.starts_with(&format!("catalystctl: no daemon at {addr}: ")),
                 "{answer:?}"
             );
+            assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
             assert!(
-                answer.err.contains(says) && answer.err.lines().count() == 1 && answer.out.is_empty(),
+                answer.err.contains(says) && answer.err.contains("--addr") && answer.out.is_empty(),
                 "{answer:?}"
             );
         }
@@ -62,6 +63,8 @@ fn a_wrong_command_is_exit_code_2() {
         ("unix:", &["show", "routes"]),
         ("unix:/x", &["show", "everything"]),
         ("unix:/x", &["show", "route"]),
+        ("unix:/x", &["reload", "--confirm", "0s"]),
+        ("unix:/x", &["reload", "--confirm", "25h"]),
         ("unix:/x", &["--output", "yaml", "show", "routes"]),
         ("unix:/x", &["service", "add", "a", "--protocol", "http"]),
         (
@@ -81,6 +84,8 @@ fn a_wrong_command_is_exit_code_2() {
         assert_eq!((answer.code, answer.out.as_str()), (2, ""), "{command:?}: {answer:?}");
         assert!(!answer.err.is_empty());
     }
+    let answer = ctl("unix:/x", &["policy", "test", "p"]);
+    assert!(answer.err.contains("<--route <NAME>|--from-file <FILE>>"), "{answer:?}");
     let answer = ctl("nowhere", &["show", "routes"]);
     assert_eq!(
         answer.err,
@@ -141,6 +146,18 @@ fn unknown_names_are_one_line_and_exit_code_1() {
                 "http://127.0.0.1:1",
             ],
             "expected tcp, http, http:graphql or http:grpc, found \"smtp\"",
+        ),
+        (
+            &[
+                "service",
+                "add",
+                "10.0.0.1",
+                "--protocol",
+                "http",
+                "--endpoint",
+                "http://127.0.0.1:1",
+            ],
+            "services[\"10.0.0.1\"]: a service cannot be called 10.0.0.1: whoever asks for an IP address",
         ),
     ] {
         let answer = node.ctl(command);
@@ -342,8 +359,13 @@ fn services_of_run_time_are_told_from_those_of_the_configuration() {
         ("c.acme", "service add"),
     ] {
         assert_eq!(node.json(&["show", "route", name])[0]["offered_by"], by);
-        let told = node.ctl(&["show", "route", name]).out;
-        assert!(told.contains(&format!("\n  offered by      {by}\n")), "{told}");
+        for more in [&[][..], &["--why"]] {
+            let told = node.ctl(&[&["show", "route", name], more].concat()).out;
+            assert!(
+                told.contains(&format!("\n  offered by      {by}\n")),
+                "{more:?}: {told}"
+            );
+        }
     }
     let shown = node.ctl(&["show", "config"]);
     let config: Value = serde_json::from_str(&shown.out).unwrap();
@@ -514,6 +536,12 @@ fn the_daemons_end_is_said_to_watchers() {
     assert_eq!(lines.next().unwrap().unwrap(), r#"{"event":"synced"}"#);
     node.stop();
     assert_eq!(watch.0.wait().unwrap().code(), Some(3));
+    let mut said = String::new();
+    watch.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(
+        said.starts_with("catalystctl: the daemon has stopped or was restarted") && said.lines().count() == 1,
+        "{said}"
+    );
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub async fn serve(
     let listen = reloader.live().get().admin.listen.clone();
     let explain = ExplainServer::new(ExplainService::new(
         reloader.live().clone(),
+        Arc::clone(&store),
         speaker.clone(),
         local_ports.clone(),
     ));

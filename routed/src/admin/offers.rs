@@ -1,14 +1,39 @@
-//! Which services this node offers, and who said so: the configuration, or `service add` and `service remove` since.
+//! Which services this node offers, and who said so: the configuration, or `service add` and `service remove` since; and
+//! paths as `show route` tells of them.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use catalyst_core::name::ServiceName;
+use catalyst_core::route::Protocol;
+use catalyst_core::view::RouteView;
+use catalyst_envoy::ports::LocalPorts;
+use catalyst_proto::admin::v1::Route;
 
+use super::convert;
 use super::store::Store;
 use crate::config::{Config, Service};
 
+/// A path as a message, with the address that local clients dial, the names of its communities, and who offers it.
+pub(super) fn described(view: &RouteView, config: &Config, store: &Store, ports: &LocalPorts) -> Route {
+    let mut route = convert::route(view);
+    let name = view.destination.name();
+    if view.learned_from.is_none() {
+        let by = name.map_or("the configuration", |name| offered_by(name, config, store));
+        route.offered_by = by.to_owned();
+    }
+    route.community_names = config.names_of(&route.communities);
+    let envoy = config.plugins.envoy.as_ref();
+    let protocol = view.attrs.service.as_ref().map(|service| service.protocol);
+    let port = name.and_then(|name| ports.port_of(name.as_str()));
+    if let (Some(Protocol::Tcp), true, Some(envoy), Some(port)) = (protocol, view.selected, envoy, port) {
+        route.local_address = SocketAddr::new(*envoy.tcp_address, port).to_string();
+    }
+    route
+}
+
 /// The words of `show route`.
-pub(super) fn offered_by(name: &ServiceName, config: &Config, store: &Store) -> &'static str {
+fn offered_by(name: &ServiceName, config: &Config, store: &Store) -> &'static str {
     match (store.get(name).is_some(), configured(config, name).is_some()) {
         (true, true) => "service add, in place of the configuration",
         (true, false) => "service add",

@@ -1,11 +1,10 @@
 //! The calls of `catalyst.admin.v1.Admin`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use catalyst_core::event::Event;
 use catalyst_core::name::ServiceName;
-use catalyst_core::route::{Destination, Protocol};
+use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::RouteView;
 use catalyst_envoy::ads::AdsHandle;
@@ -67,26 +66,6 @@ impl AdminService {
         self.reloader.live().get()
     }
 
-    /// A path as a message, with the address that local clients dial, the names of its communities, and who offers it.
-    fn described(&self, view: &RouteView, store: &Store) -> Route {
-        let mut route = convert::route(view);
-        let config = self.config();
-        if view.learned_from.is_none() {
-            let name = view.destination.name();
-            let by = name.map_or("the configuration", |name| offers::offered_by(name, &config, store));
-            route.offered_by = by.to_owned();
-        }
-        route.community_names = config.names_of(&route.communities);
-        let envoy = config.plugins.envoy.as_ref();
-        let protocol = view.attrs.service.as_ref().map(|service| service.protocol);
-        let name = view.destination.name();
-        let port = name.and_then(|name| self.local_ports.port_of(name.as_str()));
-        if let (Some(Protocol::Tcp), true, Some(envoy), Some(port)) = (protocol, view.selected, envoy, port) {
-            route.local_address = SocketAddr::new(*envoy.tcp_address, port).to_string();
-        }
-        route
-    }
-
     async fn query<T: Send + 'static>(
         &self,
         f: impl FnOnce(&mut Speaker, std::time::Instant) -> T + Send + 'static,
@@ -126,9 +105,10 @@ impl Admin for AdminService {
         if views.is_empty() {
             return Err(Status::not_found(format!("no route to {asked}")));
         }
-        let store = self.store.lock().await;
+        let (config, store) = (self.config(), self.store.lock().await);
+        let described = |view| offers::described(view, &config, &store, &self.local_ports);
         Ok(Response::new(GetRouteResponse {
-            paths: views.iter().map(|view| self.described(view, &store)).collect(),
+            paths: views.iter().map(described).collect(),
         }))
     }
 

@@ -21,16 +21,19 @@ Examples:
     catalyst-routed -c routed.json
 
   Try a change without writing it; the last of two flags wins, null deletes a key:
-    catalyst-routed -c routed.json --check --set 'peers[\"b\"].import=reject' --set peering.drain=null
+    catalyst-routed -c routed.json --check \\
+      --set 'peers[\"b\"].import=reject' --set peering.drain=null
 
   Run a node without a file:
     catalyst-routed --name a --as 65001 --org acme --listen 127.0.0.1:1790 \\
       --peer b=65002@127.0.0.2:1790,source=127.0.0.1 \\
       --service products.acme=http:graphql@http://127.0.0.1:4001 \\
-      --state-dir /tmp/a --admin unix:/tmp/a/routed.sock --xds unix:/tmp/a/xds.sock
+      --state-dir /tmp/a --admin unix:/tmp/a/routed.sock \\
+      --xds unix:/tmp/a/xds.sock
 
   Start an Envoy beside it:
-    catalyst-routed envoy-bootstrap -c routed.json > envoy.json && envoy -c envoy.json
+    catalyst-routed envoy-bootstrap -c routed.json > envoy.json
+    envoy -c envoy.json
 
 Exit codes: 0 done, 1 failed, 2 usage, 64 the configuration or --log is refused.
 Every key and its meaning: docs/config.md.";

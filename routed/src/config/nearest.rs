@@ -3,12 +3,25 @@
 /// The most names that are listed where none is near.
 const LISTED: usize = 5;
 
+/// The error about a key that does not exist: the one that may be meant first, then all that could stand there.
+pub(super) fn unknown_key(word: &str, known: &[&str]) -> String {
+    let all = known.join(", ");
+    match nearest(word, known) {
+        Some(name) => format!("unknown key; did you mean {name:?}? Expected {all}"),
+        None => format!("unknown key; expected {all}"),
+    }
+}
+
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().filter_map(|name| Some((near(word, name)?, *name))).min();
+    near.map(|(_, name)| name)
+}
+
 /// The end of an error about an unknown name: `; did you mean "partners"?`, else what there is.
 pub(super) fn instead<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
-    let near = known.iter().filter_map(|name| Some((near(word, name)?, *name))).min();
-    match (near, known.len()) {
-        (Some((_, name)), _) => format!("; did you mean {name:?}?"),
+    match (nearest(word, &known), known.len()) {
+        (Some(name), _) => format!("; did you mean {name:?}?"),
         (None, 0) => "; there is none".to_owned(),
         (None, 1..=LISTED) => format!("; there is {}", known.join(", ")),
         (None, more) => format!("; there is {} and {} more", known[..LISTED].join(", "), more - LISTED),
@@ -62,6 +75,14 @@ mod tests {
         ] {
             assert_eq!(instead(word, known.iter().copied()), says);
         }
+        assert_eq!(
+            unknown_key("adress", &["as", "address"]),
+            "unknown key; did you mean \"address\"? Expected as, address"
+        );
+        assert_eq!(
+            unknown_key("colour", &["as", "address"]),
+            "unknown key; expected as, address"
+        );
         let endless = "x".repeat(10 << 20);
         assert_eq!(instead(&endless, ["partners"]), "; there is partners");
         assert_eq!(

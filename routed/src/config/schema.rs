@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use super::nearest::unknown_key;
 use super::path::{KeyPath, Step};
 use super::types::Config;
 
@@ -145,7 +146,7 @@ fn below(found: &Resolved, step: &Step) -> Result<Resolved, String> {
         }
         (Kind::Section, Step::Field(key) | Step::Key(key)) => match found.schema["properties"].get(key) {
             Some(schema) => at(Step::Field(key.clone()), schema),
-            None => Err(format!("unknown key; expected {}", keys(found.schema).join(", "))),
+            None => Err(unknown_key(key, &keys(found.schema))),
         },
         (Kind::Map, Step::Field(key) | Step::Key(key)) => {
             at(Step::Key(key.clone()), &found.schema["additionalProperties"])

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Unexpected};
 
+use super::nearest::unknown_key;
 use super::path::{KeyPath, Step};
 use super::tree::Origin;
 
@@ -81,8 +82,8 @@ impl de::Error for TypeError {
         Self::custom(format_args!("expected {}, found {}", any_of(expected), quote(variant)))
     }
 
-    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format_args!("unknown key; expected {}", any_of(expected)))
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::custom(unknown_key(field, expected))
     }
 
     fn missing_field(field: &'static str) -> Self {

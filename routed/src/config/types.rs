@@ -108,7 +108,8 @@ pub struct Peering {
     /// off, else 1s to 86400s. Default: `8m`, or twice the hold time in use if that is longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_hold_time: Option<Spelled<Duration>>,
-    /// How long a name that was withdrawn without an alternative stays in the data planes.
+    /// How long a name that its origin or peer has withdrawn, with no alternative, stays in the data planes. A lost session,
+    /// a peer that says goodbye and a dead next hop take it out at once.
     pub drain: Spelled<Duration>,
     /// How long the start waits for the tables of all peers before it removes what the data planes have left over.
     pub startup_wait: Spelled<Duration>,

@@ -130,9 +130,21 @@ impl Reloader {
         request: Request,
         told: impl FnOnce(&Difference) + Send,
     ) -> Result<Outcome, ReloadError> {
+        let done = self.try_reload(&request, told).await;
+        if !request.dry_run {
+            log_refused(&done);
+        }
+        done
+    }
+
+    async fn try_reload(
+        self: &Arc<Self>,
+        request: &Request,
+        told: impl FnOnce(&Difference) + Send,
+    ) -> Result<Outcome, ReloadError> {
         let mut state = self.state.lock().await;
         let old = self.live.get();
-        let (read, warnings) = self.wanted(&request, &state).await?;
+        let (read, warnings) = self.wanted(request, &state).await?;
         let new = if request.partial {
             Arc::new(without_restart(&old, &read)?)
         } else {
@@ -145,7 +157,7 @@ impl Reloader {
             difference.keys = key_changes(&old, &read);
         }
         told(&difference);
-        if let Some(outcome) = verdict(&request, &difference) {
+        if let Some(outcome) = verdict(request, &difference) {
             if request.undo && !request.dry_run && outcome == Outcome::Unchanged {
                 // There is nothing left to confirm, and nothing to undo.
                 state.stop_waiting();
@@ -155,6 +167,7 @@ impl Reloader {
         }
         log(&difference);
         self.apply(&new).await?;
+        log_applied(&difference);
         state.previous = (!request.undo).then_some(old);
         state.stop_waiting();
         if let Some(time) = request.confirm {
@@ -286,6 +299,30 @@ fn verdict(request: &Request, difference: &Difference) -> Option<Outcome> {
         )));
     }
     request.dry_run.then_some(Outcome::DryRun)
+}
+
+/// Whoever asked is told as well, and may be another one than who reads the log.
+fn log_refused(done: &Result<Outcome, ReloadError>) {
+    match done {
+        Ok(Outcome::Refused(reason)) => tracing::warn!(%reason, "the configuration is not applied"),
+        Err(error) => tracing::warn!(%error, "the configuration is not applied"),
+        Ok(Outcome::Applied(_) | Outcome::Unchanged | Outcome::DryRun) => {}
+    }
+}
+
+/// One line that says it is done, and how much it was.
+fn log_applied(difference: &Difference) {
+    let keys = difference.keys.iter().filter(|change| !change.needs_restart).count();
+    let [mut services, mut prefixes] = [0, 0];
+    for destination in difference.offers.0.keys() {
+        *(if destination.prefix().is_some() {
+            &mut prefixes
+        } else {
+            &mut services
+        }) += 1;
+    }
+    let peers = difference.peers.len();
+    tracing::info!(keys, peers, services, prefixes, "configuration reloaded");
 }
 
 fn log(difference: &Difference) {

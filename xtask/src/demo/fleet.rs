@@ -19,12 +19,33 @@ const LOOK: Duration = Duration::from_millis(50);
 const GOODBYE: Duration = Duration::from_secs(5);
 /// Lines of a log that are printed.
 const TAIL_LINES: usize = 15;
+/// Lines of it that an error repeats, which is what a person sees last.
+const LAST_LINES: usize = 3;
 
 struct Member {
     name: String,
     child: Child,
     log: PathBuf,
     ended: Option<ExitStatus>,
+}
+
+impl Member {
+    /// How it ended, where its log is, and what it said last.
+    fn epitaph(&self, status: ExitStatus) -> String {
+        let log = self.log.display();
+        let last: Vec<String> = tail(&self.log)
+            .lines()
+            .rev()
+            .take(LAST_LINES)
+            .map(|line| format!("    {line}"))
+            .collect();
+        let last: Vec<String> = last.into_iter().rev().collect();
+        format!(
+            "{} ended: {status}; its log is {log}, which ends in\n{}",
+            self.name,
+            last.join("\n")
+        )
+    }
 }
 
 /// Every process that the demo started.
@@ -110,7 +131,7 @@ impl<'a> Fleet<'a> {
         for member in &mut self.members {
             member.ended = member.child.try_wait()?;
             if let Some(status) = member.ended {
-                bail!("{} ended: {status}", member.name);
+                bail!("{}", member.epitaph(status));
             }
         }
         Ok(())
@@ -170,4 +191,30 @@ fn tail(log: &Path) -> String {
     }
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_ended_is_told_of_with_its_log_and_last_words() {
+        let child = Command::new("false").spawn().expect("starts");
+        let log = std::env::temp_dir().join(format!("catalyst-fleet-{}.log", child.id()));
+        fs::write(&log, "one\ntwo\nthree\nthe port is taken\n").expect("writes");
+        let mut member = Member {
+            name: "a-routed".to_owned(),
+            child,
+            log: log.clone(),
+            ended: None,
+        };
+        let status = member.child.wait().expect("ends");
+        let told = member.epitaph(status);
+        fs::remove_file(&log).expect("removes");
+        let expected = format!(
+            "a-routed ended: exit status: 1; its log is {}, which ends in\n    two\n    three\n    the port is taken",
+            log.display()
+        );
+        assert_eq!(told, expected);
+    }
 }

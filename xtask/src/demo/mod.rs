@@ -33,10 +33,18 @@ pub(crate) struct DemoArgs {
     /// Keep everything running until Ctrl-C.
     #[arg(long)]
     stay: bool,
-    /// Use the ports from N on instead of those of examples/two-nodes. The kernel gives ports above 32767 to outgoing
-    /// connections: stay below.
+    /// Use the ports from N on (1024 to 65000) instead of those of examples/two-nodes. Best below 32768: the kernel gives
+    /// higher ones to outgoing connections, and one may be taken when its turn comes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1024..=65_000))]
     ports_from: Option<u16>,
+}
+
+impl DemoArgs {
+    /// The same demo, for as long as somebody looks at it.
+    fn to_stay(&self) -> String {
+        let ports = self.ports_from.map(|first| format!(" --ports-from {first}"));
+        format!("cargo xtask demo --stay{}", ports.unwrap_or_default())
+    }
 }
 
 /// Exit code of a demo that was interrupted before it was up.
@@ -62,6 +70,9 @@ fn run_and_stop(args: &DemoArgs, interrupt: &Interrupt, progress: &Progress) -> 
     let root = workspace::root()?;
     let _alone = alone(&root)?;
     let plan = Plan::load(&root, args.ports_from)?;
+    if let Some(warning) = args.ports_from.and_then(ports::warn_of_ephemeral) {
+        progress.step(warning);
+    }
     ports::check_free(&plan)?;
     let programs = build(&root, progress)?;
     // The build may have taken minutes.
@@ -157,9 +168,9 @@ fn say(text: &str) -> anyhow::Result<()> {
 fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
     let [a, b] = &plan.nodes;
     let first = if args.stay {
-        "Try next, in another terminal:"
+        "Try next, in another terminal:".to_owned()
     } else {
-        "Try next, with `cargo xtask demo --stay` running:"
+        format!("Try next, with `{}` running:", args.to_stay())
     };
     let lines = [
         format!("  open {} in a browser: the graph of node a", a.graph_url()),
@@ -177,4 +188,22 @@ fn what_next(args: &DemoArgs, plan: &Plan, programs: &Programs) -> String {
         format!("  configurations and logs are in {FOLDER}/"),
     ];
     format!("{first}\n{}\n", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_try_next_is_on_the_same_ports() {
+        let args = |ports_from| DemoArgs {
+            stay: false,
+            ports_from,
+        };
+        assert_eq!(args(None).to_stay(), "cargo xtask demo --stay");
+        assert_eq!(
+            args(Some(40_000)).to_stay(),
+            "cargo xtask demo --stay --ports-from 40000"
+        );
+    }
 }

@@ -16,6 +16,21 @@ const LISTENERS: [(&str, &str); 6] = [
     ("catalyst-gateway", "/plugins/graphql/gateway"),
 ];
 
+/// The first port that Linux gives to outgoing connections, unless net.ipv4.ip_local_port_range says otherwise.
+const FIRST_EPHEMERAL: u16 = 32_768;
+/// More than all ports of the demo.
+const PORTS: u16 = 40;
+
+/// What to say of ports that an outgoing connection may have at any moment, and then only for a moment.
+pub(crate) fn warn_of_ephemeral(first: u16) -> Option<String> {
+    (first.saturating_add(PORTS) > FIRST_EPHEMERAL).then(|| {
+        format!(
+            "warning: from {FIRST_EPHEMERAL} on the kernel gives ports to outgoing connections: if the demo finds one of its \
+             ports in use, try again, or --ports-from 21000"
+        )
+    })
+}
+
 /// # Errors
 /// Names the first port that is in use, who wants it, and the flag that moves it.
 pub(crate) fn check_free(plan: &Plan) -> anyhow::Result<()> {
@@ -51,6 +66,15 @@ fn check(address: SocketAddr, who: &str, node: &Node) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::workspace;
+
+    #[test]
+    fn ports_of_outgoing_connections_are_warned_of() {
+        assert_eq!(warn_of_ephemeral(21_000), None);
+        for first in [32_767, 40_000, 65_000] {
+            let warning = warn_of_ephemeral(first).expect("a warning");
+            assert!(warning.contains("from 32768 on"), "{warning}");
+        }
+    }
 
     #[test]
     fn a_busy_port_names_itself_its_user_and_the_flag() {

@@ -17,7 +17,8 @@ Examples:
     catalyst-gateway --name b --listen 127.0.0.1:8084 --control 127.0.0.1:8094
 
   What it serves, and whether all of it is well:
-    curl http://127.0.0.1:8083/graphql -H 'content-type: application/json' -d '{\"query\":\"{ __typename }\"}'
+    curl http://127.0.0.1:8083/graphql -H 'content-type: application/json' \\
+      -d '{\"query\":\"{ __typename }\"}'
     curl http://127.0.0.1:8083/health";
 
 /// GraphQL gateway of Catalyst: one graph over all graph services, changed while it serves.

@@ -98,6 +98,32 @@ fn the_worst_case_fits_100_columns_and_keeps_the_ends_of_names() {
 }
 
 #[test]
+fn a_next_hop_without_a_port_shows_none() {
+    for (given, shown) in [
+        ("127.0.0.32:0", "127.0.0.32"),
+        ("[2001:db8::1]:0", "2001:db8::1"),
+        ("127.0.0.3:80", "127.0.0.3:80"),
+        ("", ""),
+    ] {
+        let route = Route {
+            next_hop: given.to_owned(),
+            ..learned()
+        };
+        assert_eq!(next_hop(&route), shown);
+    }
+}
+
+#[test]
+fn draining_is_said_once() {
+    let route = Route {
+        draining: true,
+        reason: "withdrawn, draining".to_owned(),
+        ..local()
+    };
+    assert_eq!(status(&route), "programmed; withdrawn, draining");
+}
+
+#[test]
 fn trouble_comes_first_in_the_status() {
     let planes = [
         ("envoy", "programmed"),

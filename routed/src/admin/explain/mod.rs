@@ -15,21 +15,25 @@ use catalyst_proto::admin::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use super::SharedStore;
 use crate::driver::SpeakerHandle;
 use crate::reload::LiveConfig;
 use trial::Attempt;
+use why::Known;
 
 /// Answers questions of catalystctl that begin with why.
 pub(super) struct ExplainService {
     config: LiveConfig,
+    store: SharedStore,
     speaker: SpeakerHandle,
     local_ports: LocalPorts,
 }
 
 impl ExplainService {
-    pub(super) fn new(config: LiveConfig, speaker: SpeakerHandle, local_ports: LocalPorts) -> Self {
+    pub(super) fn new(config: LiveConfig, store: SharedStore, speaker: SpeakerHandle, local_ports: LocalPorts) -> Self {
         Self {
             config,
+            store,
             speaker,
             local_ports,
         }
@@ -62,8 +66,12 @@ impl Explain for ExplainService {
 
     async fn why_route(&self, request: Request<WhyRouteRequest>) -> Result<Response<WhyRouteResponse>, Status> {
         let name = request.into_inner().name;
-        let answer = why::route(&self.config.get(), &self.speaker, &name).await?;
-        Ok(Response::new(answer))
+        let known = Known {
+            config: &self.config.get(),
+            store: &self.store,
+            ports: &self.local_ports,
+        };
+        Ok(Response::new(why::route(known, &self.speaker, &name).await?))
     }
 
     async fn reach(&self, request: Request<ReachRequest>) -> Result<Response<ReachResponse>, Status> {

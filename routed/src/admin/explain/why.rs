@@ -4,20 +4,29 @@ use catalyst_core::attrs::Attrs;
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::{PathWhy, PeerWhy};
+use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1 as proto;
 use tonic::Status;
 
 use super::super::asked::Asked;
-use super::super::convert;
+use super::super::{SharedStore, offers};
 use super::trace;
 use crate::config::Config;
 use crate::driver::{Gone, SpeakerHandle};
 
+/// What is known of a route beside the Speaker.
+pub(super) struct Known<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: &'a SharedStore,
+    pub(super) ports: &'a LocalPorts,
+}
+
 pub(super) async fn route(
-    config: &Config,
+    known: Known<'_>,
     speaker: &SpeakerHandle,
     name: &str,
 ) -> Result<proto::WhyRouteResponse, Status> {
+    let Known { config, store, ports } = known;
     let asked = Asked::read(name)?;
     let looked_for = asked.clone();
     let gone = |Gone| Status::unavailable(Gone.to_string());
@@ -30,8 +39,14 @@ pub(super) async fn route(
     // Best first: of several in use, the first one is what peers are told.
     let in_use = why.paths.iter().find(|path| path.route.selected);
     let in_use = in_use.map(|path| &*path.route.attrs);
+    let store = store.lock().await;
+    let described = |view| offers::described(view, config, &store, ports);
     Ok(proto::WhyRouteResponse {
-        paths: why.paths.iter().map(|path| path_why(config, path)).collect(),
+        paths: why
+            .paths
+            .iter()
+            .map(|path| path_why(described(&path.route), path))
+            .collect(),
         peers: why
             .peers
             .iter()
@@ -57,9 +72,7 @@ fn nobody(config: &Config, asked: &Asked) -> String {
     }
 }
 
-fn path_why(config: &Config, why: &PathWhy) -> proto::PathWhy {
-    let mut path = convert::route(&why.route);
-    path.community_names = config.names_of(&path.communities);
+fn path_why(path: proto::Route, why: &PathWhy) -> proto::PathWhy {
     let from = why.route.learned_from.as_deref().unwrap_or_default();
     let import = why.import.as_ref().zip(why.received.as_ref());
     let import = import.map(|(import, received)| trace::message(path.name.clone(), from, received, import));

@@ -105,7 +105,7 @@ fn check_endpoints(service: &Service, path: &KeyPath, problems: &mut Problems) {
     }
 }
 
-/// The rules between a service and the data planes.
+/// The rules between a service, or its name, and the data planes.
 pub(in crate::config) fn check_fit(
     config: &Config,
     name: &ServiceName,
@@ -113,6 +113,12 @@ pub(in crate::config) fn check_fit(
     path: &KeyPath,
     problems: &mut Problems,
 ) {
+    problems.unless(!reads_as_address(name), path.clone(), || {
+        format!(
+            "a service cannot be called {name}: whoever asks for an IP address or localhost means the graph, so that \
+             nobody would reach it"
+        )
+    });
     let Some(envoy) = &config.plugins.envoy else { return };
     problems.unless(
         *service.protocol != Protocol::Tcp || envoy.tcp_ports.is_some(),
@@ -122,12 +128,48 @@ pub(in crate::config) fn check_fit(
                 .to_owned()
         },
     );
-    let graph = config
-        .plugins
-        .graphql
-        .as_ref()
-        .is_some_and(|g| g.hosts.iter().any(|host| host.0.0 == *name));
-    problems.unless(!graph, path.clone(), || {
+    problems.unless(!is_host_of_graph(config, name), path.clone(), || {
         "this name is in plugins.graphql.hosts: ingress would send its requests to the graph".to_owned()
     });
+}
+
+impl Config {
+    /// Whether ingress takes a Host of this name for the graph, whatever the routes say (plugins/envoy, `scope.lua`).
+    #[must_use]
+    pub fn means_the_graph(&self, name: &ServiceName) -> bool {
+        reads_as_address(name) || is_host_of_graph(self, name)
+    }
+}
+
+fn is_host_of_graph(config: &Config, name: &ServiceName) -> bool {
+    let graphql = config.plugins.graphql.as_ref();
+    graphql.is_some_and(|graphql| graphql.hosts.iter().any(|host| host.0.0 == *name))
+}
+
+/// Whether this is an address of the node to whoever asks for it: as four numbers, or by the name that every host has.
+fn reads_as_address(name: &ServiceName) -> bool {
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let labels: Vec<&str> = name.as_str().split('.').collect();
+    name.as_str() == "localhost" || labels.len() == 4 && labels.into_iter().all(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reads_as_an_address_is_no_name_of_a_service() {
+        for (text, expected) in [
+            ("10.0.0.1", true),
+            ("010.0.0.999", true),
+            ("LOCALHOST", true),
+            ("10.0.0", false),
+            ("*.0.0.1", false),
+            ("10.0.0.1.acme", false),
+            ("10.0.0.x1", false),
+            ("a.localhost", false),
+        ] {
+            assert_eq!(reads_as_address(&ServiceName::parse(text).unwrap()), expected, "{text}");
+        }
+    }
 }

@@ -74,7 +74,10 @@ impl Config {
         let route: TestRoute = serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())?;
         for community in &route.communities {
             if self.community(&community.0).is_none() {
-                return Err(format!("no community is called {:?}", community.to_string()));
+                let name = community.to_string();
+                return Err(format!(
+                    "no community is called {name:?} (by number: 65001:100 or 65001:1:2)"
+                ));
             }
         }
         Ok(Recorded { route, learned_from })

@@ -237,7 +237,10 @@ impl<'a> Resolver<'a> {
         let found = self.config.community(community);
         if found.is_none() {
             let instead = instead(&community.print(), self.config.community_names());
-            let message = format!("no community is called {:?}{instead}", community.print());
+            let message = format!(
+                "no community is called {:?}{instead} (by number: 65001:100 or 65001:1:2)",
+                community.print()
+            );
             self.problems.add(path.clone(), message);
         }
         found

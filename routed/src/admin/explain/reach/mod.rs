@@ -6,6 +6,7 @@ mod walk;
 
 use std::net::SocketAddr;
 
+use catalyst_core::attrs::ServiceAttr;
 use catalyst_core::event::SpeakerConfig;
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::Protocol;
@@ -18,8 +19,11 @@ use tonic::Status;
 use crate::config::Config;
 use crate::driver::{Gone, SpeakerHandle};
 use facts::{Facts, Found};
-use probe::Ask;
+use probe::{Answer, Ask, Call};
 use walk::Walk;
+
+/// Where the graph is on ingress, and a graph service unless it says otherwise.
+const GRAPH: &str = "/graphql";
 
 /// Answers one question.
 pub(super) async fn reach(
@@ -40,17 +44,22 @@ pub(super) async fn reach(
         None => None,
     };
     let mut walk = Walk::default();
+    if caller.is_none() && config.plugins.envoy.is_some() && config.means_the_graph(&name) {
+        let intact = walk.graph(&facts, config).is_ok();
+        if let Some(entry) = Entry::clients(config, Call::Query(GRAPH.to_owned())).filter(|_| intact) {
+            call(&mut walk, &name, &entry, None, true).await;
+        }
+        return Ok(answer(walk));
+    }
     let intact = walk.preconditions(&facts, config, caller).is_ok();
     let path = in_use(&facts);
-    let protocol = path
-        .and_then(|path| path.attrs.service.as_ref())
-        .map(|service| service.protocol);
+    let service = path.and_then(|path| path.attrs.service.as_ref());
     let entry = Entry::of(
         config,
         ports,
         caller.map(|peer| (&*peer.organisation, peer.outside)),
         &name,
-        protocol,
+        service,
     );
     if let Some(entry) = entry {
         call(&mut walk, &name, &entry, path, intact).await;
@@ -58,10 +67,14 @@ pub(super) async fn reach(
         // The walk ends before this without the plugin; an outside organisation has a listener wherever it is on.
         return Err(Status::internal("there is no listener to ask at"));
     }
-    Ok(ReachResponse {
+    Ok(answer(walk))
+}
+
+fn answer(walk: Walk) -> ReachResponse {
+    ReachResponse {
         reachable: walk.reachable(),
         steps: walk.into_messages(),
-    })
+    }
 }
 
 /// The name as a client can call it.
@@ -119,34 +132,39 @@ struct Entry {
 }
 
 impl Entry {
+    /// Where clients of this node ask.
+    fn clients(config: &Config, call: Call) -> Option<Self> {
+        let ingress = *config.plugins.envoy.as_ref()?.ingress;
+        Some(Self {
+            listener: ingress,
+            what: "plugins.envoy.ingress".to_owned(),
+            at: ingress,
+            ask: Ask::Client(call),
+        })
+    }
+
     fn of(
         config: &Config,
         ports: &LocalPorts,
         caller: Option<(&str, bool)>,
         name: &ServiceName,
-        protocol: Option<Protocol>,
+        service: Option<&ServiceAttr>,
     ) -> Option<Self> {
         let envoy = config.plugins.envoy.as_ref()?;
-        let get = "/".to_owned();
-        let tcp = protocol == Some(Protocol::Tcp);
+        let call = call_of(service);
+        let tcp = service.is_some_and(|service| service.protocol == Protocol::Tcp);
         let Some((organisation, outside)) = caller else {
-            let ingress = *envoy.ingress;
             let port = ports.port_of(name.as_str()).filter(|_| tcp);
-            return Some(match port {
+            return match port {
                 // What a tunnel is for the local port, a peer would open: only its answer says how far it came.
-                Some(port) => Self {
+                Some(port) => Some(Self {
                     listener: SocketAddr::new(*envoy.tcp_address, port),
                     what: "the local port of the service".to_owned(),
                     at: *envoy.peer_listener,
                     ask: Ask::Tunnel,
-                },
-                None => Self {
-                    listener: ingress,
-                    what: "plugins.envoy.ingress".to_owned(),
-                    at: ingress,
-                    ask: Ask::Client(get),
-                },
-            });
+                }),
+                None => Self::clients(config, call),
+            };
         };
         let (listener, what) = if outside {
             let own = envoy.peer_listeners.get(organisation)?;
@@ -158,13 +176,23 @@ impl Entry {
             listener,
             what,
             at: listener,
-            ask: if tcp { Ask::Tunnel } else { Ask::Peer(get) },
+            ask: if tcp { Ask::Tunnel } else { Ask::Peer(call) },
         })
     }
 }
 
+/// What a service of this kind knows an answer to.
+fn call_of(service: Option<&ServiceAttr>) -> Call {
+    match service {
+        Some(service) if service.protocol == Protocol::HttpGraphql => {
+            Call::Query(service.path.as_deref().unwrap_or(GRAPH).to_owned())
+        }
+        Some(_) | None => Call::Get,
+    }
+}
+
 /// Connects and asks. Where a precondition does not hold, the answer is told all the same: it shows whether the status
-/// speaks true.
+/// speaks true. What is not our Envoy has nothing to say about it.
 async fn call(walk: &mut Walk, name: &ServiceName, entry: &Entry, path: Option<&RouteView>, intact: bool) {
     let Entry {
         listener,
@@ -172,25 +200,35 @@ async fn call(walk: &mut Walk, name: &ServiceName, entry: &Entry, path: Option<&
         at,
         ask,
     } = entry;
-    let mut connected = probe::connect(*listener).await;
-    match &connected {
-        Ok(_) if intact => walk.ok("listener", format!("{what} takes connections at {listener}")),
-        Ok(_) => {}
-        Err(error) => {
-            let detail = format!("{what} takes no connections at {listener}: {error}");
-            walk.failed::<()>(
-                "listener",
-                detail,
-                "see whether Envoy runs, and whether something else has its port",
-            )
-            .ok();
-        }
+    if let Err(error) = listens(*listener, ask, at == listener).await {
+        return walk.closed(format!("{what}: {error}"));
     }
-    if at != listener {
-        connected = probe::connect(*at).await;
+    if intact {
+        walk.ok("listener", format!("{what} takes connections at {listener}"));
     }
-    if let Ok(stream) = connected {
-        let answer = probe::ask(stream, name.as_str(), ask).await;
-        walk.answered(*at, ask, &answer, path);
+    if at != listener
+        && let Err(error) = listens(*at, ask, true).await
+    {
+        return walk.closed(error);
+    }
+    let answer = match probe::connect(*at).await {
+        Ok(stream) => probe::ask(stream, name.as_str(), ask).await,
+        Err(error) => Answer::None(error),
+    };
+    walk.answered(*at, ask, &answer, path);
+}
+
+/// # Errors
+/// Nobody takes connections at `address`, or somebody who does not speak like an Envoy that this daemon has set up.
+async fn listens(address: SocketAddr, ask: &Ask, http: bool) -> Result<(), String> {
+    let connected = probe::connect(address).await;
+    let stream = connected.map_err(|error| format!("no connections are taken at {address}: {error}"))?;
+    if !http {
+        return Ok(());
+    }
+    match probe::is_our_envoy(stream, ask).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("something that is not our Envoy answers at {address}")),
+        Err(error) => Err(format!("something that is not our Envoy listens at {address}: {error}")),
     }
 }

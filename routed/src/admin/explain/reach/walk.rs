@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use catalyst_core::name::ServiceName;
 use catalyst_core::route::PlaneStatus;
 use catalyst_core::session::State as SessionState;
-use catalyst_core::view::{ExportReason, Note, PeerView, PeerWhy, RouteView};
+use catalyst_core::view::{ExportReason, Note, PeerView, RouteView};
 use catalyst_proto::admin::v1::ReachStep;
 
 use super::facts::{Facts, Found};
@@ -15,6 +16,8 @@ use crate::config::Config;
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     steps: Vec<Step>,
+    /// What answers in the end is the graph.
+    graph: bool,
 }
 
 /// One precondition.
@@ -95,7 +98,7 @@ impl Walk {
         }
         if let Some(caller) = caller {
             self.session_to(caller)?;
-            self.export(caller, facts.told.as_ref())?;
+            self.export(caller, facts)?;
             let ask = format!("ask there: catalystctl show route {} --why", path.destination);
             self.unknown(
                 "peer_import",
@@ -107,6 +110,49 @@ impl Walk {
         }
         self.programmed(path, facts)?;
         Ok(path)
+    }
+
+    /// What a host that means the graph needs in place of a route.
+    pub(super) fn graph(&mut self, facts: &Facts, config: &Config) -> Checked {
+        let name = &facts.name;
+        self.graph = true;
+        if config.plugins.graphql.is_none() {
+            return self.failed(
+                "route",
+                format!("ingress takes {name} for the graph, and this node has none (plugins.graphql is off)"),
+                "set plugins.graphql, or call a service by its name",
+            );
+        }
+        self.ok(
+            "route",
+            format!(
+                "{name} is the graph: ingress sends its requests to the gateway (plugins.graphql.hosts, IP addresses and \
+                 localhost)"
+            ),
+        );
+        let connected = |plane: &str| facts.planes.iter().any(|it| &*it.name == plane && it.connected);
+        if !connected("envoy") {
+            return self.no_envoy();
+        }
+        if !connected("graphql") {
+            let fix = "start catalyst-gateway with --control as plugins.graphql.control says";
+            return self.failed("programmed", "no catalyst-gateway is connected", fix);
+        }
+        self.ok("programmed", "Envoy and the gateway are connected");
+        Ok(())
+    }
+
+    fn no_envoy(&mut self) -> Checked {
+        let fix = "start it: catalyst-routed envoy-bootstrap prints its configuration";
+        self.failed("programmed", "no Envoy is connected", fix)
+    }
+
+    /// Nobody, or a stranger, is where a listener of Envoy should be.
+    pub(super) fn closed(&mut self, detail: String) {
+        let fix = "see whether Envoy runs, and whether something else has its port (ss -ltnp): then free the port and \
+                   restart Envoy";
+        // The walk ends here in any case.
+        let _: Checked = self.failed("listener", detail, fix);
     }
 
     fn route<'a>(&mut self, facts: &'a Facts, config: &Config) -> Checked<&'a RouteView> {
@@ -168,7 +214,8 @@ impl Walk {
             );
             return Ok(());
         }
-        self.failed("session", down(peer), "see catalystctl show peer")
+        let fix = format!("see catalystctl show peer {}", peer.name);
+        self.failed("session", down(peer), fix)
     }
 
     fn session_to(&mut self, caller: &PeerView) -> Checked {
@@ -193,8 +240,8 @@ impl Walk {
         Ok(())
     }
 
-    fn export(&mut self, caller: &PeerView, told: Option<&PeerWhy>) -> Checked {
-        let Some(told) = told else {
+    fn export(&mut self, caller: &PeerView, facts: &Facts) -> Checked {
+        let Some(told) = &facts.told else {
             let fix = "try again: the routes have just changed";
             return self.failed("export", "nothing is known of what it is told", fix);
         };
@@ -207,17 +254,17 @@ impl Walk {
             self.ok("export", format!("to {name}: {}{by}", told.reason));
             return Ok(());
         }
-        let fix = fix_of_export(&told.reason, name);
+        let fix = fix_of_export(&told.reason, name, &facts.name);
         self.failed("export", format!("to {name}: {}", told.reason), fix)
     }
 
     fn programmed(&mut self, path: &RouteView, facts: &Facts) -> Checked {
         let Some(envoy) = facts.planes.iter().find(|plane| &*plane.name == "envoy") else {
-            return self.failed("programmed", "this node has no data plane", "set plugins.envoy");
+            let detail = "this node has no Envoy (plugins.envoy is off), and calls go through one";
+            return self.failed("programmed", detail, "set plugins.envoy");
         };
         if !envoy.connected {
-            let fix = "start it: catalyst-routed envoy-bootstrap prints its configuration";
-            return self.failed("programmed", "no Envoy is connected", fix);
+            return self.no_envoy();
         }
         let status = path.data_planes.iter().find(|(plane, _)| &**plane == "envoy");
         match status.map(|(_, status)| status) {
@@ -225,16 +272,14 @@ impl Walk {
                 self.ok("programmed", "by every connected Envoy");
                 Ok(())
             }
-            Some(PlaneStatus::Pending(reason)) => self.failed(
-                "programmed",
-                format!("pending {reason}"),
-                "wait, then see catalystctl show plugins",
-            ),
-            Some(PlaneStatus::Rejected(reason)) => self.failed(
-                "programmed",
-                format!("Envoy refuses it: {reason}"),
-                "change the service as Envoy says",
-            ),
+            Some(PlaneStatus::Pending(reason)) => {
+                let fix = fix_of_taken(reason).unwrap_or("wait, then see catalystctl show plugins");
+                self.failed("programmed", format!("pending: {reason}").trim_end_matches(": "), fix)
+            }
+            Some(PlaneStatus::Rejected(reason)) => {
+                let fix = fix_of_taken(reason).unwrap_or("change the service as Envoy says");
+                self.failed("programmed", format!("Envoy refuses it: {reason}"), fix)
+            }
             None => self.failed("programmed", "Envoy does not serve it", "see catalystctl show plugins"),
         }
     }
@@ -249,7 +294,17 @@ impl Walk {
                 Ok(())
             }
             Answer::Service(status) => {
-                self.ok("request", format!("{asked}: the service answers {}", status.as_u16()));
+                let who = if self.graph { "graph" } else { "service" };
+                // Of a service that answers at all, everything on the way has been shown to work.
+                let enough = if status.is_client_error() || status.is_server_error() {
+                    ": whatever it says, the way to it works"
+                } else {
+                    ""
+                };
+                self.ok(
+                    "request",
+                    format!("{asked}: the {who} answers {}{enough}", status.as_u16()),
+                );
                 Ok(())
             }
             Answer::Envoy(status, text) => {
@@ -278,6 +333,13 @@ impl Walk {
     }
 }
 
+/// What to do where Envoy, in its own words, cannot have a port: it does not try again by itself.
+fn fix_of_taken(reason: &str) -> Option<&'static str> {
+    reason
+        .contains("Address already in use")
+        .then_some("free the port (ss -ltnp says who has it), then restart Envoy: it is tried again")
+}
+
 /// What to do about a path that import does not take.
 fn fix_of_import(path: &RouteView, facts: &Facts, config: &Config) -> String {
     let peer = path.learned_from.as_deref().unwrap_or_default();
@@ -301,11 +363,11 @@ fn fix_of_import(path: &RouteView, facts: &Facts, config: &Config) -> String {
 }
 
 /// What to do about a route that a peer is not told.
-fn fix_of_export(reason: &ExportReason, peer: &str) -> String {
+fn fix_of_export(reason: &ExportReason, peer: &str, name: &ServiceName) -> String {
     match reason {
         ExportReason::NoPolicy => format!("set peers[\"{peer}\"].export"),
         ExportReason::PolicyRejectsAll { policy } | ExportReason::PolicyRejects { policy, .. } => format!(
-            "change peers[\"{peer}\"].export (now {policy}); catalystctl show route NAME --why names the condition"
+            "change peers[\"{peer}\"].export (now {policy}); catalystctl show route {name} --why names the condition"
         ),
         ExportReason::LearnedFromIt | ExportReason::SameOrganisation { .. } | ExportReason::AsLoop { .. } => {
             "it came from there: it is called there, not through this node".to_owned()
@@ -316,8 +378,10 @@ fn fix_of_export(reason: &ExportReason, peer: &str) -> String {
         ExportReason::NoAdvertise | ExportReason::NoExport => {
             "take the community off where it was added, or by a policy before it is exported".to_owned()
         }
-        ExportReason::OnlyToCustomer { .. } => "see peers.X.role of both nodes: it would be a route leak".to_owned(),
-        ExportReason::NoAggregate => "see aggregates.X.to".to_owned(),
+        ExportReason::OnlyToCustomer { .. } => {
+            format!("see peers[\"{peer}\"].role, and the role of the peer that it came from: it would be a route leak")
+        }
+        ExportReason::NoAggregate => format!("see aggregates: of the one that covers {name}, `to` has to name {peer}"),
         ExportReason::TooLong => "see its AS path and communities".to_owned(),
         ExportReason::RejectedByDataPlane { .. } => "change the service as the data plane says".to_owned(),
         ExportReason::Family => "both sides have to offer the family".to_owned(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, RouterId};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Destination, Table};
+use catalyst_core::view::PlaneView;
 
 use super::*;
 use crate::config::load_text;
@@ -109,4 +110,126 @@ fn what_drains_is_offered_by_nobody() {
     };
     let (step, fix) = ends(vec![draining]);
     assert!(step == "route" && fix.contains("nobody offers it"), "{step}: {fix}");
+}
+
+fn plane(name: &str, connected: bool) -> PlaneView {
+    PlaneView {
+        name: name.into(),
+        connected,
+        version: 0,
+        latest: 0,
+        programmed: 0,
+        pending: 0,
+        rejected: Vec::new(),
+    }
+}
+
+/// A path of this node that is in use, and how Envoy stands with it.
+fn in_use(planes: Vec<PlaneView>, status: PlaneStatus) -> Facts {
+    let path = RouteView {
+        selected: true,
+        learned_from: None,
+        data_planes: vec![("envoy".into(), status)],
+        ..path("open", Note::Accepted)
+    };
+    Facts {
+        name: name(),
+        found: Found::InUse(Box::new(path)),
+        peers: Vec::new(),
+        planes,
+        told: None,
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_to_be_freed_and_not_waited_for() {
+    let config = load_text(Some(("routed.json", CONFIG)), &[]).unwrap();
+    let taken = "listener ingress is not open: cannot bind '127.0.0.1:8080': Address already in use";
+    for (planes, status, detail, fix) in [
+        (
+            Vec::new(),
+            PlaneStatus::Programmed,
+            "no Envoy (plugins.envoy is off)",
+            "set plugins.envoy",
+        ),
+        (
+            vec![plane("envoy", false)],
+            PlaneStatus::Programmed,
+            "no Envoy is connected",
+            "start it",
+        ),
+        (
+            vec![plane("envoy", true)],
+            PlaneStatus::Pending(taken.into()),
+            "pending: listener",
+            "restart Envoy",
+        ),
+        (
+            vec![plane("envoy", true)],
+            PlaneStatus::Rejected(taken.into()),
+            "refuses it: ",
+            "free the port",
+        ),
+        (
+            vec![plane("envoy", true)],
+            PlaneStatus::Pending("".into()),
+            "pending",
+            "wait",
+        ),
+        (
+            vec![plane("envoy", true)],
+            PlaneStatus::Rejected("no".into()),
+            "refuses it: no",
+            "change the service",
+        ),
+    ] {
+        let mut walk = Walk::default();
+        let facts = in_use(planes, status);
+        assert!(walk.preconditions(&facts, &config, None).is_err());
+        let last = walk.into_messages().pop().unwrap();
+        assert_eq!(last.step, "programmed");
+        assert!(
+            last.detail.contains(detail) && last.fix.contains(fix),
+            "{}: {}",
+            last.detail,
+            last.fix
+        );
+    }
+}
+
+#[test]
+fn the_graph_needs_the_plugin_an_envoy_and_a_gateway() {
+    let envoy = r#""peer_listeners": { "beta": "127.0.0.1:8090", "gamma": "127.0.0.1:8091" }"#;
+    let with = |graphql: &str| {
+        let plugins = format!(r#"{{ "plugins": {{ "envoy": {{ {envoy} }}{graphql} }}, "node""#);
+        load_text(
+            Some(("routed.json", &CONFIG.replacen("{\n    \"node\"", &plugins, 1))),
+            &[],
+        )
+        .unwrap()
+    };
+    let on = r#", "graphql": { "hosts": ["graph.acme"] }"#;
+    let both = |gateway| vec![plane("envoy", true), plane("graphql", gateway)];
+    for (graphql, planes, step, fix) in [
+        ("", both(true), "route", "set plugins.graphql"),
+        (on, vec![plane("envoy", false)], "programmed", "envoy-bootstrap"),
+        (on, both(false), "programmed", "start catalyst-gateway"),
+    ] {
+        let mut walk = Walk::default();
+        let facts = in_use(planes, PlaneStatus::Programmed);
+        assert!(walk.graph(&facts, &with(graphql)).is_err());
+        let last = walk.into_messages().pop().unwrap();
+        assert!(
+            last.step == step && last.fix.contains(fix),
+            "{}: {}",
+            last.step,
+            last.fix
+        );
+    }
+    let mut walk = Walk::default();
+    assert!(
+        walk.graph(&in_use(both(true), PlaneStatus::Programmed), &with(on))
+            .is_ok()
+            && walk.reachable()
+    );
 }
