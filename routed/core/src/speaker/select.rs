@@ -57,7 +57,7 @@ impl Speaker {
             return true;
         }
         let best = self.rib.path(entry.selected);
-        match one_more(&self.candidate(best), &self.candidate(new)) {
+        match one_more(&self.candidate(&best), &self.candidate(&new)) {
             OneMore::Beaten => true,
             // Data planes want every next hop.
             OneMore::Tied => !self.planes.any(),
@@ -71,7 +71,7 @@ impl Speaker {
             return Choice::default();
         };
         if accepted.next().is_none() {
-            let best = if self.is_usable(path) { first } else { 0 };
+            let best = if self.is_usable(&path) { first } else { 0 };
             return Choice {
                 best,
                 siblings: Vec::new(),
@@ -95,7 +95,7 @@ impl Speaker {
     /// The decision over the accepted paths of a name, with what it was based on.
     pub(super) fn decide(&self, name: NameId) -> (Vec<PathId>, Vec<Candidate<'_>>, Decision) {
         let accepted = self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
-        let (paths, candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(path))).unzip();
+        let (paths, candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(&path))).unzip();
         let decision = decide(&candidates);
         (paths, candidates, decision)
     }
