@@ -1,5 +1,5 @@
 //! What a route costs inside the core, without sockets: `cargo run --release -p catalyst-core --example bench_install
-//! [routes] [accept|attributes|names]`, the policy on import and export last. A guide while working on the data structures; `cargo xtask bench core` is the measure.
+//! [routes] [accept|attributes|names|local_pref]`, the policy on import and export last. A guide while working on the data structures; `cargo xtask bench core` is the measure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,10 +24,44 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(100_000);
+    if std::env::args().nth(2).as_deref() == Some(MEMORY_ONLY) {
+        return memory_of_import_policy(routes);
+    }
     let fan_in = 10;
     println!("{routes} routes, names of 30 bytes, {NAMES_PER_SET} names per attribute set");
+    if std::env::args().nth(2).is_none() {
+        in_another_process(routes);
+    }
     receive_and_send(routes);
     fan_in_of(fan_in, routes);
+}
+
+/// Only what one peer's routes hold, with an import policy that sets LOCAL_PREF: the comparison with BIRD.
+const MEMORY_ONLY: &str = "memory";
+
+/// Memory that this process has freed would be used again before more of it became resident.
+fn in_another_process(routes: usize) {
+    let measured = std::env::current_exe().and_then(|this| {
+        let mut command = std::process::Command::new(this);
+        command.args([&routes.to_string(), MEMORY_ONLY]).status()
+    });
+    if let Err(error) = measured {
+        println!("memory with an import policy: not measured, {error}");
+    }
+}
+
+fn memory_of_import_policy(routes: usize) {
+    let now = Instant::now();
+    let frames = feed(1, routes);
+    let before = resident_bytes();
+    let mut speaker = Speaker::new(config(9, &[1]), now);
+    speaker.start(now);
+    open(&mut speaker, 1, now);
+    receive(&mut speaker, 1, &frames, now);
+    println!(
+        "memory with an import policy: {:.1} B/route",
+        (resident_bytes() - before) as f64 / routes as f64
+    );
 }
 
 fn receive_and_send(routes: usize) {
@@ -334,13 +368,8 @@ fn policy() -> Arc<Policy> {
             let set = (0..1000).map(|n| NamePattern::parse(&format!("no-{n}.example")));
             Condition::Name(set.flatten().collect())
         }
+        Some(MEMORY_ONLY | "local_pref") => return Arc::new(set_local_pref()),
         None | Some(_) => return Arc::new(Policy::accept()),
-    };
-    let statement = |name: &str, conditions, actions, verdict| Statement {
-        name: name.into(),
-        conditions,
-        actions,
-        verdict,
     };
     let path = AsPathPattern::parse("_64999_").into_iter().collect();
     let statements = vec![
@@ -354,6 +383,20 @@ fn policy() -> Arc<Policy> {
         ),
     ];
     Arc::new(Policy::new("bench", statements))
+}
+
+fn set_local_pref() -> Policy {
+    let actions = vec![Action::SetLocalPref(200)];
+    Policy::new("bench", vec![statement("all", Vec::new(), actions, Verdict::Accept)])
+}
+
+fn statement(name: &str, conditions: Vec<Condition>, actions: Vec<Action>, verdict: Verdict) -> Statement {
+    Statement {
+        name: name.into(),
+        conditions,
+        actions,
+        verdict,
+    }
 }
 
 /// CPU time of this thread: wall time is noise on a shared machine.

@@ -35,7 +35,7 @@ pub(crate) struct Candidate<'a> {
     pub(crate) med: u32,
     /// Learned on an external session.
     pub(crate) external: bool,
-    pub(crate) cluster_len: u16,
+    pub(crate) cluster_len: u8,
     /// ORIGINATOR where present, else the router id of the peer.
     pub(crate) router_id: &'a RouterId,
     pub(crate) peer_address: IpAddr,

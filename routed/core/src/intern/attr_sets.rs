@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::arena::Arena;
+use super::cache::{Cached, IMPORTS, Remembered, Slot, Slots};
 use super::slab::Slab;
-use super::spread;
 use super::values::Values;
 use crate::attrs::{
     Attrs, DEFAULT_LOCAL_PREF, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, Protocol, RouterId,
@@ -34,7 +35,8 @@ pub(crate) struct Hot {
     /// In [`AttrTable::originator`]; 0 where the attribute is absent.
     pub(crate) originator: u32,
     pub(crate) weight: u16,
-    pub(crate) cluster_len: u16,
+    /// As long as CLUSTER_LIST may be, MAX_CLUSTERS.
+    pub(crate) cluster_len: u8,
     /// The length of AS_PATH, which ends at 255.
     pub(crate) hops: u8,
     pub(crate) origin: Origin,
@@ -103,45 +105,42 @@ impl Default for Hot {
     }
 }
 
-/// What a policy made of this set, for one class of peers. Not counted as a reference: the generation tells whether
-/// the result still stands for the same set.
-#[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    class: u16,
-    source: u16,
-    attr: AttrId,
-    generation: u32,
-    note: u8,
-}
+/// Sets are some 100 bytes: units of four reach twice as far as those of names, and waste little.
+type Raws = Arena<4>;
 
-/// The first class of imports. Classes of exports are below.
-pub(crate) const IMPORTS: u16 = 0x8000;
 /// No class of peers: sets that say that they are stale.
 const AS_STALE: u16 = IMPORTS - 1;
+/// In [`AttrSet::refs`]: in the list of sets that may be unused.
+const IN_SWEEP: u32 = 1 << 31;
 
-/// A policy result taken from the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cached {
-    /// The resulting set; 0: none.
-    pub(crate) attr: AttrId,
-    /// The caller's own mark.
-    pub(crate) note: u8,
-}
-
+/// 60 bytes and the raw ones, on purpose: a route pays for a tenth to a half of its set, and for two where an import
+/// policy changes something.
 #[derive(Debug, Default)]
 struct AttrSet {
-    raw: Box<[u8]>,
-    hash: u32,
+    /// Where the canonical bytes are.
+    raw: u32,
+    /// How many there are, in three bytes: some 40 attributes of at most 64 KiB fit. 0: a free place.
+    len: [u8; 3],
+    /// How many hold it, and [`IN_SWEEP`].
     refs: u32,
     generation: u32,
-    in_sweep: bool,
     hot: Hot,
-    slot: Slot,
-    #[expect(
-        clippy::box_collection,
-        reason = "most sets never have a second slot, and pay 8 bytes for it, not 24"
-    )]
-    more: Option<Box<Vec<Slot>>>,
+    remembered: Remembered,
+}
+
+const _: () = assert!(size_of::<AttrSet>() == 60);
+
+impl AttrSet {
+    #[inline]
+    fn len(&self) -> usize {
+        let [low, middle, high] = self.len;
+        u32::from_le_bytes([low, middle, high, 0]) as usize
+    }
+
+    #[inline]
+    fn raw<'r>(&self, raws: &'r Raws) -> &'r [u8] {
+        raws.get(self.raw, self.len())
+    }
 }
 
 /// Attribute sets by value and by id.
@@ -149,6 +148,8 @@ struct AttrSet {
 pub(crate) struct AttrTable {
     organisation: Arc<str>,
     sets: Slab<AttrSet>,
+    raws: Raws,
+    slots: Slots,
     index: HashTable<AttrId>,
     hasher: DefaultHashBuilder,
     next_hops: Values<SocketAddr>,
@@ -164,6 +165,8 @@ impl AttrTable {
         Self {
             organisation,
             sets: Slab::new(),
+            raws: Raws::default(),
+            slots: Slots::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             next_hops: Values::new(),
@@ -174,25 +177,19 @@ impl AttrTable {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
-    fn hash(&self, raw: &[u8]) -> u32 {
-        self.hasher.hash_one(raw) as u32
-    }
-
     /// The set with these canonical bytes, if it is in the table.
     pub(crate) fn find(&self, raw: &[u8]) -> Option<AttrId> {
-        self.find_hashed(self.hash(raw), raw)
+        self.find_hashed(self.hasher.hash_one(raw), raw)
     }
 
-    fn find_hashed(&self, hash: u32, raw: &[u8]) -> Option<AttrId> {
-        let same = |&id: &AttrId| self.sets[id].hash == hash && *self.sets[id].raw == *raw;
-        self.index.find(spread(hash), same).copied()
+    fn find_hashed(&self, hash: u64, raw: &[u8]) -> Option<AttrId> {
+        self.index.find(hash, |&id| self.raw(id) == raw).copied()
     }
 
     /// The id of an attribute set. It is gone after the next [`AttrTable::sweep`] unless somebody retains it.
     pub(crate) fn intern(&mut self, attrs: &Attrs) -> AttrId {
         let raw = wire::encode_attrs(attrs);
-        let hash = self.hash(&raw);
+        let hash = self.hasher.hash_one(&raw[..]);
         if let Some(id) = self.find_hashed(hash, &raw) {
             return id;
         }
@@ -200,9 +197,11 @@ impl AttrTable {
         // A place used again keeps its generation going: see `forget`.
         let id = self.sets.claim();
         let set = &mut self.sets[id];
-        (set.raw, set.hash, set.hot) = (Box::from(&raw[..]), hash, hot);
-        let sets = &self.sets;
-        self.index.insert_unique(spread(hash), id, |&id| spread(sets[id].hash));
+        let [low, middle, high, ..] = raw.len().to_le_bytes();
+        (set.raw, set.len, set.hot) = (self.raws.insert(&raw), [low, middle, high], hot);
+        let Self { sets, raws, hasher, .. } = self;
+        self.index
+            .insert_unique(hash, id, |&id| hasher.hash_one(sets[id].raw(raws)));
         self.may_be_unused(id);
         id
     }
@@ -217,7 +216,7 @@ impl AttrTable {
             originator: attrs.originator.as_ref().map_or(0, |id| self.originators.retain(id)),
             // Prefixes say nothing of shares: equal ones.
             weight: attrs.service.as_ref().map_or(1, |service| service.weight),
-            cluster_len: u16::try_from(attrs.cluster_list.len()).unwrap_or(u16::MAX),
+            cluster_len: u8::try_from(attrs.cluster_list.len()).unwrap_or(u8::MAX),
             hops: u8::try_from(attrs.as_path.len()).unwrap_or(u8::MAX),
             origin: attrs.origin,
             protocol: attrs.service.as_ref().map(|service| service.protocol),
@@ -232,7 +231,7 @@ impl AttrTable {
 
     /// The canonical bytes.
     pub(crate) fn raw(&self, id: AttrId) -> &[u8] {
-        &self.sets[id].raw
+        self.sets[id].raw(&self.raws)
     }
 
     /// Whether AS_PATH of a set holds a system.
@@ -241,7 +240,7 @@ impl AttrTable {
         match set.hot.hops {
             0 => false,
             1 => set.hot.neighbour == asn,
-            _ => wire::as_path_holds(&set.raw, asn),
+            _ => wire::as_path_holds(set.raw(&self.raws), asn),
         }
     }
 
@@ -261,7 +260,7 @@ impl AttrTable {
 
     /// AS and name of the node that a set says the route was born at.
     pub(crate) fn origin(&self, id: AttrId) -> Option<(u32, &[u8])> {
-        wire::origin_of(&self.sets[id].raw)
+        wire::origin_of(self.raw(id))
     }
 
     /// The set with LLGR_STALE.
@@ -297,8 +296,7 @@ impl AttrTable {
     }
 
     fn decode_now(&self, id: AttrId) -> Attrs {
-        wire::decode_kept(&Bytes::copy_from_slice(&self.sets[id].raw))
-            .expect("a set in the table came from the decoder")
+        wire::decode_kept(&Bytes::copy_from_slice(self.raw(id))).expect("a set in the table came from the decoder")
     }
 
     /// As [`AttrTable::decode`], remembered: neighbours in a batch share their set.
@@ -323,8 +321,9 @@ impl AttrTable {
 
     fn may_be_unused(&mut self, id: AttrId) {
         let set = &mut self.sets[id];
-        if set.refs == 0 && !set.in_sweep {
-            set.in_sweep = true;
+        // No references, and not in the list.
+        if set.refs == 0 {
+            set.refs = IN_SWEEP;
             self.sweep.push(id);
         }
     }
@@ -333,19 +332,37 @@ impl AttrTable {
     pub(crate) fn sweep(&mut self) {
         let candidates = std::mem::take(&mut self.sweep);
         for &id in &candidates {
-            self.sets[id].in_sweep = false;
-            if self.sets[id].refs == 0 {
+            let refs = &mut self.sets[id].refs;
+            *refs &= !IN_SWEEP;
+            if *refs == 0 {
                 self.forget(id);
             }
         }
         self.sweep = super::emptied(candidates);
+        if self.raws.is_sparse() {
+            self.gather_raws();
+        }
+    }
+
+    /// Moves the canonical bytes together.
+    fn gather_raws(&mut self) {
+        let before = std::mem::take(&mut self.raws);
+        for id in self.sets.ids() {
+            let set = &mut self.sets[id];
+            if set.len() != 0 {
+                set.raw = self.raws.insert(set.raw(&before));
+            }
+        }
     }
 
     fn forget(&mut self, id: AttrId) {
-        if let Ok(found) = self.index.find_entry(spread(self.sets[id].hash), |&other| other == id) {
+        let hash = self.hasher.hash_one(self.raw(id));
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
             found.remove();
         }
-        let set = self.sets.remove(id);
+        let mut set = self.sets.remove(id);
+        self.raws.remove(set.raw, set.len());
+        self.slots.forget(&mut set.remembered, |_, _| true);
         self.next_hops.release(set.hot.next_hop);
         self.originators.release(set.hot.originator);
         self.sets[id].generation = set.generation.wrapping_add(1);
@@ -353,17 +370,13 @@ impl AttrTable {
 
     /// Every set with the number of its references.
     pub(crate) fn references(&self) -> impl Iterator<Item = (AttrId, u32)> + '_ {
-        let live = self.sets.ids().filter(|id| !self.sets[*id].raw.is_empty());
-        live.map(|id| (id, self.sets[id].refs))
+        let live = self.sets.ids().filter(|id| self.sets[*id].len() != 0);
+        live.map(|id| (id, self.sets[id].refs & !IN_SWEEP))
     }
 
     /// What was remembered of (class, source) for this set.
     pub(crate) fn cached(&self, id: AttrId, class: u16, source: u16) -> Option<Cached> {
-        let set = &self.sets[id];
-        let more = set.more.iter().flat_map(|more| more.iter());
-        let slot = std::iter::once(&set.slot)
-            .chain(more)
-            .find(|slot| (slot.class, slot.source) == (class, source))?;
+        let slot = self.slots.find(self.sets[id].remembered, class, source)?;
         let stands = slot.attr == 0 || self.sets[slot.attr].generation == slot.generation;
         stands.then_some(Cached {
             attr: slot.attr,
@@ -401,13 +414,7 @@ impl AttrTable {
     fn forget_results(&mut self, which: impl Fn(u16, u16) -> bool) {
         self.epoch += 1;
         for id in self.sets.ids() {
-            let set = &mut self.sets[id];
-            if which(set.slot.class, set.slot.source) {
-                set.slot = Slot::default();
-            }
-            if let Some(more) = &mut set.more {
-                more.retain(|slot| !which(slot.class, slot.source));
-            }
+            self.slots.forget(&mut self.sets[id].remembered, &which);
         }
     }
 
@@ -425,16 +432,6 @@ impl AttrTable {
             generation,
             note: result.note,
         };
-        let set = &mut self.sets[id];
-        let same = |known: &Slot| (known.class, known.source) == (class, source);
-        if set.slot.class == 0 || same(&set.slot) {
-            set.slot = slot;
-            return;
-        }
-        let more = set.more.get_or_insert_default();
-        match more.iter_mut().find(|known| same(known)) {
-            Some(known) => *known = slot,
-            None => more.push(slot),
-        }
+        self.slots.put(&mut self.sets[id].remembered, slot);
     }
 }

@@ -6,8 +6,8 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::arena::Arena;
 use super::slab::Slab;
-use super::spread;
 use crate::destination::{Destination, family_of_key, prefix_of_key};
 use crate::prefix::Prefix;
 use crate::wire::Family;
@@ -15,11 +15,8 @@ use crate::wire::Family;
 /// A name or prefix in the table; 0 is none.
 pub(crate) type NameId = u32;
 
-const KEY_PAGE: usize = 1 << 13;
-/// Keys are stored in whole units, so that a freed place fits every key of as many units.
-const UNIT: usize = 2;
-/// 253 bytes are at most 127 units.
-const CLASSES: usize = 128;
+/// Keys of names are some 30 bytes: units of two waste the least, and reach as far as ids do.
+type Keys = Arena<2>;
 /// So many names that joined or left are remembered, for those who keep an order of their own.
 const JOURNAL: usize = 16 * 1024;
 
@@ -66,13 +63,11 @@ impl NameFlags {
     }
 }
 
-/// What is known of a name, in one cache line with its neighbour.
+/// What is known of a name: 24 bytes, on purpose. Its hash is not among them: the key is as near when the index grows.
 #[derive(Debug, Default)]
 pub(crate) struct NameEntry {
-    /// Where the key is, in units.
+    /// Where the key is.
     key: u32,
-    /// The lower half of its hash: growing the index does not read the keys again.
-    hash: u32,
     /// The first of its paths; they are chained by `Path::next_of_name`.
     pub(crate) first: u32,
     /// The path that won the last decision.
@@ -88,56 +83,16 @@ pub(crate) struct NameEntry {
     pub(crate) flags: NameFlags,
 }
 
+const _: () = assert!(size_of::<NameEntry>() == 24);
+
 impl NameEntry {
     fn is_unused(&self) -> bool {
         self.first == 0 && self.refs == 0 && self.loc_attr == 0 && !self.flags.has(NameFlags::DIRTY)
     }
-}
 
-#[derive(Debug, Default)]
-struct Keys {
-    pages: Vec<Box<[u8]>>,
-    used_in_last: usize,
-    free: Vec<Vec<u32>>,
-}
-
-impl Keys {
-    fn insert(&mut self, key: &[u8]) -> u32 {
-        let units = key.len().div_ceil(UNIT);
-        let at = match self.free.get_mut(units).and_then(Vec::pop) {
-            Some(at) => at,
-            None => self.grow(units * UNIT),
-        };
-        let (page, start) = Self::place(at);
-        self.pages[page][start..start + key.len()].copy_from_slice(key);
-        at
-    }
-
-    fn grow(&mut self, bytes: usize) -> u32 {
-        if self.pages.is_empty() || self.used_in_last + bytes > KEY_PAGE {
-            self.pages.push(vec![0; KEY_PAGE].into_boxed_slice());
-            self.used_in_last = 0;
-        }
-        let at = ((self.pages.len() - 1) * KEY_PAGE + self.used_in_last) / UNIT;
-        self.used_in_last += bytes;
-        u32::try_from(at).expect("8 GiB of names are more than path ids can refer to")
-    }
-
-    fn get(&self, at: u32, len: u8) -> &[u8] {
-        let (page, start) = Self::place(at);
-        &self.pages[page][start..start + usize::from(len)]
-    }
-
-    fn remove(&mut self, at: u32, len: u8) {
-        if self.free.is_empty() {
-            self.free.resize_with(CLASSES, Vec::new);
-        }
-        self.free[usize::from(len).div_ceil(UNIT)].push(at);
-    }
-
-    fn place(at: u32) -> (usize, usize) {
-        let byte = at as usize * UNIT;
-        (byte / KEY_PAGE, byte % KEY_PAGE)
+    #[inline]
+    fn key<'k>(&self, keys: &'k Keys) -> &'k [u8] {
+        keys.get(self.key, self.len.into())
     }
 }
 
@@ -169,40 +124,34 @@ impl NameTable {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of the hash is enough")]
-    fn hash(&self, key: &[u8]) -> u32 {
-        self.hasher.hash_one(key) as u32
-    }
-
     /// The id of a name that is in the table.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<NameId> {
-        let hash = self.hash(key);
-        self.index.find(spread(hash), |&id| self.is(id, hash, key)).copied()
+        self.find(self.hasher.hash_one(key), key)
     }
 
-    fn is(&self, id: NameId, hash: u32, key: &[u8]) -> bool {
-        let entry = &self.entries[id];
-        entry.hash == hash && self.keys.get(entry.key, entry.len) == key
+    fn find(&self, hash: u64, key: &[u8]) -> Option<NameId> {
+        self.index.find(hash, |&id| self.key(id) == key).copied()
     }
 
     /// The id of a name, which joins the table if need be. `key` is that of a checked name (at most 253 bytes) or prefix.
     pub(crate) fn intern(&mut self, key: &[u8]) -> NameId {
-        let hash = self.hash(key);
-        if let Some(&id) = self.index.find(spread(hash), |&id| self.is(id, hash, key)) {
+        let hash = self.hasher.hash_one(key);
+        if let Some(id) = self.find(hash, key) {
             return id;
         }
         let len = u8::try_from(key.len()).expect("names are checked where they come in");
         let at = self.keys.insert(key);
         let id = self.entries.insert(NameEntry {
             key: at,
-            hash,
             len,
             flags: NameFlags::of(family_of_key(key)),
             ..NameEntry::default()
         });
-        let entries = &self.entries;
+        let Self {
+            entries, keys, hasher, ..
+        } = self;
         self.index
-            .insert_unique(spread(hash), id, |&id| spread(entries[id].hash));
+            .insert_unique(hash, id, |&id| hasher.hash_one(entries[id].key(keys)));
         self.note_move(id);
         self.may_be_unused(id);
         id
@@ -227,7 +176,7 @@ impl NameTable {
     #[inline]
     pub(crate) fn family_of(&self, entry: &NameEntry) -> Family {
         if entry.flags.has(NameFlags::PREFIX) {
-            family_of_key(self.keys.get(entry.key, entry.len))
+            family_of_key(entry.key(&self.keys))
         } else {
             Family::Name
         }
@@ -245,8 +194,7 @@ impl NameTable {
 
     /// The key: cheaper to compare than what it stands for, and of the same order.
     pub(crate) fn key(&self, id: NameId) -> &[u8] {
-        let entry = &self.entries[id];
-        self.keys.get(entry.key, entry.len)
+        self.entries[id].key(&self.keys)
     }
 
     pub(crate) fn get(&self, id: NameId) -> &NameEntry {
@@ -288,15 +236,29 @@ impl NameTable {
             }
         }
         self.sweep = super::emptied(candidates);
+        if self.keys.is_sparse() {
+            self.gather_keys();
+        }
+    }
+
+    /// Moves the keys together.
+    fn gather_keys(&mut self) {
+        let before = std::mem::take(&mut self.keys);
+        for id in self.entries.ids() {
+            let entry = &mut self.entries[id];
+            if entry.len != 0 {
+                entry.key = self.keys.insert(entry.key(&before));
+            }
+        }
     }
 
     fn forget(&mut self, id: NameId) {
-        let entry = &self.entries[id];
-        if let Ok(found) = self.index.find_entry(spread(entry.hash), |&other| other == id) {
+        let hash = self.hasher.hash_one(self.key(id));
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
             found.remove();
         }
         let entry = self.entries.remove(id);
-        self.keys.remove(entry.key, entry.len);
+        self.keys.remove(entry.key, entry.len.into());
         self.note_move(id);
     }
 
@@ -390,7 +352,21 @@ mod tests {
             table.sweep();
         }
         assert_eq!(table.len(), 0);
-        assert_eq!(table.keys.pages.len(), 4, "50 rounds fit where one did");
+        assert_eq!(table.keys.pages(), 4, "50 rounds fit where one did");
         assert!(table.ids().end <= 1001);
+    }
+
+    #[test]
+    fn names_stay_what_they_are_when_most_others_leave() {
+        let mut table = NameTable::new();
+        let names: Vec<_> = (0..100_000).map(|n| format!("service-{n}.example")).collect();
+        let ids: Vec<_> = names.iter().map(|name| table.intern(name.as_bytes())).collect();
+        let pages = table.keys.pages();
+        ids.iter().step_by(100).for_each(|id| table.retain(*id));
+        table.sweep();
+        assert!(table.keys.pages() < pages / 10, "{} of {pages}", table.keys.pages());
+        for (name, id) in names.iter().zip(&ids).step_by(100) {
+            assert_eq!((table.text(*id), table.lookup(name.as_bytes())), (&**name, Some(*id)));
+        }
     }
 }

@@ -12,10 +12,8 @@ impl Rib {
         self.drop_stale(peer, Families::ALL, true);
         let mut count = 0;
         for id in self.paths.ids_of(peer) {
-            let path = &mut self.paths[id];
-            path.flags = PathFlags::stale();
-            let name = path.name;
-            self.mark_dirty(name);
+            self.paths.set_flags(id, PathFlags::stale());
+            self.mark_dirty(self.paths.get(id).name);
             count += 1;
         }
         self.peers[usize::from(peer)].stale = count;
@@ -44,9 +42,10 @@ impl Rib {
     /// The peer begins to send everything of a family again.
     pub(crate) fn mark_old(&mut self, peer: PeerId, family: Family) {
         for id in self.paths.ids_of(peer) {
-            let path = &mut self.paths[id];
+            let mut path = self.paths.get(id);
             if self.names.family(path.name) == family {
                 path.flags.set(PathFlags::OLD);
+                self.paths.set_flags(id, path.flags);
             }
         }
     }
@@ -59,7 +58,7 @@ impl Rib {
     fn drop_marked(&mut self, peer: PeerId, flag: u8, families: Families, hard: bool) -> u64 {
         let mut count = 0;
         for id in self.paths.ids_of(peer) {
-            let path = &self.paths[id];
+            let path = self.paths.get(id);
             let name = path.name;
             if path.flags.has(flag) && families.has(self.names.family(name)) {
                 if hard {
@@ -74,14 +73,13 @@ impl Rib {
 
     /// The path was sent again, or goes. True: a mark has gone that mattered to the decision.
     pub(super) fn unmark(&mut self, id: PathId) -> bool {
-        let path = &mut self.paths[id];
+        let path = self.paths.get(id);
         let stale = path.flags.has(PathFlags::STALE);
-        path.flags = PathFlags::default();
-        let (name, peer) = (path.name, path.peer);
+        self.paths.set_flags(id, PathFlags::default());
         if stale {
-            self.peers[usize::from(peer)].stale -= 1;
+            self.peers[usize::from(path.peer)].stale -= 1;
             self.stale -= 1;
-            self.mark_dirty(name);
+            self.mark_dirty(path.name);
         }
         stale
     }

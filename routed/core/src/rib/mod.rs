@@ -77,19 +77,19 @@ impl Rib {
         rib
     }
 
-    pub(crate) fn path(&self, id: PathId) -> &Path {
-        &self.paths[id]
+    pub(crate) fn path(&self, id: PathId) -> Path {
+        self.paths.get(id)
     }
 
     /// The paths of a name, newest first.
-    pub(crate) fn paths_of(&self, name: NameId) -> impl Iterator<Item = (PathId, &Path)> + '_ {
+    pub(crate) fn paths_of(&self, name: NameId) -> impl Iterator<Item = (PathId, Path)> + '_ {
         let mut next = self.names.get(name).first;
         std::iter::from_fn(move || {
             let id = next;
             if id == 0 {
                 return None;
             }
-            let path = &self.paths[id];
+            let path = self.paths.get(id);
             next = path.next_of_name;
             Some((id, path))
         })
@@ -112,8 +112,8 @@ impl Rib {
     }
 
     /// The paths of a peer, in no order that means anything.
-    pub(crate) fn paths_from(&self, peer: PeerId) -> impl Iterator<Item = &Path> + '_ {
-        self.paths.ids_of(peer).map(|id| &self.paths[id])
+    pub(crate) fn paths_from(&self, peer: PeerId) -> impl Iterator<Item = Path> + '_ {
+        self.paths.ids_of(peer).map(|id| self.paths.get(id))
     }
 
     pub(crate) fn peer(&self, peer: PeerId) -> PeerPaths {
@@ -139,7 +139,7 @@ impl Rib {
     }
 
     fn replace(&mut self, id: PathId, learned: Learned, since: u32) -> bool {
-        let path = &self.paths[id];
+        let path = self.paths.get(id);
         let before = Learned {
             attr_in: path.attr_in,
             attr: path.attr,
@@ -149,13 +149,11 @@ impl Rib {
             return false;
         }
         self.hold(learned);
-        let path = &mut self.paths[id];
-        (path.attr_in, path.attr, path.note, path.since) = (learned.attr_in, learned.attr, learned.note, since);
-        let (name, peer) = (path.name, path.peer);
+        self.paths.set_learned(id, learned, since);
         self.let_go(before);
-        self.count(peer, before.note, -1);
-        self.count(peer, learned.note, 1);
-        self.mark_dirty(name);
+        self.count(path.peer, before.note, -1);
+        self.count(path.peer, learned.note, 1);
+        self.mark_dirty(path.name);
         true
     }
 
@@ -223,17 +221,21 @@ impl Rib {
     }
 
     fn unlink_from_name(&mut self, id: PathId) {
-        let Path { name, next_of_name, .. } = self.paths[id];
+        let Path { name, next_of_name, .. } = self.paths.get(id);
         let first = self.names.get(name).first;
         if first == id {
             self.names.get_mut(name).first = next_of_name;
             return;
         }
         let mut at = first;
-        while self.paths[at].next_of_name != id {
-            at = self.paths[at].next_of_name;
+        loop {
+            let next = self.paths.get(at).next_of_name;
+            if next == id {
+                break;
+            }
+            at = next;
         }
-        self.paths[at].next_of_name = next_of_name;
+        self.paths.set_next_of_name(at, next_of_name);
     }
 
     /// Takes out every path of a peer whose session is gone. Its names do not drain.
@@ -294,8 +296,8 @@ impl Rib {
     }
 
     /// Every path, in order of id (for rare events that concern many).
-    pub(crate) fn all_paths(&self) -> impl Iterator<Item = (PathId, &Path)> + '_ {
-        self.paths.ids().map(|id| (id, &self.paths[id]))
+    pub(crate) fn all_paths(&self) -> impl Iterator<Item = (PathId, Path)> + '_ {
+        self.paths.ids().map(|id| (id, self.paths.get(id)))
     }
 
     /// Forgets names and attribute sets that nothing refers to.

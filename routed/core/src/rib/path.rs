@@ -54,19 +54,18 @@ impl Note {
     }
 
     pub(crate) fn from_code(code: u8) -> Self {
-        [
-            Self::ImportPolicy,
-            Self::OwnAs,
-            Self::OwnOriginator,
-            Self::OwnCluster,
-            Self::OwnOrganisation,
-            Self::OwnDomain,
-            Self::OwnPrefix,
-            Self::RouteLeak,
-        ]
-        .into_iter()
-        .find(|note| *note as u8 == code)
-        .unwrap_or_default()
+        const ALL: [Note; 9] = [
+            Note::Accepted,
+            Note::ImportPolicy,
+            Note::OwnAs,
+            Note::OwnOriginator,
+            Note::OwnCluster,
+            Note::OwnOrganisation,
+            Note::OwnDomain,
+            Note::OwnPrefix,
+            Note::RouteLeak,
+        ];
+        ALL.get(usize::from(code)).copied().unwrap_or_default()
     }
 }
 
@@ -91,8 +90,8 @@ impl PathFlags {
     }
 }
 
-/// 24 bytes, on purpose: a node with ten peers holds ten of them per name.
-#[derive(Debug, Default)]
+/// A path as it is taken out of its page.
+#[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Path {
     /// 0: a free place.
     pub(crate) name: NameId,
@@ -108,4 +107,41 @@ pub(crate) struct Path {
     pub(crate) flags: PathFlags,
 }
 
-const _: () = assert!(size_of::<Path>() == 24);
+/// The note and flags of a path in one byte.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    const FLAGS: u32 = 4;
+
+    #[inline]
+    pub(super) fn new(note: Note, PathFlags(flags): PathFlags) -> Self {
+        Self(note as u8 | flags << Self::FLAGS)
+    }
+
+    #[inline]
+    pub(super) fn note(self) -> Note {
+        Note::from_code(self.0 & ((1 << Self::FLAGS) - 1))
+    }
+
+    #[inline]
+    pub(super) fn flags(self) -> PathFlags {
+        PathFlags(self.0 >> Self::FLAGS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_keep_note_and_flags() {
+        for note in (0..9).map(Note::from_code) {
+            for flags in 0..4 {
+                let marks = Marks::new(note, PathFlags(flags));
+                assert_eq!((marks.note(), marks.flags()), (note, PathFlags(flags)));
+            }
+        }
+        assert_eq!(Note::from_code(Note::RouteLeak as u8), Note::RouteLeak);
+    }
+}

@@ -1,12 +1,12 @@
 //! Paths of all peers by id, in pages of which each belongs to one peer: what a peer offers is found by a walk over its
-//! pages, and no path pays for a list.
+//! pages, and no path pays for a list nor for the peer.
 
-use std::ops::{Index, IndexMut};
-
-use super::{Path, PathId, PeerId};
+use super::path::Marks;
+use super::{Learned, Path, PathFlags, PathId, PeerId};
+use crate::intern::{AttrId, NameId};
 
 const PAGE_BITS: u32 = 7;
-/// Paths of a page: few enough that a peer with a handful of paths holds no more than 3 KiB.
+/// Paths of a page: few enough that a peer with a handful of paths holds no more than 2.6 KiB.
 const PAGE: usize = 1 << PAGE_BITS;
 /// The same as a mask of ids.
 const SLOTS: u32 = (1 << PAGE_BITS) - 1;
@@ -17,10 +17,30 @@ const fn split(id: PathId) -> (usize, usize) {
     ((id >> PAGE_BITS) as usize, id as usize & (PAGE - 1))
 }
 
+/// What a page has of each path, without its marks: 21 bytes with them, on purpose, for a node with ten peers holds ten
+/// paths per name.
+#[derive(Debug, Default, Clone, Copy)]
+struct Stored {
+    name: NameId,
+    attr_in: AttrId,
+    attr: AttrId,
+    next_of_name: PathId,
+    since: u32,
+}
+
+#[derive(Debug)]
+struct Slots {
+    paths: [Stored; PAGE],
+    marks: [Marks; PAGE],
+}
+
+const _: () = assert!(size_of::<Slots>() == 21 * PAGE);
+
 /// One page, which is in the list of its peer or, empty, in that of nobody.
 #[derive(Debug)]
 struct Page {
-    slots: Box<[Path; PAGE]>,
+    slots: Box<Slots>,
+    peer: PeerId,
     live: u8,
     /// The first free slot; `FULL`: none. Free slots are chained by `next_of_name`.
     free: u8,
@@ -63,10 +83,9 @@ impl Paths {
         let at = self.peers[peer].open;
         let page = &mut self.pages[at as usize];
         let slot = page.free;
-        let place = &mut page.slots[usize::from(slot)];
-        page.free = slot_of(place.next_of_name);
+        page.free = slot_of(page.slots.paths[usize::from(slot)].next_of_name);
         page.live += 1;
-        *place = path;
+        page.put(usize::from(slot), &path);
         if page.free == FULL {
             self.unlink(at, peer, |pages| &mut pages.open);
             self.link(at, peer, |pages| &mut pages.full);
@@ -78,10 +97,16 @@ impl Paths {
     pub(super) fn remove(&mut self, id: PathId) -> Path {
         let (index, slot) = split(id);
         let page = &mut self.pages[index];
-        let path = std::mem::take(&mut page.slots[slot]);
+        let path = page.path(slot);
         let (peer, at) = (usize::from(path.peer), id >> PAGE_BITS);
         let was_full = page.free == FULL;
-        page.slots[slot].next_of_name = u32::from(page.free);
+        page.put(
+            slot,
+            &Path {
+                next_of_name: u32::from(page.free),
+                ..Path::default()
+            },
+        );
         page.free = slot_of(id & SLOTS);
         page.live -= 1;
         let empty = page.live == 0;
@@ -118,7 +143,41 @@ impl Paths {
     pub(super) fn ids(&self) -> impl Iterator<Item = PathId> + '_ {
         let pages = (0..).zip(&self.pages);
         let ids = pages.flat_map(|(at, _)| (0..=SLOTS).map(move |slot| (at << PAGE_BITS) | slot));
-        ids.filter(|id| self[*id].name != 0)
+        ids.filter(|id| self.get(*id).name != 0)
+    }
+
+    /// The path of an id.
+    #[inline]
+    pub(super) fn get(&self, id: PathId) -> Path {
+        let (page, slot) = split(id);
+        self.pages[page].path(slot)
+    }
+
+    fn stored(&mut self, id: PathId) -> &mut Stored {
+        let (page, slot) = split(id);
+        &mut self.pages[page].slots.paths[slot]
+    }
+
+    fn marks(&mut self, id: PathId) -> &mut Marks {
+        let (page, slot) = split(id);
+        &mut self.pages[page].slots.marks[slot]
+    }
+
+    pub(super) fn set_next_of_name(&mut self, id: PathId, next: PathId) {
+        self.stored(id).next_of_name = next;
+    }
+
+    pub(super) fn set_flags(&mut self, id: PathId, flags: PathFlags) {
+        let marks = self.marks(id);
+        *marks = Marks::new(marks.note(), flags);
+    }
+
+    /// Import made something else of the path.
+    pub(super) fn set_learned(&mut self, id: PathId, learned: Learned, since: u32) {
+        let stored = self.stored(id);
+        (stored.attr_in, stored.attr, stored.since) = (learned.attr_in, learned.attr, since);
+        let marks = self.marks(id);
+        *marks = Marks::new(learned.note, marks.flags());
     }
 
     fn open_page(&mut self, peer: usize) {
@@ -129,6 +188,7 @@ impl Paths {
                 at
             }
         };
+        self.pages[at as usize].peer = PeerId::try_from(peer).expect("it was the peer of a path");
         self.link(at, peer, |pages| &mut pages.open);
     }
 
@@ -170,12 +230,16 @@ fn slot_of(value: u32) -> u8 {
 
 impl Page {
     fn new() -> Self {
-        let mut slots: Box<[Path]> = std::iter::repeat_with(Path::default).take(PAGE).collect();
-        for (slot, next) in slots.iter_mut().zip(1..) {
+        let mut slots = Box::new(Slots {
+            paths: [Stored::default(); PAGE],
+            marks: [Marks::default(); PAGE],
+        });
+        for (slot, next) in slots.paths.iter_mut().zip(1..) {
             slot.next_of_name = next;
         }
         Self {
-            slots: slots.try_into().expect("a page is collected from PAGE paths"),
+            slots,
+            peer: PeerId::default(),
             live: 0,
             free: 0,
             next: 0,
@@ -183,25 +247,38 @@ impl Page {
         }
     }
 
+    #[inline]
+    fn path(&self, slot: usize) -> Path {
+        let stored = &self.slots.paths[slot];
+        let marks = self.slots.marks[slot];
+        Path {
+            name: stored.name,
+            attr_in: stored.attr_in,
+            attr: stored.attr,
+            next_of_name: stored.next_of_name,
+            since: stored.since,
+            peer: self.peer,
+            note: marks.note(),
+            flags: marks.flags(),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, slot: usize, path: &Path) {
+        self.slots.paths[slot] = Stored {
+            name: path.name,
+            attr_in: path.attr_in,
+            attr: path.attr,
+            next_of_name: path.next_of_name,
+            since: path.since,
+        };
+        self.slots.marks[slot] = Marks::new(path.note, path.flags);
+    }
+
     /// One bit for each slot that is taken.
     fn live_slots(&self) -> u128 {
-        let bits = self.slots.iter().map(|path| u128::from(path.name != 0));
+        let bits = self.slots.paths.iter().map(|path| u128::from(path.name != 0));
         bits.rev().fold(0, |all, bit| all << 1 | bit)
-    }
-}
-
-impl Index<PathId> for Paths {
-    type Output = Path;
-    fn index(&self, id: PathId) -> &Path {
-        let (page, slot) = split(id);
-        &self.pages[page].slots[slot]
-    }
-}
-
-impl IndexMut<PathId> for Paths {
-    fn index_mut(&mut self, id: PathId) -> &mut Path {
-        let (page, slot) = split(id);
-        &mut self.pages[page].slots[slot]
     }
 }
 

@@ -84,7 +84,7 @@ impl Speaker {
         };
         let (mut read, mut told) = (BTreeMap::new(), Words::new());
         for (_, path) in self.rib.paths_of(name) {
-            self.audit_import(path, &mut read, &mut wrong);
+            self.audit_import(&path, &mut read, &mut wrong);
         }
         self.audit_decision(name, &mut wrong);
         for index in self.peers.places() {
@@ -166,7 +166,7 @@ impl Speaker {
     /// Stale paths are counted, and there are some only while they are waited for.
     fn audit_stale(&self, wrong: &mut Vec<String>) {
         for peer in self.peers.iter() {
-            let is_stale = |path: &&Path| path.flags.has(PathFlags::STALE);
+            let is_stale = |path: &Path| path.flags.has(PathFlags::STALE);
             let found = self.rib.paths_from(peer.id).filter(is_stale).count() as u64;
             let counted = self.rib.peer(peer.id).stale;
             if found != counted || found > 0 && peer.stale.is_none() {
@@ -191,7 +191,7 @@ impl Speaker {
     fn audit_imports(&self, wrong: &mut Vec<String>) {
         let mut words = ReadWords::new();
         for (_, path) in self.rib.all_paths() {
-            self.audit_import(path, &mut words, wrong);
+            self.audit_import(&path, &mut words, wrong);
         }
     }
 

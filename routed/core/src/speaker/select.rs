@@ -64,7 +64,7 @@ impl Speaker {
             return false;
         }
         let best = self.rib.path(entry.selected);
-        match one_more(&self.candidate(best), &self.candidate(new)) {
+        match one_more(&self.candidate(&best), &self.candidate(&new)) {
             OneMore::Beaten => true,
             // Data planes want every next hop.
             OneMore::Tied => !self.planes.any(),
@@ -78,7 +78,7 @@ impl Speaker {
             return Choice::default();
         };
         if accepted.next().is_none() {
-            let best = if self.is_usable(path) { first } else { 0 };
+            let best = if self.is_usable(&path) { first } else { 0 };
             return Choice {
                 best,
                 stale: best != 0 && path.flags.has(PathFlags::STALE),
@@ -104,7 +104,7 @@ impl Speaker {
     /// The decision over the accepted paths of a name, with what it was based on.
     pub(super) fn decide(&self, name: NameId) -> (Vec<PathId>, Vec<Candidate<'_>>, Decision) {
         let accepted = self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
-        let (paths, mut candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(path))).unzip();
+        let (paths, mut candidates): (Vec<_>, Vec<_>) = accepted.map(|(id, path)| (id, self.candidate(&path))).unzip();
         if self.rib.has_stale(name) {
             self.find_detours(&paths, &mut candidates);
         }
@@ -117,7 +117,7 @@ impl Speaker {
         let origins: Vec<_> = paths().map(|path| self.rib.attrs.origin(path.attr)).collect();
         let restarts: Vec<bool> = paths()
             .zip(&origins)
-            .map(|(path, origin)| self.comes_of_one_that_restarts(path, *origin))
+            .map(|(path, origin)| self.comes_of_one_that_restarts(&path, *origin))
             .collect();
         find_detours(candidates, &origins, &restarts);
     }

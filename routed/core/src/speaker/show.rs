@@ -86,7 +86,7 @@ impl Speaker {
         let mut views: Vec<RouteView> = self
             .standings(name)
             .iter()
-            .map(|(standing, id)| self.show_path(self.rib.path(*id), standing, now))
+            .map(|(standing, id)| self.show_path(&self.rib.path(*id), standing, now))
             .collect();
         views.extend(self.show_aggregate(name));
         views.extend(self.show_draining(name, now));

@@ -41,7 +41,7 @@ impl Speaker {
 
     fn why_path(&self, id: PathId, standing: Standing, now: Instant) -> PathWhy {
         let path = self.rib.path(id);
-        let route = self.show_path(path, &standing, now);
+        let route = self.show_path(&path, &standing, now);
         let received = self.peer(path.peer).map(|_| self.rib.attrs.decode(path.attr_in));
         let import = self
             .peer(path.peer)

@@ -6,8 +6,8 @@ mod encode;
 mod tests;
 mod value;
 
-pub use decode::{check_family, decode_attrs};
 pub(crate) use decode::{as_path_holds, decode_kept, origin_of};
+pub use decode::{check_family, decode_attrs};
 pub use encode::encode_attrs;
 
 /// The longest attribute set in bytes. Half a frame, so that what is added on the way (hops, a cluster, an originator)

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
-pub use attrs::{check_family, decode_attrs, encode_attrs};
 pub(crate) use attrs::{as_path_holds, decode_kept, origin_of};
+pub use attrs::{check_family, decode_attrs, encode_attrs};
 pub use capability::{GracefulRestart, RoleCode};
 pub use decode::{decode, frame_length};
 pub use encode::encode;
