@@ -1,7 +1,6 @@
 //! The attribute table: every attribute set once, by value, as its canonical bytes and the few fields that decisions
 //! need. The whole [`Attrs`] are decoded when somebody looks.
 
-use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::arena::Arena;
 use super::cache::{Cached, IMPORTS, Remembered, Slot, Slots};
+use super::hash_of;
 use super::slab::Slab;
 use super::values::Values;
 use crate::attrs::{
@@ -179,7 +179,7 @@ impl AttrTable {
 
     /// The set with these canonical bytes, if it is in the table.
     pub(crate) fn find(&self, raw: &[u8]) -> Option<AttrId> {
-        self.find_hashed(self.hasher.hash_one(raw), raw)
+        self.find_hashed(hash_of(&self.hasher, raw), raw)
     }
 
     fn find_hashed(&self, hash: u64, raw: &[u8]) -> Option<AttrId> {
@@ -189,7 +189,7 @@ impl AttrTable {
     /// The id of an attribute set. It is gone after the next [`AttrTable::sweep`] unless somebody retains it.
     pub(crate) fn intern(&mut self, attrs: &Attrs) -> AttrId {
         let raw = wire::encode_attrs(attrs);
-        let hash = self.hasher.hash_one(&raw[..]);
+        let hash = hash_of(&self.hasher, &raw);
         if let Some(id) = self.find_hashed(hash, &raw) {
             return id;
         }
@@ -201,7 +201,7 @@ impl AttrTable {
         (set.raw, set.len, set.hot) = (self.raws.insert(&raw), [low, middle, high], hot);
         let Self { sets, raws, hasher, .. } = self;
         self.index
-            .insert_unique(hash, id, |&id| hasher.hash_one(sets[id].raw(raws)));
+            .insert_unique(hash, id, |&id| hash_of(hasher, sets[id].raw(raws)));
         self.may_be_unused(id);
         id
     }
@@ -235,6 +235,7 @@ impl AttrTable {
     }
 
     /// Whether AS_PATH of a set holds a system.
+    #[inline]
     pub(crate) fn passed(&self, id: AttrId, asn: u32) -> bool {
         let set = &self.sets[id];
         match set.hot.hops {
@@ -356,7 +357,7 @@ impl AttrTable {
     }
 
     fn forget(&mut self, id: AttrId) {
-        let hash = self.hasher.hash_one(self.raw(id));
+        let hash = hash_of(&self.hasher, self.raw(id));
         if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
             found.remove();
         }

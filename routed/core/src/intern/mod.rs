@@ -12,6 +12,18 @@ pub(crate) use cache::{Cached, IMPORTS};
 pub(crate) use names::{NameEntry, NameFlags, NameId, NameTable};
 pub(crate) use slab::Paged;
 
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::DefaultHashBuilder;
+
+/// The hash of bytes that nothing else is hashed with: no need to hash how many there are as well.
+#[inline]
+fn hash_of(hasher: &DefaultHashBuilder, bytes: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(bytes);
+    state.finish()
+}
+
 /// A list that was worked off, for the next batch: with its memory, unless a backlog made it long.
 fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
     const KEPT: usize = 4096;

@@ -2,11 +2,11 @@
 //! bytes of a prefix. Names and prefixes are one space of ids, so that one RIB serves all families.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::arena::Arena;
+use super::hash_of;
 use super::slab::Slab;
 use crate::destination::{Destination, family_of_key, prefix_of_key};
 use crate::prefix::Prefix;
@@ -126,16 +126,17 @@ impl NameTable {
 
     /// The id of a name that is in the table.
     pub(crate) fn lookup(&self, key: &[u8]) -> Option<NameId> {
-        self.find(self.hasher.hash_one(key), key)
+        self.find(hash_of(&self.hasher, key), key)
     }
 
+    #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<NameId> {
         self.index.find(hash, |&id| self.key(id) == key).copied()
     }
 
     /// The id of a name, which joins the table if need be. `key` is that of a checked name (at most 253 bytes) or prefix.
     pub(crate) fn intern(&mut self, key: &[u8]) -> NameId {
-        let hash = self.hasher.hash_one(key);
+        let hash = hash_of(&self.hasher, key);
         if let Some(id) = self.find(hash, key) {
             return id;
         }
@@ -151,7 +152,7 @@ impl NameTable {
             entries, keys, hasher, ..
         } = self;
         self.index
-            .insert_unique(hash, id, |&id| hasher.hash_one(entries[id].key(keys)));
+            .insert_unique(hash, id, |&id| hash_of(hasher, entries[id].key(keys)));
         self.note_move(id);
         self.may_be_unused(id);
         id
@@ -253,7 +254,7 @@ impl NameTable {
     }
 
     fn forget(&mut self, id: NameId) {
-        let hash = self.hasher.hash_one(self.key(id));
+        let hash = hash_of(&self.hasher, self.key(id));
         if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
             found.remove();
         }

@@ -141,3 +141,19 @@ fn one_more_path_is_told_from_everything_else() {
     rib.remove(a, 1);
     assert!(!rib.clean(a).one_more, "one went");
 }
+
+#[test]
+fn attribute_sets_stay_what_they_are_when_most_others_leave() {
+    let mut rib = rib_of(1);
+    // Far more than the arena tolerates as free places.
+    let ids: Vec<AttrId> = (0..20_000).map(|med| rib.attrs.intern(&attrs(med))).collect();
+    let before: Vec<_> = ids.iter().map(|id| rib.attrs.raw(*id).to_vec()).collect();
+    ids.iter().step_by(100).for_each(|id| rib.attrs.retain(*id));
+    rib.sweep();
+    assert_eq!(rib.attrs.references().count(), 200);
+    for (med, id) in (0..20_000).zip(&ids).step_by(100) {
+        let raw = &before[med as usize];
+        assert_eq!((rib.attrs.raw(*id), rib.attrs.find(raw)), (&raw[..], Some(*id)));
+        assert_eq!(rib.attrs.decode(*id).med, Some(med));
+    }
+}
