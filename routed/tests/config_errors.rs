@@ -358,6 +358,12 @@ fn peer_rules() {
         &[&b("max_routes.limit=1"), &b("max_routes.action=drop")],
         "expected warn, block or reset",
     );
+    set(&[&b("max_frame=40960")]).unwrap();
+    set_refused(
+        &[&b("max_frame=40959")],
+        r#"peers["b"].max_frame: expected 40960 to 65536 bytes, found 40959"#,
+    );
+    set_refused(&[&b("max_frame=65537")], "expected 40960 to 65536 bytes");
     set_refused(&[&b("max_update_rate=0")], "expected at least 1 per second, found 0");
     set_refused(
         &["peering.send_hold_time=10ms"],

@@ -59,9 +59,16 @@ fn fuzz_one(root: &Path, tools: &Path, target: &str, seconds: u32) -> anyhow::Re
     let folder = root.join("fuzz");
     let time = format!("-max_total_time={seconds}");
     let corpus = format!("corpus/{target}");
-    let mut command = run::program_in(&tools.join("cargo-fuzz"), &folder);
+    let cargo_fuzz = |verb| {
+        let mut command = run::program_in(&tools.join("cargo-fuzz"), &folder);
+        command
+            .args([verb, "--sanitizer", "none", target])
+            .env("RUSTC_BOOTSTRAP", "1");
+        command
+    };
+    run::visible(&mut cargo_fuzz("build"))?;
+    let mut command = cargo_fuzz("run");
     command
-        .args(["run", "--sanitizer", "none", target])
         .arg(corpus)
         .arg(folder.join("regressions").join(target))
         .args(["--", &time, "-print_final_stats=1", "-timeout=20"])
@@ -70,8 +77,7 @@ fn fuzz_one(root: &Path, tools: &Path, target: &str, seconds: u32) -> anyhow::Re
             &["-len_control=0", "-max_len=300"][..]
         } else {
             &[]
-        })
-        .env("RUSTC_BOOTSTRAP", "1");
+        });
     run::visible(&mut command).with_context(|| {
         format!("{target} found something: add the input, small, to fuzz/regressions/{target} with what mends it")
     })

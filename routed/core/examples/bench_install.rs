@@ -348,6 +348,7 @@ fn peer_config(asn: u32) -> PeerConfig {
         next_hop: address(0),
         max_routes: None,
         max_update_rate: None,
+        max_frame: None,
         graceful_restart: None,
         role: None,
         strict_role: false,

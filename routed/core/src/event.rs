@@ -150,6 +150,9 @@ pub struct PeerConfig {
     pub max_routes: Option<MaxRoutes>,
     /// How many routes it may announce or withdraw per second, at least 1; `None`: as fast as they come.
     pub max_update_rate: Option<u32>,
+    /// The longest frame in bytes, of it and to it; `None`: the protocol's. Brought within
+    /// [`LEAST_MAX_FRAME_BYTES`](crate::wire::LEAST_MAX_FRAME_BYTES) and the protocol's.
+    pub max_frame: Option<u32>,
     /// Graceful restart (RFC 4724), used where the peer offers it too.
     pub graceful_restart: Option<GracefulRestartConfig>,
     /// Our role towards it (RFC 9234): claimed in OPEN, and its own must fit. External sessions only.

@@ -205,6 +205,7 @@ impl From<proto::PeerSession> for Session {
                 routes: session.limit.map(RouteLimit::from),
                 update_rate: session.max_update_rate,
                 pauses: session.pauses,
+                frame_bytes: session.max_frame,
             },
             messages: Messages {
                 received: session.messages_received.unwrap_or_default().into(),
@@ -223,6 +224,8 @@ pub(crate) struct Limits {
     /// Routes per second; `null`: as fast as they come.
     update_rate: Option<u32>,
     pauses: u64,
+    /// `null`: the protocol's.
+    frame_bytes: Option<u32>,
 }
 
 /// How many routes a peer may bring.

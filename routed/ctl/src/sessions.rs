@@ -12,6 +12,8 @@ pub(crate) fn describe(session: Option<&PeerSession>, answer: &mut Answer) {
     }
     answer.property("max routes", &limit(session.limit.as_ref()));
     answer.property("max rate", &rate(session));
+    let frame = session.max_frame.map(|bytes| format!("{bytes} bytes"));
+    answer.property("max frame", &frame.unwrap_or_default());
     answer.property("messages in", &messages(session.messages_received.as_ref()));
     answer.property("messages out", &messages(session.messages_sent.as_ref()));
     answer.property("timers", &timers(session));

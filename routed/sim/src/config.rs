@@ -117,6 +117,7 @@ pub fn peer(index: usize, who: &Who) -> PeerConfig {
         next_hop: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PEER_PORT),
         max_routes: None,
         max_update_rate: None,
+        max_frame: None,
         graceful_restart: None,
         role: None,
         strict_role: false,

@@ -63,6 +63,8 @@ pub struct Net {
     pub frames: BTreeMap<(usize, u8), u64>,
     /// Bytes sent.
     pub bytes_sent: u64,
+    /// The longest frame sent, in bytes.
+    pub longest_frame: usize,
     /// What is checked after batches.
     pub checks: Checks,
     /// Events that Speakers have taken.
@@ -100,6 +102,7 @@ impl Net {
             summing: true,
             frames: BTreeMap::new(),
             bytes_sent: 0,
+            longest_frame: 0,
             checks: Checks {
                 whole_every: 1,
                 touched: false,

@@ -18,6 +18,7 @@ pub(super) fn session(view: &SessionView) -> proto::PeerSession {
         disabled: view.disabled.as_deref().map(str::to_owned),
         limit: view.limit.as_ref().map(limit),
         max_update_rate: view.max_update_rate,
+        max_frame: view.max_frame,
         pauses: view.pauses,
         messages_received: Some(messages(&view.messages.received)),
         messages_sent: Some(messages(&view.messages.sent)),

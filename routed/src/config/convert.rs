@@ -261,6 +261,7 @@ impl Config {
             }),
             max_routes: peer.max_routes.as_ref().map(MaxRoutes::limits),
             max_update_rate: peer.max_update_rate,
+            max_frame: peer.max_frame,
             role: peer.role.map(|role| role.0),
             strict_role: peer.strict_role,
             allowed_next_hops: peer.allowed_next_hops.iter().map(|ip| ip.0).collect(),

@@ -72,6 +72,10 @@ pub struct DynamicPeers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_update_rate: Option<u32>,
+    /// The longest frame in bytes, of each of them and to it, as for a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 40960, max = 65536))]
+    pub max_frame: Option<u32>,
     /// What is taken from them, as for a peer. Policies know them by the name of this entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<Spelled<PolicyWord>>,
@@ -112,6 +116,7 @@ impl DynamicPeers {
             allowed_prefixes: self.allowed_prefixes.clone(),
             max_routes: self.max_routes.clone(),
             max_update_rate: self.max_update_rate,
+            max_frame: self.max_frame,
             import: self.import.clone(),
             export: self.export.clone(),
             insecure: self.insecure,

@@ -202,6 +202,11 @@ pub struct Peer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_update_rate: Option<u32>,
+    /// The longest frame in bytes, of it and to it: a longer one that it sends ends the session. Both sides should have the
+    /// same. Default: 65536, the protocol's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 40960, max = 65536))]
+    pub max_frame: Option<u32>,
     /// What is taken from it: a policy, or `accept`, or `reject`. Default: everything inside our organisation, nothing
     /// from outside (RFC 8212).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -214,13 +214,14 @@ impl Speaker {
 
     fn pack_withdrawals(&mut self, index: usize, names: &mut [NameId], room: usize, frames: &mut BytesMut) {
         sort_by_key(names, &self.rib.names);
+        let limit = self.peers[index].max_frame();
         let out = &mut self.peers[index].out;
         for chunk in names.chunks(CHUNK) {
             if frames.len() >= room {
                 out.put_back(chunk.iter().copied());
                 continue;
             }
-            pack_withdraw(chunk, &self.rib.names, frames);
+            pack_withdraw(chunk, limit, &self.rib.names, frames);
             for &name in chunk {
                 out.withdrawn(name, &mut self.rib);
             }
@@ -230,7 +231,7 @@ impl Speaker {
     fn pack_announcements(&mut self, index: usize, names: &mut [(AttrId, NameId)], room: usize, frames: &mut BytesMut) {
         names.sort_unstable();
         let mut sorted = Vec::new();
-        let mut packer = Packer::default();
+        let mut packer = Packer::within(self.peers[index].max_frame());
         let out = &mut self.peers[index].out;
         for group in names.chunk_by(|one, other| one.0 == other.0) {
             let attr = group[0].0;
@@ -282,15 +283,15 @@ fn pack_announce(packer: &mut Packer, attrs: &[u8], nlri: &[NameId], table: &Nam
 }
 
 /// Packs names and prefixes in order, names first.
-fn pack_withdraw(nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
+fn pack_withdraw(nlri: &[NameId], limit: usize, table: &NameTable, out: &mut BytesMut) {
     let is_name = |name: &NameId| table.family(*name) == Family::Name;
     let names = match nlri.last() {
         Some(last) if is_name(last) => nlri.len(),
         Some(_) | None => nlri.partition_point(is_name),
     };
     let (names, prefixes) = nlri.split_at(names);
-    wire::pack_withdraw(names.iter().map(|name| table.text(*name)), out);
-    wire::pack_withdraw(prefixes.iter().filter_map(|name| table.prefix(*name)), out);
+    wire::pack_withdraw_within(names.iter().map(|name| table.text(*name)), limit, out);
+    wire::pack_withdraw_within(prefixes.iter().filter_map(|name| table.prefix(*name)), limit, out);
 }
 
 /// Neighbours that share text pack best. Names of a batch mostly come in order, which this sort notices.

@@ -108,6 +108,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         graceful_restart,
         max_routes,
         max_update_rate,
+        max_frame,
         role,
         strict_role,
         import,
@@ -125,6 +126,8 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     it.reset |= it.note(old.families != *families, "families");
     it.redial |= it.note(old.passive != *passive, "passive");
     it.limits |= it.note(old.max_routes != *max_routes, "max_routes");
+    // Looked at with each frame.
+    it.note(old.max_frame != *max_frame, "max_frame");
     it.limits |= it.note(old.max_update_rate != *max_update_rate, "max_update_rate");
     // The next OPEN says it.
     it.note(old.graceful_restart != *graceful_restart, "graceful_restart");

@@ -10,7 +10,7 @@ use crate::rib::{PeerId, PeerPaths, Rib};
 use crate::session::SessionEvent;
 use crate::view::LimitView;
 use crate::wire::subcode::cease;
-use crate::wire::{NlriBlock, Notification};
+use crate::wire::{MAX_FRAME_BYTES, NlriBlock, Notification, WireError};
 
 /// How a peer stands to its limit, as far as its operator is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +75,20 @@ impl Cap {
 }
 
 impl Peer {
+    /// The longest frame in bytes, of this peer and to it.
+    pub(super) fn max_frame(&self) -> usize {
+        self.config.max_frame.map_or(MAX_FRAME_BYTES, |limit| limit as usize)
+    }
+
+    /// # Errors
+    /// A frame with this body is longer than a frame of this peer may be.
+    pub(super) fn check_frame(&self, body: &[u8]) -> Result<(), WireError> {
+        match (self.config.max_frame, u32::try_from(body.len() + 1)) {
+            (Some(limit), Ok(field)) if field + 4 > limit => Err(WireError::FrameLimit { field, limit }),
+            _ => Ok(()),
+        }
+    }
+
     /// What import has to keep to.
     pub(super) fn cap(&self) -> Cap {
         let blocks = self.config.max_routes.filter(|max| max.action == AtLimit::Block);

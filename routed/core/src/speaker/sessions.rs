@@ -98,8 +98,9 @@ impl Speaker {
 
     pub(super) fn on_frame(&mut self, conn: ConnId, kind: u8, body: &Bytes, now: Instant) {
         if let Some(known) = self.conns.get(&conn) {
-            self.peers[known.peer].messages.received.count(kind);
-            let message = wire::decode(kind, body);
+            let peer = &mut self.peers[known.peer];
+            peer.messages.received.count(kind);
+            let message = peer.check_frame(body).and_then(|()| wire::decode(kind, body));
             self.session(known.peer, SessionEvent::Message(conn, message), now);
         } else {
             self.on_caller_frame(conn, kind, body, now);

@@ -66,6 +66,7 @@ fn show_session(peer: &Peer, held: PeerPaths, now: Instant) -> SessionView {
         graceful: show_graceful(peer, held.stale, now),
         limit: peer.show_limit(held),
         max_update_rate: peer.config.max_update_rate,
+        max_frame: peer.config.max_frame,
         pauses: peer.pace.pauses,
         messages: peer.messages,
         timers: peer.session.timers().map(left).collect(),

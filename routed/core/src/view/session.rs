@@ -28,6 +28,8 @@ pub struct SessionView {
     pub limit: Option<LimitView>,
     /// How many routes the peer may announce or withdraw per second, where that is limited.
     pub max_update_rate: Option<u32>,
+    /// The longest frame in bytes, where that is limited.
+    pub max_frame: Option<u32>,
     /// How often reading from it has paused for that in this session.
     pub pauses: u64,
     /// Messages of either direction, since the peer is configured.

@@ -16,6 +16,14 @@ pub enum WireError {
     /// The length field is out of bounds; nothing after it can be trusted.
     #[error("a frame of {0} bytes is out of bounds (1 to {limit})", limit = MAX_FRAME_BYTES - 4)]
     FrameLength(u32),
+    /// The frame is longer than this peer's may be.
+    #[error("a frame of {} bytes is longer than what is taken from this peer, {limit} bytes", .field.saturating_add(4))]
+    FrameLimit {
+        /// The length field of the frame.
+        field: u32,
+        /// The longest whole frame that is taken, in bytes.
+        limit: u32,
+    },
     /// No message has this type.
     #[error("no message has type {0}")]
     UnknownType(u8),
@@ -113,6 +121,7 @@ impl WireError {
         let none = Bytes::new();
         match self {
             Self::FrameLength(length) => (code::HEADER, header::BAD_LENGTH, copy(&length.to_be_bytes())),
+            Self::FrameLimit { field, .. } => (code::HEADER, header::BAD_LENGTH, copy(&field.to_be_bytes())),
             Self::UnknownType(kind) => (code::HEADER, header::BAD_TYPE, copy(&[*kind])),
             Self::BodyLength { .. } | Self::Notification(_) => (code::HEADER, header::BAD_LENGTH, none),
             Self::NotSynchronized => (code::HEADER, header::NOT_SYNCHRONIZED, none),

@@ -34,10 +34,13 @@ pub use names::{NameBlock, NameProblem};
 pub use nlri::{Nlri, NlriBlock};
 pub use notification::{Notification, code, subcode};
 pub use prefixes::{PrefixBlock, PrefixProblem};
-pub use update::{MAX_SPELLED_BYTES, Packer, Update, UpdateFrame, pack_announce, pack_withdraw};
+pub use update::{MAX_SPELLED_BYTES, Packer, Update, UpdateFrame, pack_announce, pack_withdraw, pack_withdraw_within};
 
 /// The longest frame in bytes, its length field included.
 pub const MAX_FRAME_BYTES: usize = 65_536;
+/// The least that the longest frame of a session may be bounded to, in bytes: a set of attributes of the greatest length and
+/// a name fit.
+pub const LEAST_MAX_FRAME_BYTES: usize = 40_960;
 /// Protocol version in OPEN.
 pub const VERSION: u8 = 1;
 /// The first bytes of every OPEN: a peer that speaks another protocol is recognised by the lack of them.

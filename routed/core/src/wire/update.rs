@@ -11,7 +11,7 @@ use super::attrs::{MAX_ATTRS_BYTES, check_family, decode_attrs};
 use super::encode::{frame, sized};
 use super::error::{AttrError, Block, WireError};
 use super::nlri::{Nlri, NlriBlock};
-use super::{Family, MAX_FRAME_BYTES, kind};
+use super::{Family, LEAST_MAX_FRAME_BYTES, MAX_FRAME_BYTES, kind};
 use crate::attrs::Attrs;
 
 /// The most bytes that all attribute sets of one UPDATE spell out together: what a frame can have its receiver do.
@@ -223,8 +223,10 @@ const HEAD_BYTES: usize = 4 + 1 + 1 + 2;
 const GROUP_BYTES: usize = 3 * 2 + 2;
 
 /// Packs groups into as few UPDATE frames as hold them. Give groups whose sets are alike one after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Packer {
+    /// The longest frame in bytes.
+    limit: usize,
     /// Where the open frame begins in `out`.
     open: Option<(usize, Family)>,
     /// The set of the last group of the open frame.
@@ -232,7 +234,25 @@ pub struct Packer {
     spelled: usize,
 }
 
+impl Default for Packer {
+    /// For frames as long as the protocol has them.
+    fn default() -> Self {
+        Self::within(MAX_FRAME_BYTES)
+    }
+}
+
 impl Packer {
+    /// For frames of at most so many bytes, brought within [`LEAST_MAX_FRAME_BYTES`] and [`MAX_FRAME_BYTES`].
+    #[must_use]
+    pub fn within(limit: usize) -> Self {
+        Self {
+            limit: bounded(limit),
+            open: None,
+            before: Vec::new(),
+            spelled: 0,
+        }
+    }
+
     /// Appends what is announced with `attrs` (from [`encode_attrs`](super::encode_attrs)) to the open frame, and to
     /// further ones where it is full. Give names sorted (any order works; neighbours that share text pack best). `out`
     /// holds whole frames after every call; between two calls nobody else may append to it.
@@ -241,7 +261,7 @@ impl Packer {
     pub fn announce<N: Nlri>(&mut self, attrs: &[u8], nlri: impl Iterator<Item = N>, out: &mut BytesMut) {
         if attrs.len() > MAX_ATTRS_BYTES {
             self.open = None;
-            return pack_withdraw(nlri, out);
+            return pack_withdraw_within(nlri, self.limit, out);
         }
         let mut nlri = nlri.peekable();
         while let Some(family) = nlri.peek().map(|next| next.family()) {
@@ -250,7 +270,7 @@ impl Packer {
             self.before.clear();
             self.before.extend_from_slice(attrs);
             self.spelled += attrs.len();
-            let room = MAX_FRAME_BYTES - (out.len() - start) - 2;
+            let room = self.limit - (out.len() - start) - 2;
             sized(out, |out| fill(family, &mut nlri, room, out));
             let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
             out[start..start + 4].copy_from_slice(&length.to_be_bytes());
@@ -259,7 +279,7 @@ impl Packer {
 
     /// Where the frame begins that has room for a set and one name.
     fn frame_for(&mut self, family: Family, set: usize, name: usize, out: &mut BytesMut) -> usize {
-        let fits = |start: usize| out.len() - start + GROUP_BYTES + set + name <= MAX_FRAME_BYTES;
+        let fits = |start: usize| out.len() - start + GROUP_BYTES + set + name <= self.limit;
         match self.open {
             Some((start, open)) if open == family && fits(start) && self.spelled + set <= MAX_SPELLED_BYTES => start,
             _ => self.begin(family, out),
@@ -279,6 +299,12 @@ impl Packer {
     }
 }
 
+fn bounded(limit: usize) -> usize {
+    limit.clamp(LEAST_MAX_FRAME_BYTES, MAX_FRAME_BYTES)
+}
+
+const _: () = assert!(HEAD_BYTES + GROUP_BYTES + MAX_ATTRS_BYTES + 2 * 256 <= LEAST_MAX_FRAME_BYTES);
+
 /// Packs what shares one attribute set into as few UPDATE frames as hold it; see [`Packer::announce`].
 pub fn pack_announce<N: Nlri>(attrs: &[u8], nlri: impl Iterator<Item = N>, out: &mut BytesMut) {
     Packer::default().announce(attrs, nlri, out);
@@ -286,11 +312,17 @@ pub fn pack_announce<N: Nlri>(attrs: &[u8], nlri: impl Iterator<Item = N>, out: 
 
 /// Packs withdrawals into as few UPDATE frames as fit.
 pub fn pack_withdraw<N: Nlri>(nlri: impl Iterator<Item = N>, out: &mut BytesMut) {
+    pack_withdraw_within(nlri, MAX_FRAME_BYTES, out);
+}
+
+/// As [`pack_withdraw`], into frames of at most `limit` bytes; see [`Packer::within`].
+pub fn pack_withdraw_within<N: Nlri>(nlri: impl Iterator<Item = N>, limit: usize, out: &mut BytesMut) {
+    let room = bounded(limit) - HEAD_BYTES;
     let mut nlri = nlri.peekable();
     while let Some(family) = nlri.peek().map(|next| next.family()) {
         frame(kind::UPDATE, out, |out| {
             out.put_u8(family.code());
-            sized(out, |out| fill(family, &mut nlri, MAX_FRAME_BYTES - HEAD_BYTES, out));
+            sized(out, |out| fill(family, &mut nlri, room, out));
         });
     }
 }

@@ -293,3 +293,43 @@ fn prefixes_count_like_names() {
     net.run_ms(500);
     assert_eq!((net.peer_view(1, 0).received, blocked(&net)), (10, 2));
 }
+
+/// The longest frame that a node has sent, in bytes, and the routes of 1.
+fn exchanged(max_frame: [Option<u32>; 2]) -> (usize, u64, Net) {
+    let mut configs = network(&each_its_own(2), &[(0, 1)]);
+    for (config, max_frame) in configs.iter_mut().zip(max_frame) {
+        config.peers[0].max_frame = max_frame;
+    }
+    let mut net = Net::new(configs, 1);
+    net.start_node(0);
+    // More than a frame holds of them: they share no text.
+    let long = |n: u32| format!("{:0>60}.{:0>60}.example", n.wrapping_mul(2_654_435_761), n);
+    net.batch(0, (0..1000).map(|n| Event::ServiceAdd(service(&long(n)))));
+    net.start_node(1);
+    net.run_ms(5000);
+    let received = net.peer_view(1, 0).received;
+    (net.longest_frame, received, net)
+}
+
+#[test]
+fn frames_are_no_longer_than_both_sides_have_agreed_to_and_a_longer_one_ends_the_session() {
+    let (longest, received, _) = exchanged([None; 2]);
+    assert!(
+        longest > 60_000 && received == 1000,
+        "{longest} bytes, {received} routes"
+    );
+    let limit = Some(40_960);
+    let (longest, received, _) = exchanged([limit; 2]);
+    assert!(
+        (40_000..=40_960).contains(&longest) && received == 1000,
+        "{longest} bytes, {received} routes"
+    );
+    let (_, received, net) = exchanged([None, limit]);
+    assert_eq!(received, 0);
+    let error = net.peer_view(0, 1).last_error;
+    assert!(
+        error.contains("Bad Message Length: a frame of")
+            && error.contains("than what is taken from this peer, 40960 bytes"),
+        "{error}"
+    );
+}

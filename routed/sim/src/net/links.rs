@@ -150,6 +150,7 @@ impl Net {
         }
         for (kind, body) in frames(bytes) {
             *self.frames.entry((node, kind)).or_default() += 1;
+            self.longest_frame = self.longest_frame.max(5 + body.len());
             for (kind, body) in self.damage(node, kind, body) {
                 let conn = other;
                 self.later(at, target, Some(other), Event::Frame { conn, kind, body });

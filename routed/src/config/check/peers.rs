@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use catalyst_core::wire::{LEAST_MAX_FRAME_BYTES, MAX_FRAME_BYTES};
+
 use super::super::path::KeyPath;
 use super::super::text::{Label, Spelled};
 use super::super::types::{Config, Peer};
@@ -15,6 +17,8 @@ use super::{Problems, off_loopback, section};
 const RESTART_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 /// The bounds of `ttl_security`.
 const HOPS: RangeInclusive<u8> = 1..=254;
+/// The bounds of `max_frame`.
+const FRAME: RangeInclusive<usize> = LEAST_MAX_FRAME_BYTES..=MAX_FRAME_BYTES;
 /// The most `allowed_next_hops` of one peer.
 const MAX_NEXT_HOPS: usize = 256;
 
@@ -117,6 +121,13 @@ pub(super) fn check_graceful(peer: &Peer, path: &KeyPath, problems: &mut Problem
 pub(super) fn check_limits(peer: &Peer, path: &KeyPath, problems: &mut Problems) {
     problems.unless(peer.max_update_rate != Some(0), path.field("max_update_rate"), || {
         "expected at least 1 per second, found 0; leave it out for no limit".to_owned()
+    });
+    let fits = peer.max_frame.is_none_or(|bytes| FRAME.contains(&(bytes as usize)));
+    problems.unless(fits, path.field("max_frame"), || {
+        format!(
+            "expected 40960 to 65536 bytes, found {}",
+            peer.max_frame.unwrap_or_default()
+        )
     });
     if let Some(max) = &peer.max_routes {
         max.check(&path.field("max_routes"), problems);

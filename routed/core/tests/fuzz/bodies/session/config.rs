@@ -174,6 +174,7 @@ pub fn peer(index: usize, input: &mut Input<'_>) -> PeerConfig {
         allowed_names: has(14).then(|| vec![pattern("*.example"), pattern("a.example")]),
         max_routes: has(15).then(|| max_routes(input)),
         max_update_rate: has(9).then_some(2),
+        max_frame: None,
         dynamic: None,
     }
 }
