@@ -187,6 +187,10 @@ fn ttl_security_is_for_both_sides() -> Result<()> {
         let (mut a, mut b) = pair(network)?;
         peer(&mut a, &mut b, Peering::FirstDials);
         b.config["peers"]["a"]["ttl_security"] = json!(1);
+        // A connection of which b hears no end is left after so long.
+        for node in [&mut a, &mut b] {
+            node.config["peering"]["hold_time"] = json!("3s");
+        }
         start([&mut a, &mut b])?;
         // What a sends leaves with the usual TTL: the kernel of b drops it, but for an OPEN that is there before b accepts.
         poll("a connection at b that brings nothing", LONG, || {
