@@ -159,7 +159,7 @@ fn another(path: &str, schema: &Value) -> Value {
         path if path.ends_with(".peer") || path.ends_with(".peer[0]") || path.starts_with("sets.peers") => json!("b"),
         _ => match kind(schema) {
             Kind::Bool => json!(!schema["default"].as_bool().unwrap_or(false)),
-            Kind::Integer => json!(77),
+            Kind::Integer => json!(schema["minimum"].as_u64().unwrap_or(0).max(77)),
             Kind::Section | Kind::Map | Kind::List | Kind::String | Kind::NumberOrString | Kind::Either => {
                 schema["examples"][0].clone()
             }
