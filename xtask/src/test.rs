@@ -55,19 +55,7 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 
 /// False: packages are missing and may not be installed from here; the line to type was printed.
 fn install_packages(root: &Path, progress: &Progress) -> anyhow::Result<bool> {
-    let missing = apt::missing(envoy::find(root)?.is_some());
-    if missing.is_empty() {
-        return Ok(true);
-    }
-    progress.step(format_args!("installing {}", missing.join(", ")));
-    let installed = apt::install(&missing)?;
-    if !installed {
-        eprintln!(
-            "error: tests need packages that only root can install. Type:\n    {}",
-            apt::install_line(&missing)
-        );
-    }
-    Ok(installed)
+    apt::provide(&apt::missing(envoy::find(root)?.is_some()), "tests need", progress)
 }
 
 fn have_nextest(root: &Path) -> bool {
