@@ -20,7 +20,7 @@ const PIP: Need = Need {
     probe: &["python3", "-m", "pip", "--version"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 5] = [
+const ALWAYS: [Need; 6] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -39,6 +39,10 @@ const ALWAYS: [Need; 5] = [
     Need {
         package: "iproute2",
         probe: &["ip", "-V"],
+    },
+    Need {
+        package: "iputils-ping",
+        probe: &["ping", "-V"],
     },
     // Recommends a whole kernel.
     Need {

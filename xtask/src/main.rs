@@ -11,6 +11,7 @@ mod guest;
 mod progress;
 mod run;
 mod test;
+mod wireguard;
 mod workspace;
 
 use std::process::ExitCode;

@@ -5,14 +5,17 @@ use std::process::{Command, ExitCode};
 
 use anyhow::bail;
 
+use crate::guest::Emulation;
 use crate::progress::Progress;
-use crate::{apt, envoy, run, workspace};
+use crate::{apt, envoy, run, wireguard, workspace};
 
 /// What to test.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {
     /// Run only the tests whose name contains this (doc tests are left out then).
     filter: Option<String>,
+    #[command(flatten)]
+    emulation: Emulation,
 }
 
 /// The exit code of those who have to install something themselves.
@@ -27,10 +30,15 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     if !install_packages(&root, &progress)? {
         return Ok(ExitCode::from(USAGE));
     }
+    let here = wireguard::kernel_has_it();
+    if !here && !apt::provide(&apt::missing_for_guest(), "tests need", &progress)? {
+        return Ok(ExitCode::from(USAGE));
+    }
     let envoy = envoy::ensure(&root, &progress)?;
     let suite = Suite {
         envoy: &envoy,
         nextest: have_nextest(&root),
+        wireguard: here,
         filter: args.filter.as_deref(),
     };
     for folder in workspace::all(&root) {
@@ -43,13 +51,20 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         progress.step(format_args!("testing {}", folder.display()));
         any |= suite.run(&folder)?;
     }
+    let ran = if here {
+        "those that need WireGuard on this kernel, as all others".to_owned()
+    } else {
+        let in_guest = wireguard::run_in_guest(&root, &envoy, suite.filter, args.emulation, &progress)?;
+        any |= in_guest > 0;
+        format!("{in_guest} that need WireGuard in a guest, all others on this kernel")
+    };
     if !any {
         bail!(
             "no test has a name that contains {:?}",
             args.filter.as_deref().unwrap_or_default()
         );
     }
-    progress.step("all tests passed");
+    progress.step(format_args!("all tests passed: {ran}"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,6 +81,8 @@ fn have_nextest(root: &Path) -> bool {
 struct Suite<'a> {
     envoy: &'a Path,
     nextest: bool,
+    /// Whether this kernel has it. Tests that need it are left out otherwise.
+    wireguard: bool,
     filter: Option<&'a str>,
 }
 
@@ -76,7 +93,11 @@ impl Suite<'_> {
             self.cargo_test(folder)?;
             return Ok(true);
         }
-        let status = run::status(self.command(folder, &["nextest", "run"]).args(self.filter))?;
+        let mut command = self.command(folder, &["nextest", "run"]);
+        if self.left_for_guest(folder)? {
+            command.args(["--profile", wireguard::PROFILE_WITHOUT]);
+        }
+        let status = run::status(command.args(self.filter))?;
         if status.code() == Some(NO_TESTS_RUN) && self.filter.is_some() {
             return Ok(false);
         }
@@ -90,10 +111,27 @@ impl Suite<'_> {
     }
 
     fn cargo_test(&self, folder: &Path) -> anyhow::Result<()> {
-        match self.filter {
-            None => run::visible(&mut self.command(folder, &["test"])),
-            Some(filter) => run::visible(self.command(folder, &["test"]).args(["--all-targets", filter])),
+        let mut command = self.command(folder, &["test"]);
+        if self.left_for_guest(folder)? {
+            command.args(["--lib", "--bins", "--examples"]);
+            for name in wireguard::other_tests(&workspace::metadata(folder, false)?) {
+                command.args(["--test", &name]);
+            }
+            run::visible(command.args(self.filter))?;
+            return match self.filter {
+                None => self.doc_tests(folder),
+                Some(_) => Ok(()),
+            };
         }
+        if let Some(filter) = self.filter {
+            command.args(["--all-targets", filter]);
+        }
+        run::visible(&mut command)
+    }
+
+    /// Whether the workspace in `folder` has tests that this kernel cannot run.
+    fn left_for_guest(&self, folder: &Path) -> anyhow::Result<bool> {
+        Ok(!self.wireguard && wireguard::has_tests(&workspace::metadata(folder, false)?))
     }
 
     /// nextest leaves doc tests out.
