@@ -17,8 +17,8 @@ use super::shares::Share;
 use super::{Acceleration, GuestOptions};
 
 const QEMU: &str = "qemu-system-x86_64";
-/// Messages only of what is wrong, no test of ciphers that nobody asked for, no calibration of clocks.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr cryptomgr.notests tsc=reliable \
+/// With all messages, which say where a guest hung; no test of ciphers that nobody asked for, no calibration of clocks.
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 panic=-1 mitigations=off nokaslr cryptomgr.notests tsc=reliable \
                                 no_timer_check root=root rootfstype=virtiofs ro";
 const INIT: &str = "init";
 const CONSOLE: &str = "console.log";

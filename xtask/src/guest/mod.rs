@@ -168,11 +168,9 @@ pub(crate) fn run(
 
 /// Reads `3G` or `512M`.
 fn mebibytes(text: &str) -> Result<u32, String> {
-    let (digits, unit) = text.split_at(text.len().saturating_sub(1));
-    let factor = match unit {
-        "G" => 1024,
-        "M" => 1,
-        _ => return Err("a number with G or M".to_owned()),
+    let gibibytes = text.strip_suffix('G').map(|digits| (digits, 1024));
+    let Some((digits, factor)) = gibibytes.or_else(|| Some((text.strip_suffix('M')?, 1))) else {
+        return Err("a number with G or M".to_owned());
     };
     let size = digits.parse().ok().and_then(|number: u32| number.checked_mul(factor));
     size.filter(|size| (256..=1024 * 1024).contains(size))

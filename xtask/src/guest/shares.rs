@@ -25,7 +25,7 @@ impl Share {
         // It inherits the socket: a machine can connect at once, and nobody has to wait until the socket is there.
         let listener = UnixListener::bind(&socket)?;
         let log = File::create(folder.join(format!("{tag}.log")))?;
-        let process = as_root(program)
+        let process = as_root(program)?
             .args(["--fd=0", "-o"])
             .arg(format!("source={},sandbox=chroot,cache={cache}", source.display()))
             .stdin(OwnedFd::from(listener))
@@ -45,13 +45,16 @@ impl Drop for Share {
     }
 }
 
-/// `program` with the right to chroot, killed by the kernel when we are.
-fn as_root(program: &Path) -> Command {
-    let prefix = apt::sudo().unwrap_or(&["unshare", "--map-root-user"]);
+/// `program` as root, killed by the kernel when we are.
+///
+/// # Errors
+/// We are not root and sudo asks for a password. virtiofsd gives up in a user namespace of ours.
+fn as_root(program: &Path) -> anyhow::Result<Command> {
+    let prefix = apt::sudo().context("a guest needs root, or sudo without a password: virtiofsd does")?;
     let mut command = Command::new("env");
     command
         .args(prefix)
         .args(["setpriv", "--pdeathsig", "KILL"])
         .arg(program);
-    command
+    Ok(command)
 }
