@@ -99,8 +99,9 @@ impl Namespace {
     /// # Errors
     /// There is no such interface.
     pub fn capture(&self, interface: &str) -> Result<Capture> {
-        let index = self.run(&format!("cat /proc/self/net/dev_snmp6/{interface}"))?;
-        let index = index.split_whitespace().nth(1).context("no ifIndex")?.parse()?;
+        let link = self.run(&format!("ip -oneline link show dev {interface}"))?;
+        let (index, _) = link.split_once(':').with_context(|| format!("no index in {link:?}"))?;
+        let index = index.parse()?;
         let path = self.path.clone();
         // A thread of its own enters the namespace; the socket stays there, and the thread ends.
         let opening = std::thread::spawn(move || -> Result<OwnedFd> {

@@ -197,7 +197,9 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
     run::visible(
         Command::new(program)
             .args(rest)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Standard output is for results.
+            .stdout(std::io::stderr()),
     )
 }
 
