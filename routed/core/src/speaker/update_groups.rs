@@ -33,7 +33,8 @@ impl Batch {
 pub(super) struct Packed {
     batch: Batch,
     limit: usize,
-    room: usize,
+    /// How long the frames were when the last of the batch was appended: there has to be more room than that.
+    last_begin: usize,
     pub(super) frames: Bytes,
     pub(super) updates: u64,
     /// `None`: there was room for all of it.
@@ -41,7 +42,7 @@ pub(super) struct Packed {
 }
 
 /// What of a batch there was room for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Part {
     sent: Batch,
     later: Vec<NameId>,
@@ -60,8 +61,8 @@ impl Packed {
 
     /// Whether packing a batch would give the same.
     fn serves(&self, batch: &Batch, limit: usize, room: usize) -> bool {
-        let fits = self.room == room || self.part.is_none() && self.frames.len() <= room;
-        fits && self.limit == limit && self.batch == *batch
+        let as_much = self.last_begin < room && (self.part.is_none() || room <= self.frames.len());
+        as_much && self.limit == limit && self.batch == *batch
     }
 }
 
@@ -87,54 +88,76 @@ impl UpdateGroups {
 }
 
 fn pack(batch: Batch, limit: usize, room: usize, rib: &Rib) -> Packed {
-    let mut part = Part {
-        sent: Batch::default(),
-        later: Vec::new(),
+    let mut packing = Packing {
+        rib,
+        limit,
+        room,
+        frames: BytesMut::new(),
+        last_begin: 0,
+        part: Part::default(),
     };
-    let mut frames = BytesMut::new();
-    pack_withdrawals(&batch, &mut part, limit, room, rib, &mut frames);
-    pack_announcements(&batch, &mut part, limit, room, rib, &mut frames);
+    packing.withdraw(batch.withdraw.clone());
+    packing.announce(batch.announce.clone());
     Packed {
         batch,
         limit,
-        room,
-        updates: count_frames(&frames),
-        frames: frames.freeze(),
-        part: Some(part).filter(|part| !part.later.is_empty()),
+        last_begin: packing.last_begin,
+        updates: count_frames(&packing.frames),
+        frames: packing.frames.freeze(),
+        part: Some(packing.part).filter(|part| !part.later.is_empty()),
     }
 }
 
-fn pack_withdrawals(batch: &Batch, part: &mut Part, limit: usize, room: usize, rib: &Rib, frames: &mut BytesMut) {
-    let mut names = batch.withdraw.clone();
-    sort_by_key(&mut names, &rib.names);
-    for chunk in names.chunks(CHUNK) {
-        if frames.len() >= room {
-            part.later.extend(chunk);
-            continue;
-        }
-        pack_withdraw(chunk, limit, &rib.names, frames);
-        part.sent.withdraw.extend(chunk);
-    }
+/// A batch on its way into frames.
+struct Packing<'a> {
+    rib: &'a Rib,
+    limit: usize,
+    room: usize,
+    frames: BytesMut,
+    last_begin: usize,
+    part: Part,
 }
 
-fn pack_announcements(batch: &Batch, part: &mut Part, limit: usize, room: usize, rib: &Rib, frames: &mut BytesMut) {
-    let mut names = batch.announce.clone();
-    names.sort_unstable();
-    let mut sorted = Vec::new();
-    let mut packer = Packer::within(limit);
-    for group in names.chunk_by(|one, other| one.0 == other.0) {
-        let attr = group[0].0;
-        sorted.clear();
-        sorted.extend(group.iter().map(|(_, name)| *name));
-        sort_by_key(&mut sorted, &rib.names);
-        for chunk in sorted.chunks(CHUNK) {
-            if frames.len() >= room {
-                part.later.extend(chunk);
-                continue;
+impl Packing<'_> {
+    fn withdraw(&mut self, mut names: Vec<NameId>) {
+        let table = &self.rib.names;
+        sort_by_key(&mut names, table);
+        for chunk in names.chunks(CHUNK) {
+            if self.begins(chunk) {
+                pack_withdraw(chunk, self.limit, table, &mut self.frames);
+                self.part.sent.withdraw.extend(chunk);
             }
-            pack_announce(&mut packer, rib.attrs.raw(attr), chunk, &rib.names, frames);
-            part.sent.announce.extend(chunk.iter().map(|name| (attr, *name)));
         }
+    }
+
+    fn announce(&mut self, mut names: Vec<(AttrId, NameId)>) {
+        let (table, attrs) = (&self.rib.names, &self.rib.attrs);
+        names.sort_unstable();
+        let mut sorted = Vec::new();
+        let mut packer = Packer::within(self.limit);
+        for group in names.chunk_by(|one, other| one.0 == other.0) {
+            let attr = group[0].0;
+            sorted.clear();
+            sorted.extend(group.iter().map(|(_, name)| *name));
+            sort_by_key(&mut sorted, table);
+            for chunk in sorted.chunks(CHUNK) {
+                if self.begins(chunk) {
+                    pack_announce(&mut packer, attrs.raw(attr), chunk, table, &mut self.frames);
+                    self.part.sent.announce.extend(chunk.iter().map(|name| (attr, *name)));
+                }
+            }
+        }
+    }
+
+    /// Whether there is room to begin with these names; else they wait.
+    fn begins(&mut self, chunk: &[NameId]) -> bool {
+        let begins = self.frames.len() < self.room;
+        if begins {
+            self.last_begin = self.frames.len();
+        } else {
+            self.part.later.extend(chunk);
+        }
+        begins
     }
 }
 
