@@ -56,15 +56,21 @@ impl AdjRibOut {
 
     /// Has a name looked at when the window is open.
     pub(super) fn mark(&mut self, name: NameId, names: &mut NameTable) {
-        let cell = self.cells.get(name);
-        if cell & QUEUED != 0 {
-            return;
-        }
-        if cell == 0 {
+        if self.queue(name) {
             names.retain(name);
         }
-        self.cells.set(name, cell | QUEUED);
-        self.queue.push(name);
+    }
+
+    /// As [`AdjRibOut::mark`], and says whether the caller has to hold the name.
+    #[must_use]
+    pub(super) fn queue(&mut self, name: NameId) -> bool {
+        let cell = self.cells.place(name);
+        let before = *cell;
+        if before & QUEUED == 0 {
+            *cell = before | QUEUED;
+            self.queue.push(name);
+        }
+        before == 0
     }
 
     /// Forgets everything: the session is gone.
@@ -96,9 +102,9 @@ impl AdjRibOut {
 
     /// Takes the mark off a name whose advertisement stands as it is.
     fn unmark(&mut self, name: NameId, rib: &mut Rib) {
-        let cell = self.cells.get(name) & !QUEUED;
-        self.cells.set(name, cell);
-        if cell == 0 {
+        let cell = self.cells.place(name);
+        *cell &= !QUEUED;
+        if *cell == 0 {
             rib.names.release(name);
         }
     }
@@ -109,24 +115,30 @@ impl AdjRibOut {
         for &name in withdraw {
             self.withdrawn(name, rib);
         }
-        for &(attr, name) in announce {
-            self.announced(name, attr, rib);
+        for group in announce.chunk_by(|one, other| one.0 == other.0) {
+            self.announced(group[0].0, group, rib);
         }
         self.queue.extend(packed.later());
     }
 
-    fn announced(&mut self, name: NameId, attr: AttrId, rib: &mut Rib) {
-        let before = self.cells.get(name) & !QUEUED;
-        self.advertised += u64::from(before == 0);
-        rib.attrs.retain(attr);
-        release_attr(rib, before);
-        self.cells.set(name, attr);
+    /// Of names that share a set, which is held for each.
+    fn announced(&mut self, attr: AttrId, names: &[(AttrId, NameId)], rib: &mut Rib) {
+        // There are fewer names than ids, which are of 32 bits.
+        rib.attrs
+            .retain_times(attr, u32::try_from(names.len()).unwrap_or(u32::MAX));
+        for &(_, name) in names {
+            let before = std::mem::replace(self.cells.place(name), attr) & !QUEUED;
+            if before == 0 {
+                self.advertised += 1;
+            } else {
+                release_attr(rib, before);
+            }
+        }
     }
 
     fn withdrawn(&mut self, name: NameId, rib: &mut Rib) {
-        release_attr(rib, self.cells.get(name) & !QUEUED);
+        release_attr(rib, std::mem::take(self.cells.place(name)) & !QUEUED);
         self.advertised -= 1;
-        self.cells.set(name, 0);
         rib.names.release(name);
     }
 }

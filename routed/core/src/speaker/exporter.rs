@@ -26,7 +26,6 @@ pub(super) struct Exporter {
 #[derive(Debug, Clone, Copy)]
 struct Last {
     route: (AttrId, PeerId),
-    withheld: bool,
     /// What the peer is to hold (0: nothing), where it is the same for every name.
     told: Option<AttrId>,
 }
@@ -60,12 +59,11 @@ impl Exporter {
         if route.0 == 0 || self.by_name && self.is_held_back(route.1, name, speaker) {
             return 0;
         }
-        match self.last.filter(|last| last.route == route) {
-            Some(Last { withheld: true, .. }) => 0,
-            Some(Last { told: Some(told), .. }) => told,
-            Some(_) => self.ask(route, name, speaker),
-            None => self.look(route, name, speaker),
+        match &self.last {
+            Some(last) if last.route == route => last.told,
+            Some(_) | None => self.look(route, name, speaker),
         }
+        .unwrap_or_else(|| self.ask(route, name, speaker))
     }
 
     /// Whether the name is not to be seen yet, or an aggregate stands in its place.
@@ -73,17 +71,16 @@ impl Exporter {
         source != AGGREGATE && (speaker.is_unopened(self.index, name) || speaker.is_replaced(self.index, name))
     }
 
-    fn look(&mut self, route: (AttrId, PeerId), name: NameId, speaker: &mut Speaker) -> AttrId {
-        let withheld = speaker.withheld(self.index, route.0, route.1).is_some();
-        let told = match withheld {
-            true => 0,
-            false => self.ask(route, name, speaker),
+    /// What the peer is to hold of a route, where it is the same for every name.
+    fn look(&mut self, route: (AttrId, PeerId), name: NameId, speaker: &mut Speaker) -> Option<AttrId> {
+        let told = if speaker.withheld(self.index, route.0, route.1).is_some() {
+            Some(0)
+        } else if self.reads_key {
+            None
+        } else {
+            Some(self.ask(route, name, speaker))
         };
-        self.last = Some(Last {
-            route,
-            withheld,
-            told: Some(told).filter(|_| !self.reads_key),
-        });
+        self.last = Some(Last { route, told });
         told
     }
 
