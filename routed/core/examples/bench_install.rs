@@ -207,11 +207,12 @@ fn pass_on(speaker: &mut Speaker, frames: &[(u8, Bytes)], now: Instant) -> (Dura
 
 /// Everybody takes what is sent to them. How many bytes that was.
 fn take(speaker: &mut Speaker, now: Instant) -> usize {
-    let sends = speaker.drain_effects().filter_map(|effect| match effect {
-        Effect::Send { conn, bytes } => Some((conn, bytes.len())),
-        _ => None,
-    });
-    let sends: Vec<_> = sends.collect();
+    let mut sends = Vec::new();
+    for effect in speaker.drain_effects() {
+        if let Effect::Send { conn, bytes } = effect {
+            sends.push((conn, bytes.len()));
+        }
+    }
     for &(conn, bytes) in &sends {
         speaker.handle(Event::Sent { conn, bytes }, now);
     }
