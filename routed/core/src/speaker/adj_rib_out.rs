@@ -111,11 +111,10 @@ impl AdjRibOut {
 
     /// Takes in what was sent, and what is not yet.
     fn sent(&mut self, packed: &Packed, rib: &mut Rib) {
-        let Batch { withdraw, announce } = packed.sent();
-        for &name in withdraw {
+        for &name in packed.withdrawn() {
             self.withdrawn(name, rib);
         }
-        for group in announce.chunk_by(|one, other| one.0 == other.0) {
+        for group in packed.announced().chunk_by(|one, other| one.0 == other.0) {
             self.announced(group[0].0, group, rib);
         }
         self.queue.extend(packed.later());
@@ -171,11 +170,13 @@ impl Speaker {
     /// Sends each peer what its window has room for. One after the other, so that none waits for another.
     pub(super) fn send_all(&mut self, now: Instant) {
         let mut groups = UpdateGroups::default();
+        let mut others = self.peers.iter().filter(|peer| peer.out.pending() > 0).count();
         for nth in 0..self.peers.len() {
             let index = self.peers.nth(nth);
             if let Some(conn) = self.peers[index].up.as_ref().map(|up| up.conn) {
                 self.tell_again(index, conn, now);
-                self.send_changes(index, conn, &mut groups, now);
+                others = others.saturating_sub(usize::from(self.peers[index].out.pending() > 0));
+                self.send_changes(index, conn, &mut groups, others == 0, now);
                 self.end_rib(index, conn, now);
             }
         }
@@ -187,7 +188,7 @@ impl Speaker {
             .map_or(0, |conn| SEND_WINDOW_BYTES.saturating_sub(conn.outstanding))
     }
 
-    fn send_changes(&mut self, index: usize, conn: ConnId, groups: &mut UpdateGroups, now: Instant) {
+    fn send_changes(&mut self, index: usize, conn: ConnId, groups: &mut UpdateGroups, last: bool, now: Instant) {
         while self.peers[index].out.pending() > 0 && self.room(conn) > 0 {
             let names = self.peers[index].out.take_batch();
             let batch = self.unsaid(index, &names);
@@ -195,7 +196,7 @@ impl Speaker {
                 continue;
             }
             let (limit, room) = (self.peers[index].max_frame(), self.room(conn));
-            let packed = groups.pack(batch, limit, room, &self.rib);
+            let packed = groups.pack(batch, limit, room, last, &self.rib);
             let peer = &mut self.peers[index];
             peer.out.sent(packed, &mut self.rib);
             peer.messages.sent.update += packed.updates;

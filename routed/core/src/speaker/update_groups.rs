@@ -16,7 +16,7 @@ const CHUNK: usize = 4096;
 const KEPT: usize = 16;
 
 /// What a peer is to be told.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) withdraw: Vec<NameId>,
     pub(super) announce: Vec<(AttrId, NameId)>,
@@ -31,37 +31,38 @@ impl Batch {
 /// A batch in frames.
 #[derive(Debug)]
 pub(super) struct Packed {
+    /// As it was given; empty where no other peer may ask for it.
     batch: Batch,
+    /// In the order in which it was packed.
+    order: Batch,
+    /// So many withdrawals and announcements there was room for.
+    sent: (usize, usize),
     limit: usize,
     /// How long the frames were when the last of the batch was appended: there has to be more room than that.
     last_begin: usize,
     pub(super) frames: Bytes,
     pub(super) updates: u64,
-    /// `None`: there was room for all of it.
-    part: Option<Part>,
-}
-
-/// What of a batch there was room for.
-#[derive(Debug, Default)]
-struct Part {
-    sent: Batch,
-    later: Vec<NameId>,
 }
 
 impl Packed {
-    /// What of the batch is in the frames.
-    pub(super) fn sent(&self) -> &Batch {
-        self.part.as_ref().map_or(&self.batch, |part| &part.sent)
+    pub(super) fn withdrawn(&self) -> &[NameId] {
+        &self.order.withdraw[..self.sent.0]
+    }
+
+    pub(super) fn announced(&self) -> &[(AttrId, NameId)] {
+        &self.order.announce[..self.sent.1]
     }
 
     /// What there was no room for.
-    pub(super) fn later(&self) -> &[NameId] {
-        self.part.as_ref().map_or(&[], |part| &part.later)
+    pub(super) fn later(&self) -> impl Iterator<Item = NameId> + '_ {
+        let announce = self.order.announce[self.sent.1..].iter().map(|(_, name)| *name);
+        self.order.withdraw[self.sent.0..].iter().copied().chain(announce)
     }
 
     /// Whether packing a batch would give the same.
     fn serves(&self, batch: &Batch, limit: usize, room: usize) -> bool {
-        let as_much = self.last_begin < room && (self.part.is_none() || room <= self.frames.len());
+        let whole = self.sent == (self.order.withdraw.len(), self.order.announce.len());
+        let as_much = self.last_begin < room && (whole || room <= self.frames.len());
         as_much && self.limit == limit && self.batch == *batch
     }
 }
@@ -74,37 +75,41 @@ pub(super) struct UpdateGroups {
 
 impl UpdateGroups {
     /// A batch in frames of at most `limit` bytes, as many as begin within `room`: those of another peer, or new ones.
-    pub(super) fn pack(&mut self, batch: Batch, limit: usize, room: usize, rib: &Rib) -> &Packed {
+    /// `last`: no other peer will ask for them.
+    pub(super) fn pack(&mut self, batch: Batch, limit: usize, room: usize, last: bool, rib: &Rib) -> &Packed {
         let known = self.packed.iter().rposition(|known| known.serves(&batch, limit, room));
         let at = known.unwrap_or_else(|| {
-            if self.packed.len() == KEPT {
+            if last || self.packed.len() == KEPT {
                 self.packed.pop_front();
             }
-            self.packed.push_back(pack(batch, limit, room, rib));
+            let given = if last { Batch::default() } else { batch.clone() };
+            self.packed.push_back(pack(given, batch, limit, room, rib));
             self.packed.len() - 1
         });
         &self.packed[at]
     }
 }
 
-fn pack(batch: Batch, limit: usize, room: usize, rib: &Rib) -> Packed {
+fn pack(given: Batch, mut order: Batch, limit: usize, room: usize, rib: &Rib) -> Packed {
     let mut packing = Packing {
         rib,
         limit,
         room,
         frames: BytesMut::new(),
         last_begin: 0,
-        part: Part::default(),
     };
-    packing.withdraw(batch.withdraw.clone());
-    packing.announce(batch.announce.clone());
+    let sent = (
+        packing.withdraw(&mut order.withdraw),
+        packing.announce(&mut order.announce),
+    );
     Packed {
-        batch,
+        batch: given,
+        order,
+        sent,
         limit,
         last_begin: packing.last_begin,
         updates: count_frames(&packing.frames),
         frames: packing.frames.freeze(),
-        part: Some(packing.part).filter(|part| !part.later.is_empty()),
     }
 }
 
@@ -115,58 +120,60 @@ struct Packing<'a> {
     room: usize,
     frames: BytesMut,
     last_begin: usize,
-    part: Part,
 }
 
 impl Packing<'_> {
-    fn withdraw(&mut self, mut names: Vec<NameId>) {
+    /// Sorts and packs; says how many. Neighbours that share text pack best, and names of a batch mostly come in order,
+    /// which a stable sort notices.
+    fn withdraw(&mut self, names: &mut [NameId]) -> usize {
         let table = &self.rib.names;
-        sort_by_key(&mut names, table);
+        names.sort_by(|one, other| table.key(*one).cmp(table.key(*other)));
+        let mut sent = 0;
         for chunk in names.chunks(CHUNK) {
-            if self.begins(chunk) {
-                pack_withdraw(chunk, self.limit, table, &mut self.frames);
-                self.part.sent.withdraw.extend(chunk);
+            if !self.begins() {
+                break;
             }
+            pack_withdraw(chunk, self.limit, table, &mut self.frames);
+            sent += chunk.len();
         }
+        sent
     }
 
-    fn announce(&mut self, mut names: Vec<(AttrId, NameId)>) {
+    /// Sorts and packs; says how many.
+    fn announce(&mut self, names: &mut [(AttrId, NameId)]) -> usize {
         let (table, attrs) = (&self.rib.names, &self.rib.attrs);
         names.sort_unstable();
-        let mut sorted = Vec::new();
+        let mut sent = 0;
         let mut packer = Packer::within(self.limit);
-        for group in names.chunk_by(|one, other| one.0 == other.0) {
-            let attr = group[0].0;
-            sorted.clear();
-            sorted.extend(group.iter().map(|(_, name)| *name));
-            sort_by_key(&mut sorted, table);
-            for chunk in sorted.chunks(CHUNK) {
-                if self.begins(chunk) {
-                    pack_announce(&mut packer, attrs.raw(attr), chunk, table, &mut self.frames);
-                    self.part.sent.announce.extend(chunk.iter().map(|name| (attr, *name)));
+        for group in names.chunk_by_mut(|one, other| one.0 == other.0) {
+            group.sort_by(|one, other| table.key(one.1).cmp(table.key(other.1)));
+            for chunk in group.chunks(CHUNK) {
+                if !self.begins() {
+                    return sent;
                 }
+                pack_announce(&mut packer, attrs.raw(chunk[0].0), chunk, table, &mut self.frames);
+                sent += chunk.len();
             }
         }
+        sent
     }
 
-    /// Whether there is room to begin with these names; else they wait.
-    fn begins(&mut self, chunk: &[NameId]) -> bool {
+    /// Whether there is room to begin with more.
+    fn begins(&mut self) -> bool {
         let begins = self.frames.len() < self.room;
         if begins {
             self.last_begin = self.frames.len();
-        } else {
-            self.part.later.extend(chunk);
         }
         begins
     }
 }
 
 /// Packs names or prefixes, which never share an attribute set: what the first is, all are.
-fn pack_announce(packer: &mut Packer, attrs: &[u8], nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
-    if nlri.first().is_some_and(|first| table.family(*first) == Family::Name) {
-        packer.announce(attrs, nlri.iter().map(|name| table.text(*name)), out);
+fn pack_announce(packer: &mut Packer, attrs: &[u8], nlri: &[(AttrId, NameId)], table: &NameTable, out: &mut BytesMut) {
+    if nlri.first().is_some_and(|first| table.family(first.1) == Family::Name) {
+        packer.announce(attrs, nlri.iter().map(|(_, name)| table.text(*name)), out);
     } else {
-        packer.announce(attrs, nlri.iter().filter_map(|name| table.prefix(*name)), out);
+        packer.announce(attrs, nlri.iter().filter_map(|(_, name)| table.prefix(*name)), out);
     }
 }
 
@@ -180,11 +187,6 @@ fn pack_withdraw(nlri: &[NameId], limit: usize, table: &NameTable, out: &mut Byt
     let (names, prefixes) = nlri.split_at(names);
     wire::pack_withdraw_within(names.iter().map(|name| table.text(*name)), limit, out);
     wire::pack_withdraw_within(prefixes.iter().filter_map(|name| table.prefix(*name)), limit, out);
-}
-
-/// Neighbours that share text pack best. Names of a batch mostly come in order, which this sort notices.
-fn sort_by_key(names: &mut [NameId], table: &NameTable) {
-    names.sort_by(|one, other| table.key(*one).cmp(table.key(*other)));
 }
 
 fn count_frames(mut frames: &[u8]) -> u64 {
