@@ -1,5 +1,7 @@
 //! What a route costs inside the core, without sockets: `cargo run --release -p catalyst-core --example bench_install
-//! [routes] [accept|attributes|names|local_pref]`, the policy on import and export last. A guide while working on the data structures; `cargo xtask bench core` is the measure.
+//! [routes] [accept|attributes|names|local_pref] [peers]`: the policy on import and export, and to how many peers what one
+//! tells is passed on. With `peers` nothing else is measured. A guide while working on the data structures; `cargo xtask
+//! bench core` is the measure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +28,9 @@ fn main() {
         .unwrap_or(100_000);
     if std::env::args().nth(2).as_deref() == Some(MEMORY_ONLY) {
         return memory_of_import_policy(routes);
+    }
+    if let Some(peers) = std::env::args().nth(3).and_then(|text| text.parse().ok()) {
+        return fan_out_to(peers, routes);
     }
     let fan_in = 10;
     println!("{routes} routes, names of 30 bytes, {NAMES_PER_SET} names per attribute set");
@@ -146,10 +151,79 @@ fn fan_in_of(peers: u32, routes: usize) {
     );
 }
 
+/// What one peer tells goes to all others, each of which takes what it is sent at once.
+fn fan_out_to(peers: u32, routes: usize) {
+    let now = Instant::now();
+    let frames = feed(1, routes);
+    let mut speaker = Speaker::new(config(9, &(1..=peers + 1).collect::<Vec<_>>()), now);
+    speaker.start(now);
+    let receivers = (2..=peers + 1).chain([1]);
+    receivers.for_each(|peer| drop(open(&mut speaker, peer, now)));
+    let before = resident_bytes();
+    let (spent, sent) = pass_on(&mut speaker, &frames, now);
+    let told = peers as usize * routes;
+    report(&format!("one peer tells {peers}, per route"), spent, routes);
+    println!(
+        "  per route and peer: {:.1} ns, {:.1} B sent, {:.1} B held",
+        spent.as_secs_f64() * 1e9 / told as f64,
+        sent as f64 / told as f64,
+        (resident_bytes() - before) as f64 / told as f64
+    );
+    let started = cpu_time();
+    speaker.handle(
+        Event::Closed {
+            conn: ConnId(1),
+            reason: "gone".into(),
+        },
+        now,
+    );
+    speaker.flush(now);
+    while take(&mut speaker, now) > 0 {
+        speaker.flush(now);
+    }
+    report("  withdrawn at all", cpu_time() - started, routes);
+}
+
+/// CPU time, and the bytes that were sent. A function of its own, for `callgrind --toggle-collect`.
+#[inline(never)]
+fn pass_on(speaker: &mut Speaker, frames: &[(u8, Bytes)], now: Instant) -> (Duration, usize) {
+    let (started, mut sent) = (cpu_time(), 0);
+    for batch in frames.chunks(FRAMES_PER_BATCH) {
+        for (kind, body) in batch {
+            let conn = ConnId(1);
+            let (kind, body) = (*kind, body.clone());
+            speaker.handle(Event::Frame { conn, kind, body }, now);
+        }
+        loop {
+            speaker.flush(now);
+            match take(speaker, now) {
+                0 => break,
+                more => sent += more,
+            }
+        }
+    }
+    (cpu_time() - started, sent)
+}
+
+/// Everybody takes what is sent to them. How many bytes that was.
+fn take(speaker: &mut Speaker, now: Instant) -> usize {
+    let mut sends = Vec::new();
+    for effect in speaker.drain_effects() {
+        if let Effect::Send { conn, bytes } = effect {
+            sends.push((conn, bytes.len()));
+        }
+    }
+    for &(conn, bytes) in &sends {
+        speaker.handle(Event::Sent { conn, bytes }, now);
+    }
+    sends.iter().map(|(_, bytes)| bytes).sum()
+}
+
 fn report(what: &str, spent: Duration, routes: usize) {
     println!("{what}: {:.3} us/route", spent.as_secs_f64() * 1e6 / routes as f64);
 }
 
+#[inline(never)]
 fn receive(speaker: &mut Speaker, peer: u32, frames: &[(u8, Bytes)], now: Instant) -> Duration {
     let started = cpu_time();
     for batch in frames.chunks(FRAMES_PER_BATCH) {

@@ -13,6 +13,7 @@ mod classes;
 mod difference;
 mod dynamic;
 mod export;
+mod exporter;
 mod forward;
 mod gate;
 mod import;
@@ -38,6 +39,7 @@ mod show;
 mod show_peers;
 mod snapshot;
 mod stale;
+mod update_groups;
 mod why;
 mod withdraw;
 

@@ -309,7 +309,12 @@ impl AttrTable {
 
     /// Holds a set.
     pub(crate) fn retain(&mut self, id: AttrId) {
-        self.sets[id].refs += 1;
+        self.retain_times(id, 1);
+    }
+
+    /// Holds a set so many times more.
+    pub(crate) fn retain_times(&mut self, id: AttrId, times: u32) {
+        self.sets[id].refs += times;
     }
 
     /// Lets go of a set; 0 is let go of freely.

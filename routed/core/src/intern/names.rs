@@ -211,6 +211,11 @@ impl NameTable {
         self.entries[id].refs += 1;
     }
 
+    /// Holds a name so many times more.
+    pub(crate) fn retain_times(&mut self, id: NameId, times: u32) {
+        self.entries[id].refs += times;
+    }
+
     /// Lets go of a name.
     pub(crate) fn release(&mut self, id: NameId) {
         self.entries[id].refs -= 1;

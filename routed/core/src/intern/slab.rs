@@ -94,6 +94,7 @@ pub(crate) struct Paged {
 }
 
 impl Paged {
+    #[inline]
     pub(crate) fn get(&self, id: u32) -> u32 {
         let (page, slot) = split(id);
         match self.pages.get(page) {
@@ -103,11 +104,25 @@ impl Paged {
     }
 
     pub(crate) fn set(&mut self, id: u32, value: u32) {
+        *self.place(id) = value;
+    }
+
+    /// Where the value of an id is, to be looked at and changed in one go.
+    #[inline]
+    pub(crate) fn place(&mut self, id: u32) -> &mut u32 {
         let (page, slot) = split(id);
+        if !matches!(self.pages.get(page), Some(Some(_))) {
+            self.add_page(page);
+        }
+        &mut self.pages[page].get_or_insert_with(new_page)[slot]
+    }
+
+    #[cold]
+    fn add_page(&mut self, page: usize) {
         if page >= self.pages.len() {
             self.pages.resize_with(page + 1, || None);
         }
-        self.pages[page].get_or_insert_with(new_page)[slot] = value;
+        self.pages[page].get_or_insert_with(new_page);
     }
 
     /// Every (id, value) that is not 0, in order of id.

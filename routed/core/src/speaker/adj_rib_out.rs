@@ -1,21 +1,19 @@
-//! What a peer was told of each name, what it is to be told next, and the packing of the difference.
+//! What a peer was told of each name, and what it is to be told next.
 
 use std::time::Instant;
 
-use bytes::BytesMut;
-
 use super::Speaker;
+use super::exporter::Exporter;
+use super::update_groups::{Batch, Packed, UpdateGroups};
 use crate::event::ConnId;
 use crate::intern::{AttrId, NameId, NameTable, Paged};
 use crate::rib::Rib;
-use crate::wire::{self, Families, Family, Message, Packer};
+use crate::wire::{Families, Family, Message};
 
 /// While so many bytes are on their way to a peer, its names wait and coalesce.
 const SEND_WINDOW_BYTES: usize = 1 << 20;
 /// Names looked at in one go: enough to gather what shares an attribute set.
 const BATCH: usize = 32 * 1024;
-/// Names packed in one go: they fill a frame or two, and bound what goes beyond the window.
-const CHUNK: usize = 4096;
 
 /// The name is in the queue.
 const QUEUED: u32 = 1 << 31;
@@ -30,12 +28,6 @@ pub(super) struct AdjRibOut {
     queue: Vec<NameId>,
     /// How many names are advertised.
     pub(super) advertised: u64,
-}
-
-#[derive(Debug, Default)]
-struct Batch {
-    withdraw: Vec<NameId>,
-    announce: Vec<(AttrId, NameId)>,
 }
 
 impl AdjRibOut {
@@ -64,15 +56,21 @@ impl AdjRibOut {
 
     /// Has a name looked at when the window is open.
     pub(super) fn mark(&mut self, name: NameId, names: &mut NameTable) {
-        let cell = self.cells.get(name);
-        if cell & QUEUED != 0 {
-            return;
-        }
-        if cell == 0 {
+        if self.queue(name) {
             names.retain(name);
         }
-        self.cells.set(name, cell | QUEUED);
-        self.queue.push(name);
+    }
+
+    /// As [`AdjRibOut::mark`], and says whether the caller has to hold the name.
+    #[must_use]
+    pub(super) fn queue(&mut self, name: NameId) -> bool {
+        let cell = self.cells.place(name);
+        let before = *cell;
+        if before & QUEUED == 0 {
+            *cell = before | QUEUED;
+            self.queue.push(name);
+        }
+        before == 0
     }
 
     /// Forgets everything: the session is gone.
@@ -102,31 +100,44 @@ impl AdjRibOut {
         std::mem::replace(&mut self.queue, rest)
     }
 
-    fn put_back(&mut self, names: impl Iterator<Item = NameId>) {
-        self.queue.extend(names);
-    }
-
     /// Takes the mark off a name whose advertisement stands as it is.
     fn unmark(&mut self, name: NameId, rib: &mut Rib) {
-        let cell = self.cells.get(name) & !QUEUED;
-        self.cells.set(name, cell);
-        if cell == 0 {
+        let cell = self.cells.place(name);
+        *cell &= !QUEUED;
+        if *cell == 0 {
             rib.names.release(name);
         }
     }
 
-    fn announced(&mut self, name: NameId, attr: AttrId, rib: &mut Rib) {
-        let before = self.cells.get(name) & !QUEUED;
-        self.advertised += u64::from(before == 0);
-        rib.attrs.retain(attr);
-        release_attr(rib, before);
-        self.cells.set(name, attr);
+    /// Takes in what was sent, and what is not yet.
+    fn sent(&mut self, packed: &Packed, rib: &mut Rib) {
+        for &name in packed.withdrawn() {
+            self.withdrawn(name, rib);
+        }
+        for group in packed.announced().chunk_by(|one, other| one.0 == other.0) {
+            self.announced(group[0].0, group, rib);
+        }
+        self.queue.extend(packed.later());
+    }
+
+    /// Of names that share a set, which is held for each.
+    fn announced(&mut self, attr: AttrId, names: &[(AttrId, NameId)], rib: &mut Rib) {
+        // There are fewer names than ids, which are of 32 bits.
+        rib.attrs
+            .retain_times(attr, u32::try_from(names.len()).unwrap_or(u32::MAX));
+        for &(_, name) in names {
+            let before = std::mem::replace(self.cells.place(name), attr) & !QUEUED;
+            if before == 0 {
+                self.advertised += 1;
+            } else {
+                release_attr(rib, before);
+            }
+        }
     }
 
     fn withdrawn(&mut self, name: NameId, rib: &mut Rib) {
-        release_attr(rib, self.cells.get(name) & !QUEUED);
+        release_attr(rib, std::mem::take(self.cells.place(name)) & !QUEUED);
         self.advertised -= 1;
-        self.cells.set(name, 0);
         rib.names.release(name);
     }
 }
@@ -156,13 +167,16 @@ impl Speaker {
         }
     }
 
-    /// Sends each peer what its window has room for.
+    /// Sends each peer what its window has room for. One after the other, so that none waits for another.
     pub(super) fn send_all(&mut self, now: Instant) {
+        let mut groups = UpdateGroups::default();
+        let mut others = self.peers.iter().filter(|peer| peer.out.pending() > 0).count();
         for nth in 0..self.peers.len() {
             let index = self.peers.nth(nth);
             if let Some(conn) = self.peers[index].up.as_ref().map(|up| up.conn) {
                 self.tell_again(index, conn, now);
-                self.send_changes(index, conn, now);
+                others = others.saturating_sub(usize::from(self.peers[index].out.pending() > 0));
+                self.send_changes(index, conn, &mut groups, others == 0, now);
                 self.end_rib(index, conn, now);
             }
         }
@@ -174,31 +188,31 @@ impl Speaker {
             .map_or(0, |conn| SEND_WINDOW_BYTES.saturating_sub(conn.outstanding))
     }
 
-    fn send_changes(&mut self, index: usize, conn: ConnId, now: Instant) {
+    fn send_changes(&mut self, index: usize, conn: ConnId, groups: &mut UpdateGroups, last: bool, now: Instant) {
         while self.peers[index].out.pending() > 0 && self.room(conn) > 0 {
             let names = self.peers[index].out.take_batch();
-            let mut batch = self.difference(index, &names);
-            let mut frames = BytesMut::new();
-            let room = self.room(conn);
-            self.pack_withdrawals(index, &mut batch.withdraw, room, &mut frames);
-            self.pack_announcements(index, &mut batch.announce, room, &mut frames);
-            let count = count_frames(&frames);
+            let batch = self.unsaid(index, &names);
+            if batch.is_empty() {
+                continue;
+            }
+            let (limit, room) = (self.peers[index].max_frame(), self.room(conn));
+            let packed = groups.pack(batch, limit, room, last, &self.rib);
             let peer = &mut self.peers[index];
-            peer.messages.sent.update += count;
+            peer.out.sent(packed, &mut self.rib);
+            peer.messages.sent.update += packed.updates;
             if let Some(up) = &mut peer.up {
-                up.updates_out += count;
+                up.updates_out += packed.updates;
             }
-            if !frames.is_empty() {
-                self.send_bytes(conn, frames.freeze(), now);
-            }
+            self.send_bytes(conn, packed.frames.clone(), now);
         }
     }
 
     /// What of these names the peer must be told.
-    fn difference(&mut self, index: usize, names: &[NameId]) -> Batch {
+    fn unsaid(&mut self, index: usize, names: &[NameId]) -> Batch {
         let mut batch = Batch::default();
+        let mut exporter = Exporter::to(index, self);
         for &name in names {
-            let wanted = self.export(index, name);
+            let wanted = exporter.as_mut().map_or(0, |exporter| exporter.export(name, self));
             let out = &mut self.peers[index].out;
             let current = out.cells.get(name) & !QUEUED;
             if wanted == current {
@@ -210,45 +224,6 @@ impl Speaker {
             }
         }
         batch
-    }
-
-    fn pack_withdrawals(&mut self, index: usize, names: &mut [NameId], room: usize, frames: &mut BytesMut) {
-        sort_by_key(names, &self.rib.names);
-        let limit = self.peers[index].max_frame();
-        let out = &mut self.peers[index].out;
-        for chunk in names.chunks(CHUNK) {
-            if frames.len() >= room {
-                out.put_back(chunk.iter().copied());
-                continue;
-            }
-            pack_withdraw(chunk, limit, &self.rib.names, frames);
-            for &name in chunk {
-                out.withdrawn(name, &mut self.rib);
-            }
-        }
-    }
-
-    fn pack_announcements(&mut self, index: usize, names: &mut [(AttrId, NameId)], room: usize, frames: &mut BytesMut) {
-        names.sort_unstable();
-        let mut sorted = Vec::new();
-        let mut packer = Packer::within(self.peers[index].max_frame());
-        let out = &mut self.peers[index].out;
-        for group in names.chunk_by(|one, other| one.0 == other.0) {
-            let attr = group[0].0;
-            sorted.clear();
-            sorted.extend(group.iter().map(|(_, name)| *name));
-            sort_by_key(&mut sorted, &self.rib.names);
-            for chunk in sorted.chunks(CHUNK) {
-                if frames.len() >= room {
-                    out.put_back(chunk.iter().copied());
-                    continue;
-                }
-                pack_announce(&mut packer, self.rib.attrs.raw(attr), chunk, &self.rib.names, frames);
-                for &name in chunk {
-                    out.announced(name, attr, &mut self.rib);
-                }
-            }
-        }
     }
 
     /// Ends the first dump, and the answer to a ROUTE-REFRESH, once nothing is left to send.
@@ -271,39 +246,4 @@ impl Speaker {
             self.send_message(conn, &Message::EndOfRib(family), now);
         }
     }
-}
-
-/// Packs names or prefixes, which never share an attribute set: what the first is, all are.
-fn pack_announce(packer: &mut Packer, attrs: &[u8], nlri: &[NameId], table: &NameTable, out: &mut BytesMut) {
-    if nlri.first().is_some_and(|first| table.family(*first) == Family::Name) {
-        packer.announce(attrs, nlri.iter().map(|name| table.text(*name)), out);
-    } else {
-        packer.announce(attrs, nlri.iter().filter_map(|name| table.prefix(*name)), out);
-    }
-}
-
-/// Packs names and prefixes in order, names first.
-fn pack_withdraw(nlri: &[NameId], limit: usize, table: &NameTable, out: &mut BytesMut) {
-    let is_name = |name: &NameId| table.family(*name) == Family::Name;
-    let names = match nlri.last() {
-        Some(last) if is_name(last) => nlri.len(),
-        Some(_) | None => nlri.partition_point(is_name),
-    };
-    let (names, prefixes) = nlri.split_at(names);
-    wire::pack_withdraw_within(names.iter().map(|name| table.text(*name)), limit, out);
-    wire::pack_withdraw_within(prefixes.iter().filter_map(|name| table.prefix(*name)), limit, out);
-}
-
-/// Neighbours that share text pack best. Names of a batch mostly come in order, which this sort notices.
-fn sort_by_key(names: &mut [NameId], table: &NameTable) {
-    names.sort_by(|one, other| table.key(*one).cmp(table.key(*other)));
-}
-
-fn count_frames(mut frames: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Some((length, rest)) = frames.split_first_chunk::<4>() {
-        count += 1;
-        frames = rest.get(u32::from_be_bytes(*length) as usize..).unwrap_or_default();
-    }
-    count
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::Speaker;
-use super::aggregates::AGGREGATE;
 use super::by_key::Place;
 use super::peer::Peer;
 use super::rewrite::{Words, fits, rewrite};
@@ -141,29 +140,8 @@ impl Speaker {
         }
     }
 
-    /// The attribute set that a peer is to hold for a name; 0: none.
-    pub(super) fn export(&mut self, index: usize, name: NameId) -> AttrId {
-        let (attr, source) = self.offered_to(index, name);
-        let Some(up) = self.peers[index].up.as_ref().filter(|_| attr != 0) else {
-            return 0;
-        };
-        let (class, passes) = (up.class, up.families.common(self.planes.open));
-        if !passes.has(self.rib.names.family(name)) || self.withheld(index, attr, source).is_some() {
-            return 0;
-        }
-        if source != AGGREGATE && (self.is_unopened(index, name) || self.is_replaced(index, name)) {
-            return 0;
-        }
-        let place = Place {
-            class,
-            origin: self.origin(source),
-            attr,
-        };
-        self.exported(index, place, source, name).attr
-    }
-
     /// The words depend on the source only where it becomes the ORIGINATOR.
-    fn origin(&self, source: PeerId) -> PeerId {
+    pub(super) fn origin(&self, source: PeerId) -> PeerId {
         match self.peer(source) {
             None => LOCAL,
             Some(peer) if peer.internal => source,
@@ -173,7 +151,7 @@ impl Speaker {
 
     /// What comes of a route for the class of a place, of which the peer is one.
     #[inline]
-    fn exported(&mut self, index: usize, place: Place, source: PeerId, name: NameId) -> Cached {
+    pub(super) fn exported(&mut self, index: usize, place: Place, source: PeerId, name: NameId) -> Cached {
         match &self.peers[index].export {
             Rule::Policy(policy) if policy.program().reads.key => self.exported_by_name(index, place, source, name),
             Rule::All | Rule::Nothing | Rule::Policy(_) => {

@@ -330,11 +330,13 @@ impl Speaker {
         }
         self.rib.attrs.release(before);
         let family = self.rib.names.family(name);
+        let mut holds = 0;
         for peer in self.peers.iter_mut().filter(|peer| peer.takes(family)) {
-            if !peer.out.is_blank(name) || !peer.never_gets(source) {
-                peer.out.mark(name, &mut self.rib.names);
+            if !peer.never_gets(source) || !peer.out.is_blank(name) {
+                holds += u32::from(peer.out.queue(name));
             }
         }
+        self.rib.names.retain_times(name, holds);
         self.rib.names.may_be_unused(name);
     }
 }
