@@ -85,6 +85,7 @@ impl Node {
             offers: store.over(config.local_routes()),
             listen: Some(*config.peering.listen),
             transports: config.transports(),
+            callers: config.callers(),
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);

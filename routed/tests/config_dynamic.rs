@@ -91,6 +91,28 @@ fn policies_know_them_by_the_name_of_their_entry() {
 }
 
 #[test]
+fn peers_that_the_listener_cannot_guard_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("routed.json");
+    std::fs::write(&file, BASE).unwrap();
+    let warnings = |peers: u32| {
+        let mut set = vec!["dynamic_peers.edge.ttl_security=1".to_owned()];
+        for at in 0..peers {
+            let address = std::net::Ipv4Addr::from_bits(0x7f02_0000 + at);
+            let peer = format!(r#"{{"address":"{address}:1790","as":65002,"ttl_security":1}}"#);
+            set.push(format!("peers.p{at}={peer}"));
+        }
+        let flags: Vec<Flag> = set.iter().map(|value| Flag::new("set", value)).collect();
+        let (_, warnings) = load_with_warnings(Some(&file), &flags).unwrap();
+        warnings.iter().map(ToString::to_string).collect::<String>()
+    };
+    assert_eq!(warnings(900), "");
+    let told = warnings(1100);
+    assert!(told.contains("dynamic_peers[\"edge\"].ttl_security"), "{told}");
+    assert!(told.contains("only once a connection is accepted"), "{told}");
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     refused(
         &["dynamic_peers.edge.as=[]"],

@@ -1,10 +1,16 @@
 //! See README.md beside this file.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use catalyst_netns_tests::{Example, LONG, Network, Node, Peering, peer, poll, scenario, stays};
+use catalyst_core::wire::{Family, Message, Open, VERSION, encode};
+use catalyst_netns_tests::{Example, LONG, Network, Node, Peering, peer, poll, scenario};
 use serde_json::{Value, json};
+
+/// Longer than any test waits.
+const HOLD_TIME: Duration = Duration::from_secs(600);
 
 fn pair(network: &mut Network) -> Result<(Node, Node)> {
     Ok((network.node("a", 65001, "acme")?, network.node("b", 65002, "acme")?))
@@ -142,6 +148,50 @@ fn a_shutdown_is_for_good_and_says_why() -> Result<()> {
     })
 }
 
+/// A connection from the address of a node, which brings OPEN and then nothing: the node has died.
+fn dying(node: &Node, at: &Node) -> Result<TcpStream> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind((node.ip, 0).into())?;
+        socket.connect(at.peering()).await?.into_std()
+    })?;
+    stream.set_nonblocking(false)?;
+    let mut open = bytes::BytesMut::new();
+    let said = Open {
+        version: VERSION,
+        asn: node.asn,
+        node: node.name.as_str().into(),
+        organisation: node.organisation.as_str().into(),
+        hold_time: HOLD_TIME,
+        families: Family::ALL.to_vec(),
+        route_refresh: true,
+        role: None,
+        graceful_restart: None,
+    };
+    encode(&Message::Open(said), &mut open);
+    (&stream).write_all(&open)?;
+    Ok(stream)
+}
+
+#[test]
+fn a_connection_that_dies_in_open_confirm_keeps_nobody_out() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        b.config["peering"]["hold_time"] = json!(format!("{}s", HOLD_TIME.as_secs()));
+        b.start()?;
+        let _dead = dying(&a, &b)?;
+        poll("OpenConfirm at b", LONG, || {
+            let shown = b.peer("a")?;
+            ensure!(shown["state"] == "OpenConfirm", "{shown}");
+            Ok(())
+        })?;
+        a.start()?;
+        check_session(&a, &b)
+    })
+}
+
 /// Both nodes at ::1, each at a port of its own.
 fn move_to_ipv6(a: &mut Node, b: &mut Node) -> Result<()> {
     let [_, _, subnet, _] = a.ip.octets();
@@ -181,31 +231,44 @@ fn over_ipv6() -> Result<()> {
     Ok(())
 }
 
+/// What a sends is dropped by b, before there is a connection.
+fn never_heard(a: &Node, b: &Node) -> Result<()> {
+    wait_for_error(a, "b", &["no answer"])?;
+    let shown = b.peer("a")?;
+    ensure!(shown["state"] == "Active" && shown["established_count"] == 0, "{shown}");
+    Ok(())
+}
+
+#[test]
+fn ttl_security_of_one_peer_is_not_that_of_another_and_goes_with_a_reload() -> Result<()> {
+    scenario(|network| {
+        let (mut a, mut b) = pair(network)?;
+        let mut c = network.node("c", 65003, "acme")?;
+        peer(&mut a, &mut b, Peering::FirstDials);
+        peer(&mut c, &mut b, Peering::FirstDials);
+        b.config["peers"]["a"]["ttl_security"] = json!(1);
+        start([&mut a, &mut b])?;
+        c.start()?;
+        c.wait_established("b")?;
+        b.wait_established("c")?;
+        never_heard(&a, &b)?;
+        let section = b.config["peers"]["a"].as_object_mut();
+        section.map(|section| section.remove("ttl_security"));
+        b.write_config()?;
+        b.ctl_ok(&["reload"])?;
+        check_session(&a, &b)
+    })
+}
+
 #[test]
 fn ttl_security_is_for_both_sides() -> Result<()> {
     scenario(|network| {
         let (mut a, mut b) = pair(network)?;
         peer(&mut a, &mut b, Peering::FirstDials);
         b.config["peers"]["a"]["ttl_security"] = json!(1);
-        // A connection of which b hears no end is left after so long.
-        for node in [&mut a, &mut b] {
-            node.config["peering"]["hold_time"] = json!("3s");
-        }
         start([&mut a, &mut b])?;
-        // What a sends leaves with the usual TTL: the kernel of b drops it, but for an OPEN that is there before b accepts.
-        poll("a connection at b that brings nothing", LONG, || {
-            let shown = b.peer("a")?;
-            ensure!(
-                shown["state"] == "OpenSent" || shown["state"] == "OpenConfirm",
-                "{shown}"
-            );
-            Ok(())
-        })?;
-        stays(Duration::from_millis(500), || {
-            let shown = b.peer("a")?;
-            ensure!(shown["established_count"] == 0, "{shown}");
-            Ok(())
-        })?;
+        // What a sends leaves with the usual TTL.
+        never_heard(&a, &b)?;
         a.config["peers"]["b"]["ttl_security"] = json!(1);
         a.write_config()?;
         a.ctl_ok(&["reload"])?;

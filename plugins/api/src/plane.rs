@@ -118,7 +118,7 @@ pub enum Verdict {
 }
 
 /// What a data plane says of its own accord.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaneEvent<K> {
     /// The first instance connected (`true`) or the last one was lost (`false`).
     Connected(bool),

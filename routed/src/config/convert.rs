@@ -10,7 +10,7 @@ use catalyst_core::event::{
     DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PlaneConfig, SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
-use catalyst_core::route::{Endpoint, Protocol};
+use catalyst_core::route::{Endpoint, Prefix, Protocol};
 use catalyst_core::wire::{Families, Family};
 use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
 use catalyst_external::PlaneSpec;
@@ -23,7 +23,7 @@ use super::path::KeyPath;
 use super::policy::{Policies, PolicyWord, Resolver, policies};
 use super::text::{Listen, Spelled};
 use super::types::{Config, OwnPrefix, Peer, Service};
-use crate::driver::{Transport, Transports};
+use crate::driver::{Source, Transport, Transports};
 
 /// How long an advertisement waits for the gating data planes.
 const ACK_WAIT: Duration = Duration::from_secs(1);
@@ -119,6 +119,21 @@ impl Config {
         };
         let peers = self.peers.iter().map(of_peer);
         peers.chain(self.dynamic_peers.iter().map(of_group)).collect()
+    }
+
+    /// Where connections come from, and how far that may be.
+    #[must_use]
+    pub fn callers(&self) -> Vec<Source> {
+        let of_peer = |peer: &Peer| Source {
+            from: Prefix::of_host(peer.address.ip().to_canonical()),
+            hops: peer.ttl_security,
+        };
+        let of_group = |group: &DynamicPeersSection| Source {
+            from: group.prefix.0,
+            hops: group.ttl_security,
+        };
+        let peers = self.peers.values().map(of_peer);
+        peers.chain(self.dynamic_peers.values().map(of_group)).collect()
     }
 
     /// The services of this node, in order of name.

@@ -155,8 +155,8 @@ pub struct Peer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Spelled<IpAddr>>,
     /// How many links it is away at most: 1 for a neighbour on the same network. What has come further is dropped by the
-    /// kernel once the connection is accepted or dialled (TTL security, RFC 5082), and what we send leaves with a TTL of 255;
-    /// the other side has to do the same. Default: any distance.
+    /// kernel (TTL security, RFC 5082), and what we send leaves with a TTL of 255; the other side has to do the same.
+    /// Default: any distance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 254))]
     pub ttl_security: Option<u8>,

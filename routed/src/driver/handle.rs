@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast, mpsc, oneshot};
 
 use super::peer_io::Frames;
+use super::ttl_filter::Source;
 
 /// Inputs that may wait for the Speaker before senders are held back.
 const QUEUE: usize = 1024;
@@ -69,6 +70,8 @@ pub struct Reconfiguration {
     pub speaker: SpeakerConfig,
     /// How connections to peers are made.
     pub transports: Transports,
+    /// Where connections come from.
+    pub callers: Vec<Source>,
     /// Services that come, change or go.
     pub offers: Vec<Event>,
 }

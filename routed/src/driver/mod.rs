@@ -4,10 +4,12 @@ mod handle;
 mod peer_io;
 mod planes;
 mod say;
+mod ttl_filter;
 mod ttl_security;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use handle::{Input, SpeakerEnds};
 use peer_io::{Connection, Frames};
 pub use planes::{PlaneFeeds, PlaneLoops, PlaneSettings, Planes, start_planes};
 use say::Sayings;
+pub use ttl_filter::{Guard, Source};
 
 /// Inputs taken in before the Speaker selects and sends: batching only under backlog.
 const BATCH: usize = 256;
@@ -41,6 +44,8 @@ pub struct DriverConfig {
     pub listen: Option<SocketAddr>,
     /// How connections to peers are made.
     pub transports: Transports,
+    /// Where connections come from.
+    pub callers: Vec<Source>,
 }
 
 /// The routing thread: a single-threaded runtime of its own, so that no data plane's work delays an UPDATE.
@@ -56,6 +61,7 @@ impl Driver {
     /// # Errors
     /// The listener's address cannot be bound, or the thread cannot be started.
     pub fn start(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds) -> anyhow::Result<Self> {
+        let bind = |address| bind(address, &config.callers);
         let listener = config.listen.map(bind).transpose()?;
         let handle = channel.handle.clone();
         let (alive, ended) = oneshot::channel();
@@ -119,22 +125,40 @@ impl Default for DriverChannel {
     }
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
-    peer_io::listen(address).map_err(|error| anyhow::anyhow!("peering.listen: cannot listen on {address}: {error}"))
+fn bind(address: SocketAddr, callers: &[Source]) -> anyhow::Result<std::net::TcpListener> {
+    let cannot = |error| anyhow::anyhow!("peering.listen: cannot listen on {address}: {error}");
+    let socket = peer_io::bind(address).map_err(cannot)?;
+    // Before anybody can call.
+    guard(&socket, callers);
+    peer_io::listen(socket).map_err(cannot)
+}
+
+/// From who is too far away nothing is heard (RFC 5082).
+fn guard(listener: &impl AsFd, callers: &[Source]) {
+    let guard = Guard::of(callers.to_vec());
+    if let Err(error) = ttl_security::put_on(listener, &guard) {
+        tracing::warn!(%error, "the peering listener cannot be guarded: TTL security counts from when a connection is accepted");
+    }
 }
 
 async fn run(config: DriverConfig, channel: DriverChannel, feeds: PlaneFeeds, listener: Option<std::net::TcpListener>) {
-    if let Some(listener) = listener {
-        match TcpListener::from_std(listener) {
-            Ok(listener) => {
-                let places = Arc::new(Semaphore::new(descriptors::for_incoming()));
-                drop(tokio::spawn(peer_io::accept(listener, places, channel.handle.clone())));
-            }
-            Err(error) => tracing::error!(%error, "the peering listener cannot be used"),
+    let listener = listener.and_then(|listener| match TcpListener::from_std(listener) {
+        Ok(listener) => Some(Arc::new(listener)),
+        Err(error) => {
+            tracing::error!(%error, "the peering listener cannot be used");
+            None
         }
+    });
+    if let Some(listener) = &listener {
+        let places = Arc::new(Semaphore::new(descriptors::for_incoming()));
+        drop(tokio::spawn(peer_io::accept(
+            Arc::clone(listener),
+            places,
+            channel.handle.clone(),
+        )));
     }
     let DriverChannel { handle, ends } = channel;
-    let mut routing = Routing::new(config, handle, ends.changed, feeds);
+    let mut routing = Routing::new(config, handle, ends.changed, feeds, listener);
     let goodbye = routing.run(ends.inputs).await;
     routing.say_goodbye(goodbye).await;
 }
@@ -153,6 +177,7 @@ struct Routing {
     handle: SpeakerHandle,
     changed: broadcast::Sender<Arc<Vec<Destination>>>,
     feeds: PlaneFeeds,
+    listener: Option<Arc<TcpListener>>,
     connections: HashMap<ConnId, Connection>,
     next_conn: u64,
     targets: Targets,
@@ -166,6 +191,7 @@ impl Routing {
         handle: SpeakerHandle,
         changed: broadcast::Sender<Arc<Vec<Destination>>>,
         feeds: PlaneFeeds,
+        listener: Option<Arc<TcpListener>>,
     ) -> Self {
         let targets = targets(&config.speaker);
         let now = Instant::now();
@@ -179,6 +205,7 @@ impl Routing {
             handle,
             changed,
             feeds,
+            listener,
             connections: HashMap::new(),
             next_conn: 0,
             targets,
@@ -248,6 +275,9 @@ impl Routing {
     fn reconfigure(&mut self, change: Reconfiguration, now: Instant) {
         self.targets = targets(&change.speaker);
         self.transports = change.transports;
+        if let Some(listener) = &self.listener {
+            guard(listener, &change.callers);
+        }
         self.speaker.handle(Event::Reconfigure(Box::new(change.speaker)), now);
         for event in change.offers {
             self.speaker.handle(event, now);
@@ -304,6 +334,7 @@ impl Routing {
             Some(hops) => ttl_security::guard(&stream, remote.ip(), hops),
             None => Ok(()),
         };
+        ttl_security::take_off(&stream);
         if let Err(error) = guarded {
             tracing::error!(%remote, %error, "connection refused: no TTL security");
         } else {

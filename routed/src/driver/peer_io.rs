@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 use catalyst_core::event::{ConnId, Event, PeerName};
 use catalyst_core::wire::{Framed, Framing};
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -334,25 +334,33 @@ async fn connect(address: SocketAddr, transport: Transport) -> std::io::Result<T
     socket.connect(address).await
 }
 
-/// Binds the peering listener.
+/// Binds the socket of the peering listener.
 ///
 /// # Errors
 /// The address is in use or not ours.
-pub(super) fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+pub(super) fn bind(address: SocketAddr) -> std::io::Result<Socket> {
     let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    let socket = Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
     // A restart must not wait for connections of the last run in TIME-WAIT.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // The answer to a call leaves before it is known whose it is: full TTL, for those who listen to nothing less.
     ttl_security::send_with_full_ttl(&socket, address.ip())?;
     socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Whoever calls from now on waits to be accepted.
+///
+/// # Errors
+/// The address is in use.
+pub(super) fn listen(socket: Socket) -> std::io::Result<std::net::TcpListener> {
     socket.listen(1024)?;
     Ok(socket.into())
 }
 
 /// Hands every incoming connection to the Speaker, for ever, as far as there are places. The others wait in the kernel.
-pub(super) async fn accept(listener: TcpListener, places: Arc<Semaphore>, speaker: SpeakerHandle) {
+pub(super) async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>, speaker: SpeakerHandle) {
     let mut failing = false;
     // They are never closed.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {

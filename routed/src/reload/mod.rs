@@ -231,6 +231,7 @@ impl Reloader {
         let change = Reconfiguration {
             speaker: new.speaker(),
             transports: new.transports(),
+            callers: new.callers(),
             offers,
         };
         let old = self.live.get();

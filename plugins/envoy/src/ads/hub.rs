@@ -13,7 +13,7 @@ use crate::ads::isolate::clip;
 use crate::ads::session::{Heard, Outgoing, Refused, Session, Standing};
 use crate::ads::stats::{Counters, EnvoyReport, RejectedReport, Report};
 use crate::ads::verdicts::Verdicts;
-use crate::resource::{ResourceKey, ResourceKind, fingerprint_of};
+use crate::resource::{Resource, ResourceKey, ResourceKind, fingerprint_of};
 
 /// Envoy's words on a refused resource are kept up to this length (they may repeat the whole resource).
 const MAX_REASON_BYTES: usize = 1024;
@@ -29,7 +29,20 @@ pub(super) struct StreamId(u64);
 struct Envoy {
     /// `None` until the first request: it does not count as connected before.
     identity: Option<Identity>,
+    /// Whether it serves already. A fresh process does once it has confirmed its listeners: no request reaches it before.
+    serving: Serving,
     session: Session,
+}
+
+/// Whether requests reach an Envoy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serving {
+    /// Not yet.
+    NotYet,
+    /// It brought listeners along that it has not named yet.
+    Unknown,
+    /// Its listeners are open.
+    Yes,
 }
 
 #[derive(Debug)]
@@ -84,6 +97,11 @@ impl Hub {
         self.connected().next().is_some()
     }
 
+    /// Whether requests reach any Envoy.
+    fn is_serving(&self) -> bool {
+        self.envoys.values().any(|envoy| envoy.serving == Serving::Yes)
+    }
+
     fn connected(&self) -> impl Iterator<Item = (&Identity, &Session)> {
         self.envoys
             .values()
@@ -100,17 +118,39 @@ impl Hub {
         if let Some(refusal) = self.desired.refusal(key) {
             return Verdict::Rejected(refusal.reason.clone());
         }
-        if !self.is_connected() {
-            return Verdict::Pending("no Envoy connected".into());
-        }
         let Some(wanted) = self.desired.get(key) else {
             return Verdict::Programmed;
         };
+        match self.why_pending(wanted) {
+            Some(why) => Verdict::Pending(why.into()),
+            None => Verdict::Programmed,
+        }
+    }
+
+    /// What a wanted resource waits for. An Envoy that serves nothing yet holds up nobody, unless it is the only one.
+    fn why_pending(&self, wanted: &Resource) -> Option<String> {
         let settled = self.desired.is_settled();
-        let pending = self
-            .connected()
-            .find_map(|(identity, session)| why_pending(session.standing(wanted, settled), &identity.node));
-        pending.map_or(Verdict::Programmed, |why| Verdict::Pending(why.into()))
+        let mut why = Some("no Envoy connected".to_owned());
+        for envoy in self.envoys.values() {
+            let Some(identity) = &envoy.identity else { continue };
+            match envoy.serving {
+                Serving::NotYet if self.is_serving() => {}
+                Serving::NotYet | Serving::Unknown => {
+                    why = Some(format!("Envoy {} has not opened its listeners yet", identity.node));
+                    if envoy.serving == Serving::Unknown {
+                        return why;
+                    }
+                }
+                Serving::Yes => {
+                    why = None;
+                    let pending = why_pending(envoy.session.standing(wanted, settled), &identity.node);
+                    if pending.is_some() {
+                        return pending;
+                    }
+                }
+            }
+        }
+        why
     }
 
     /// The oldest news that nobody has fetched.
@@ -126,6 +166,7 @@ impl Hub {
             id,
             Envoy {
                 identity: None,
+                serving: Serving::NotYet,
                 session: Session::new(now),
             },
         );
@@ -145,15 +186,19 @@ impl Hub {
         }
         let Some(identity) = envoy.identity else { return };
         tracing::info!(node = %identity.node, "Envoy disconnected");
-        if self.is_connected() {
-            let open: Vec<_> = self.verdicts.open().cloned().collect();
-            self.resolve(open);
-        } else {
+        if self.is_serving() {
+            self.resolve_open();
+        } else if envoy.serving == Serving::Yes {
             tracing::warn!(
-                "no Envoy is connected any more: unless one is within the hold time, what needs it is withdrawn from peers"
+                "no Envoy serves any more: unless one is within the hold time, what needs it is withdrawn from peers"
             );
             self.verdicts.tell_connected(false);
         }
+    }
+
+    fn resolve_open(&mut self) {
+        let open: Vec<_> = self.verdicts.open().cloned().collect();
+        self.resolve(open);
     }
 
     /// Takes in a request of a stream.
@@ -172,13 +217,54 @@ impl Hub {
         if let Some(kind) = heard.subscribed {
             self.on_subscribed(id, kind);
         }
+        self.look_whether_serving(id);
         self.resolve(heard.confirmed);
     }
 
-    /// The first request makes a stream a connected Envoy. A fresh process (it holds nothing) lacks everything, and
-    /// deserves another try of what an earlier one refused: a port may be free now.
+    /// An Envoy serves once each listener is open or refused, with the extensions that it has asked for (it asks for those
+    /// of a listener before it confirms it). True if it has begun to.
+    fn look_whether_serving(&mut self, id: StreamId) -> bool {
+        let Some(envoy) = self.envoys.get(&id) else {
+            return false;
+        };
+        if envoy.serving == Serving::Yes || envoy.identity.is_none() || !self.desired.is_ready() {
+            return false;
+        }
+        let settled = self.desired.is_settled();
+        let of_kind = |kind| self.desired.of_kind(kind).into_iter().flat_map(BTreeMap::values);
+        let closed = |wanted: &&Arc<Resource>| {
+            let standing = envoy.session.standing(wanted, settled);
+            let asked = wanted.key.kind == ResourceKind::Listener || standing != Standing::NotAsked;
+            let open = matches!(standing, Standing::Confirmed | Standing::HeldBack);
+            asked && !open && self.desired.refusal(&wanted.key).is_none()
+        };
+        let mut fixed = of_kind(ResourceKind::Listener).chain(of_kind(ResourceKind::Extension));
+        let serves = !fixed.any(|wanted| closed(&wanted));
+        if serves {
+            self.on_serving(id);
+        }
+        serves
+    }
+
+    /// From now on requests reach an Envoy: what it lacks is pending.
+    fn on_serving(&mut self, id: StreamId) {
+        let first = !self.is_serving();
+        if let Some(envoy) = self.envoys.get_mut(&id) {
+            envoy.serving = Serving::Yes;
+        }
+        for kind in ResourceKind::ALL {
+            self.ask_for_lacking(id, kind);
+        }
+        self.resolve_open();
+        if first {
+            self.verdicts.tell_connected(true);
+        }
+    }
+
+    /// The first request makes a stream a connected Envoy. A fresh process (it holds nothing) deserves another try of what
+    /// an earlier one refused: a port may be free now. One that comes back beside others serves what nobody knows yet.
     fn identify(&mut self, id: StreamId, request: &DeltaDiscoveryRequest) {
-        let first = !self.is_connected();
+        let others = self.is_serving();
         let Some(envoy) = self.envoys.get_mut(&id).filter(|envoy| envoy.identity.is_none()) else {
             return;
         };
@@ -188,28 +274,37 @@ impl Hub {
         if request.initial_resource_versions.is_empty() {
             let lifted = self.desired.lift_quarantine();
             self.envoys.values_mut().for_each(|envoy| envoy.session.touch(&lifted));
+            self.ask_again(lifted);
+            return;
+        }
+        envoy.serving = Serving::Unknown;
+        if others {
             let all: Vec<_> = self.desired.iter().map(|resource| resource.key.clone()).collect();
             self.ask_again(all);
         }
-        if first {
-            self.verdicts.tell_connected(true);
-        }
     }
 
-    /// What a stream lacks of a kind, now that its versions are known, is pending again.
+    /// What a stream that serves lacks of a kind, now that its versions are known, is pending again.
     fn on_subscribed(&mut self, id: StreamId, kind: ResourceKind) {
+        if self.envoys.get(&id).is_none_or(|envoy| envoy.serving != Serving::Yes) {
+            return;
+        }
+        self.ask_for_lacking(id, kind);
+        // What was open may be answered already: this Envoy brought it along.
+        let open: Vec<_> = self.verdicts.open().filter(|key| key.kind == kind).cloned().collect();
+        self.resolve(open);
+    }
+
+    fn ask_for_lacking(&mut self, id: StreamId, kind: ResourceKind) {
         let Some(envoy) = self.envoys.get(&id) else { return };
         let wanted = self.desired.of_kind(kind).into_iter().flat_map(BTreeMap::values);
         let settled = self.desired.is_settled();
         let lacking = wanted.filter(|wanted| {
             let standing = envoy.session.standing(wanted, settled);
-            matches!(standing, Standing::Waiting | Standing::HeldBack) && self.desired.refusal(&wanted.key).is_none()
+            standing != Standing::Confirmed && self.desired.refusal(&wanted.key).is_none()
         });
         let lacking: Vec<_> = lacking.map(|wanted| wanted.key.clone()).collect();
         self.ask_again(lacking);
-        // What was open may be answered already: this Envoy brought it along.
-        let open: Vec<_> = self.verdicts.open().filter(|key| key.kind == kind).cloned().collect();
-        self.resolve(open);
     }
 
     fn ask_again(&mut self, keys: Vec<ResourceKey>) {
@@ -252,6 +347,8 @@ impl Hub {
         let next = session.poll(now, &self.desired);
         let unchanged = session.take_unchanged();
         self.progressed |= !unchanged.is_empty();
+        // What it brought along may turn out to be what is wanted.
+        self.progressed |= self.look_whether_serving(id);
         self.resolve(unchanged);
         next
     }

@@ -3,7 +3,8 @@
 //!
 //! The connection that the side with the higher router id opened is the preferred one. RFC 4271 lets a side give up a
 //! connection on which the peer is Established already, or has given up the other one; here that cannot happen:
-//! - Once our KEEPALIVE is sent on a connection it is committed, and a newer connection is refused, unopened.
+//! - Once our KEEPALIVE is sent on a connection it is committed, and a newer connection is refused, unopened. One that
+//!   the peer dialled may be held back instead, for the case that the peer has left the committed one (`replace`).
 //! - OPEN on the preferred connection ends the other one, which cannot be committed on either side: the peer, too, has
 //!   seen both.
 //! - OPEN on the other connection while the preferred one stands is held back: KEEPALIVE waits until OPEN arrives on
@@ -20,7 +21,7 @@ use crate::event::ConnId;
 use crate::wire::{Message, Notification, Open, subcode};
 
 impl Session {
-    /// A connection stands: send OPEN, unless another one is committed.
+    /// A connection stands: send OPEN, unless another one is committed for good.
     ///
     /// A second incoming connection takes the place of one whose OPEN has not come: the peer dials one at a time, so
     /// it has left the first.

@@ -28,7 +28,8 @@ impl Phase {
         }
     }
 
-    /// Whether our KEEPALIVE is sent: the peer may be Established on it, so nothing newer may take its place.
+    /// Whether our KEEPALIVE is sent: the peer may be Established on it, so nothing newer takes its place unless the peer says
+    /// that it is not (see `replace`).
     pub(super) fn is_committed(self) -> bool {
         self >= Self::OpenConfirm
     }

@@ -110,6 +110,7 @@ impl Session {
         self.dialling.reset_backoff();
         self.restart_hold_timer(direction, now);
         out.extend(up.map(SessionEffect::Up));
+        self.end_replacing(out);
     }
 
     /// HoldTimer_Expires.

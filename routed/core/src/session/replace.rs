@@ -1,10 +1,11 @@
-//! A new connection in place of an Established one (RFC 4724 section 4.2): a peer that was restarted may be back before
-//! this side has noticed that it was gone. Only with graceful restart, whose routes outlive the old connection.
+//! A new connection in place of one that is committed: the peer may have left that one before this side has noticed, and
+//! dials again. In OpenConfirm always (RFC 4271 section 6.8: nothing has come on the old one since OPEN); in Established
+//! only with graceful restart, whose routes outlive the old connection (RFC 4724 section 4.2).
 //!
-//! RFC 4724 lets the OPEN on the new connection end the old one. Here both sides may have dialled, and the second of the two
-//! connections can come in after the first one is Established: its OPEN proves nothing. The peer's KEEPALIVE on it does.
-//! It answers our OPEN, which was sent when the old connection stood already, and a side that has sent KEEPALIVE on a
-//! connection that still stands refuses every newer one (`collision`): the peer has left the old one.
+//! RFC 4271 and RFC 4724 let the OPEN on the new connection end the old one. Here both sides may have dialled, and the second
+//! of the two connections can come in after the first one is committed: its OPEN proves nothing. The peer's KEEPALIVE on it
+//! does. It answers our OPEN, which was sent when the old connection stood already, and a side that has sent KEEPALIVE on a
+//! connection that still stands sends it on no other (`collision`): the peer has left the old one, or will never confirm it.
 
 use std::time::Instant;
 
@@ -18,16 +19,17 @@ use crate::event::ConnId;
 use crate::wire::{Message, Open};
 
 impl Session {
-    /// The Established connection, if a new one may take its place.
+    /// The committed connection, if a new one may take its place.
     fn replaceable(&self) -> Option<Direction> {
-        let may_go = |direction: &Direction| {
-            let connection = self.connections.get(*direction);
-            connection.is_some_and(|it| it.phase == Phase::Established && it.graceful.is_some())
+        let may_go = |direction: &Direction| match self.connections.get(*direction) {
+            Some(it) if it.phase == Phase::Established => it.graceful.is_some(),
+            Some(it) => it.phase == Phase::OpenConfirm,
+            None => false,
         };
         [Direction::Outgoing, Direction::Incoming].into_iter().find(may_go)
     }
 
-    /// The peer has dialled while the session is Established. False: that has no meaning here.
+    /// The peer has dialled while a connection is committed. False: that has no meaning here.
     pub(super) fn admit_replacing(&mut self, id: ConnId, now: Instant, out: &mut Vec<SessionEffect>) -> bool {
         let held = self.connections.get(Direction::Replacing);
         if self.replaceable().is_none() || held.is_some_and(|held| held.phase > Phase::OpenSent) {
@@ -61,13 +63,27 @@ impl Session {
     /// KeepAliveMsg on it: the peer is here, and nowhere else.
     pub(super) fn replace(&mut self, now: Instant, out: &mut Vec<SessionEffect>) {
         if let Some(old) = self.replaceable() {
-            let reason = "the peer has connected anew".to_owned();
-            self.close(old, out);
-            self.lost(old, Loss::Transport, reason, out);
+            if self.is_up(old) {
+                let reason = "the peer has connected anew".to_owned();
+                self.close(old, out);
+                self.lost(old, Loss::Transport, reason, out);
+            } else if let Some(left) = self.connections.get(old) {
+                part(left.id, collision("a newer connection takes its place"), out);
+            }
             self.connections.take(old);
             self.timers.clear_connection(old);
         }
         self.promote(now, out);
+    }
+
+    /// The old connection is Established after all. The new one goes unless it may still take its place.
+    pub(super) fn end_replacing(&mut self, out: &mut Vec<SessionEffect>) {
+        if self.replaceable().is_none()
+            && let Some(left) = self.connections.take(Direction::Replacing)
+        {
+            self.timers.clear_connection(Direction::Replacing);
+            part(left.id, collision("another connection is further along"), out);
+        }
     }
 
     /// With the old connection gone, the new one is an incoming one like any other.

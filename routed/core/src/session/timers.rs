@@ -9,7 +9,7 @@ pub enum Direction {
     Outgoing,
     /// The peer dialled.
     Incoming,
-    /// The peer dialled while the session is Established with graceful restart: it may have been restarted.
+    /// The peer dialled while a connection is in OpenConfirm, or Established with graceful restart: it may have left that one.
     Replacing,
 }
 

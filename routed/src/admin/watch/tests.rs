@@ -28,6 +28,7 @@ pub(in crate::admin) async fn routing() -> (Driver, SpeakerHandle) {
         offers: Vec::new(),
         listen: None,
         transports: crate::driver::Transports::new(),
+        callers: Vec::new(),
     };
     (Driver::start(config, channel, planes.feeds).unwrap(), handle)
 }

@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config) -> Problems {
     check_peering(config, &mut problems);
     peers::check_peers(config, &mut problems);
     dynamic::check_dynamic_peers(config, &mut problems);
+    peers::warn_of_unguarded(config, &mut problems);
     services::check_services(config, &mut problems);
     prefixes::check_prefixes(config, &mut problems);
     check_plugins(config, &mut problems);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use catalyst_core::route::Prefix;
 use catalyst_core::wire::{LEAST_MAX_FRAME_BYTES, MAX_FRAME_BYTES};
 
 use super::super::path::KeyPath;
@@ -12,6 +13,7 @@ use super::super::text::{Label, Spelled};
 use super::super::types::{Config, Peer};
 use super::prefixes::check_families;
 use super::{Problems, off_loopback, section};
+use crate::driver::Guard;
 
 /// The bounds of `restart_time` and `stale_time`.
 const RESTART_TIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
@@ -31,6 +33,28 @@ pub(super) fn check_peers(config: &Config, problems: &mut Problems) {
         if let Some(other) = by_ip.insert(peer.address.ip(), name) {
             let message = format!("peers[{other:?}] has the same IP, which is what incoming connections are told by");
             problems.add(path.field("address"), message);
+        }
+    }
+}
+
+/// The listener's program is bounded (docs/operate.md): of these something is heard that came too far.
+pub(super) fn warn_of_unguarded(config: &Config, problems: &mut Problems) {
+    let left_out = Guard::of(config.callers()).left_out;
+    if left_out.is_empty() {
+        return;
+    }
+    let peers = config.peers.iter().map(|(name, peer)| {
+        let from = Prefix::of_host(peer.address.ip().to_canonical());
+        (section("peers").key(name), from)
+    });
+    let dynamic = config.dynamic_peers.iter();
+    let groups = dynamic.map(|(name, group)| (section("dynamic_peers").key(name), group.prefix.0));
+    for (path, from) in peers.chain(groups) {
+        if left_out.contains(&from) {
+            problems.warn(
+                path.field("ttl_security"),
+                "with so many peers it counts only once a connection is accepted: what was sent before is heard",
+            );
         }
     }
 }

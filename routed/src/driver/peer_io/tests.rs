@@ -8,9 +8,14 @@ use crate::driver::handle::{SpeakerEnds, channel};
 const KEEPALIVE: [u8; 5] = [0, 0, 0, 1, 2];
 const DEADLINE: Duration = Duration::from_secs(60);
 
+fn bound() -> TcpListener {
+    let socket = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    TcpListener::from_std(listen(socket).unwrap()).unwrap()
+}
+
 /// Both ends of a connection.
 async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+    let listener = bound();
     let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     (listener.accept().await.unwrap().0, far)
 }
@@ -96,10 +101,10 @@ async fn small_packets_leave_at_once() {
 #[tokio::test]
 async fn only_so_many_are_let_in_and_one_that_goes_makes_room() {
     let (handle, mut ends) = channel();
-    let listener = TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+    let listener = bound();
     let address = listener.local_addr().unwrap();
     let places = Arc::new(Semaphore::new(2));
-    let accepting = tokio::spawn(accept(listener, Arc::clone(&places), handle.clone()));
+    let accepting = tokio::spawn(accept(Arc::new(listener), Arc::clone(&places), handle.clone()));
     let mut callers = Vec::new();
     for _ in 0..3 {
         callers.push(TcpStream::connect(address).await.unwrap());

@@ -36,6 +36,8 @@ pub(super) struct ModelEnvoy {
     pub(super) received: usize,
     /// Keeps answers of this kind to itself.
     pub(super) withholds: Option<ResourceKind>,
+    /// Refuses every listener: its port is taken.
+    pub(super) bad_listeners: bool,
 }
 
 impl ModelEnvoy {
@@ -51,6 +53,7 @@ impl ModelEnvoy {
             refused: BTreeSet::new(),
             received: 0,
             withholds: None,
+            bad_listeners: false,
         }
     }
 
@@ -138,6 +141,8 @@ impl ModelEnvoy {
 
     fn take(&mut self, response: &Outgoing) -> Option<String> {
         let kind = response.kind;
+        let taken = self.bad_listeners && kind == ResourceKind::Listener;
+        let is_bad = |item: &Item| is_bad(item) || (taken && item.content.is_some());
         let bad: Vec<&Item> = response.items.iter().filter(|item| is_bad(item)).collect();
         self.refused.extend(bad.iter().map(|item| ResourceKey {
             kind,

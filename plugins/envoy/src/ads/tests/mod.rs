@@ -41,6 +41,10 @@ fn extension(name: &str, content: &str) -> Resource {
     Resource::encode(ResourceKind::Extension, name, &StringValue { value: content.into() })
 }
 
+fn listener(name: &str) -> Resource {
+    Resource::encode(ResourceKind::Listener, name, &StringValue::default())
+}
+
 fn key(kind: ResourceKind, name: &str) -> ResourceKey {
     ResourceKey::new(kind, name)
 }

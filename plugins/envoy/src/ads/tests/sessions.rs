@@ -5,7 +5,7 @@ use std::time::Duration;
 use catalyst_plugin::{PlaneEvent, Verdict};
 
 use super::envoy::ModelEnvoy;
-use super::{World, cluster, extension, key, rejected, scope};
+use super::{World, cluster, extension, key, listener, rejected, scope};
 use crate::ads::desired::Changes;
 use crate::resource::{Resource, ResourceKey, ResourceKind};
 
@@ -242,4 +242,92 @@ fn a_second_envoy_makes_everything_pending_until_it_has_it() {
     second.disconnect(&mut world);
     assert!(matches!(world.hub.next_event(), Some(PlaneEvent::Connected(false))));
     assert_eq!(world.verdict(&all[0]), Verdict::Pending("no Envoy connected".into()));
+}
+
+/// All news, the word on whether an Envoy serves last.
+fn drain(world: &mut World) -> Vec<PlaneEvent<ResourceKey>> {
+    std::iter::from_fn(|| world.hub.next_event()).collect()
+}
+
+fn all() -> [Resource; 3] {
+    [cluster("c", ""), scope("s", "c"), listener("l")]
+}
+
+#[test]
+fn an_envoy_counts_as_connected_once_its_listeners_are_open() {
+    let mut world = World::new();
+    let round = world.table(all());
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.withholds = Some(ResourceKind::Listener);
+    envoy.settle(&mut world);
+    assert_eq!(drain(&mut world), []);
+    assert!(!world.hub.is_complete(round));
+    let closed = Verdict::Pending("Envoy a has not opened its listeners yet".into());
+    assert_eq!(world.verdict(&all()[0]), closed, "although it holds it");
+    envoy.withholds = None;
+    envoy.settle(&mut world);
+    assert!(world.hub.is_complete(round));
+    assert!(drain(&mut world).contains(&PlaneEvent::Connected(true)));
+    for resource in all() {
+        assert_eq!(world.verdict(&resource), Verdict::Programmed);
+    }
+}
+
+/// No request reaches the second one before its listeners are open: it holds up nobody, and stands in for nobody.
+#[test]
+fn of_two_envoys_the_one_that_serves_counts() {
+    let (mut world, first) = settled(all());
+    drain(&mut world);
+    let mut second = ModelEnvoy::connect(&mut world, "b");
+    second.withholds = Some(ResourceKind::Listener);
+    second.settle(&mut world);
+    assert_eq!(drain(&mut world), []);
+    assert_eq!(world.verdict(&all()[1]), Verdict::Programmed);
+    first.disconnect(&mut world);
+    assert_eq!(drain(&mut world), [PlaneEvent::Connected(false)]);
+    assert!(matches!(world.verdict(&all()[1]), Verdict::Pending(_)));
+    second.withholds = None;
+    second.settle(&mut world);
+    assert!(drain(&mut world).contains(&PlaneEvent::Connected(true)));
+    assert_eq!(world.verdict(&all()[1]), Verdict::Programmed);
+    // One that never served goes without a word.
+    let mut third = ModelEnvoy::connect(&mut world, "c");
+    third.withholds = Some(ResourceKind::Listener);
+    third.settle(&mut world);
+    third.disconnect(&mut world);
+    assert_eq!(drain(&mut world), []);
+}
+
+/// Its listeners may be open all the time, in front of what nobody knows.
+#[test]
+fn an_envoy_that_comes_back_holds_everything_up_until_it_has_named_what_it_holds() {
+    let (mut world, _first) = settled(all());
+    let mut second = ModelEnvoy::connect(&mut world, "b");
+    second.settle(&mut world);
+    second.reconnect(&mut world);
+    drain(&mut world);
+    second.ask(&mut world);
+    let news = next_verdicts(&mut world);
+    assert_eq!(news.len(), 3);
+    assert!(news.iter().all(|(_, verdict)| matches!(verdict, Verdict::Pending(_))));
+    second.settle(&mut world);
+    for resource in all() {
+        assert_eq!(world.verdict(&resource), Verdict::Programmed);
+    }
+}
+
+/// A port that is taken does not keep the others from serving.
+#[test]
+fn a_listener_that_is_refused_is_not_waited_for() {
+    let (mut world, envoy) = settled([cluster("c", "")]);
+    drain(&mut world);
+    let mut taken = Changes::upsert([listener("l")]);
+    taken.set(key(ResourceKind::Cluster, "c"), Some(cluster("c", "two")));
+    world.hub.update(taken, true);
+    envoy.disconnect(&mut world);
+    let mut fresh = ModelEnvoy::connect(&mut world, "b");
+    fresh.bad_listeners = true;
+    fresh.settle(&mut world);
+    assert!(matches!(world.verdict(&listener("l")), Verdict::Rejected(_)));
+    assert_eq!(world.verdict(&cluster("c", "two")), Verdict::Programmed);
 }

@@ -231,6 +231,91 @@ fn a_restarted_peer_is_let_in_whatever_the_order() {
     }
 }
 
+/// One end commits itself to a connection that the other end leaves without a word: it was restarted, and nothing is heard of
+/// the old connection. It is let in at once on the new one, in every order of events.
+#[test]
+fn a_peer_that_has_left_a_connection_in_open_confirm_is_let_in_whatever_the_order() {
+    for (asn, restart_time) in [(1, None), (1, Some(HOLD)), (3, None), (3, Some(HOLD))] {
+        let ids = [node(asn, "a"), node(2, "b")];
+        let mut world = World::new(&ids, restart_time, Instant::now());
+        for (end, conn) in [(0, 0), (1, 0), (0, 0)] {
+            world.deliver(Way {
+                end,
+                conn,
+                reset: false,
+            });
+        }
+        assert_eq!(world.sessions[0].state(), State::OpenConfirm);
+        world.restart(1, false);
+        world.may_be_replaced = None;
+        let (survivors, worlds) = survivors(world);
+        assert_eq!(survivors, HashSet::from([ConnId(1)]));
+        assert!(worlds > 5, "only {worlds} worlds were seen");
+    }
+}
+
+/// The same where the peer had dialled both, and never hears anything of the first.
+#[test]
+fn the_keepalive_on_a_newer_connection_ends_one_in_open_confirm() {
+    let newer = ConnId(3);
+    let mut bench = Bench::in_state(
+        State::Active,
+        SessionConfig {
+            passive: true,
+            ..config()
+        },
+    );
+    bench.accepted(IN);
+    assert_eq!(words(&bench.message(IN, Message::Open(peer_open()))), "in:keepalive");
+    assert_eq!(words(&bench.accepted(newer)), "3:open");
+    assert_eq!(bench.message(newer, Message::Open(peer_open())), [], "it is held back");
+    assert_eq!(words(&bench.accepted(ConnId(4))), "4:notify:6/7 4:close");
+    assert_eq!(
+        words(&bench.message(newer, Message::Keepalive)),
+        "in:notify:6/7 in:close 3:keepalive 3:up"
+    );
+    assert_eq!(bench.session.last_error(), "", "a collision is no error");
+    let armed: Vec<_> = bench.session.timers().map(|(timer, _)| timer).collect();
+    assert_eq!(
+        armed,
+        [Timer::Hold(Direction::Incoming), Timer::Keepalive(Direction::Incoming)]
+    );
+}
+
+/// The old connection was only slow: it stays, and the newer one is refused as by an Established session.
+#[test]
+fn a_keepalive_on_the_old_connection_ends_the_newer_one() {
+    for (restart_time, ends) in [(None, "out:up 3:notify:6/7 3:close"), (Some(HOLD), "out:up")] {
+        let open = Open {
+            graceful_restart: restart_time.map(|time| GracefulRestart {
+                restarting: false,
+                notification: true,
+                restart_time: time,
+                families: Vec::new(),
+            }),
+            ..peer_open()
+        };
+        let config = SessionConfig {
+            restart_time,
+            ..config()
+        };
+        let mut bench = Bench::in_state(State::OpenSent, config);
+        bench.message(OUT, Message::Open(open));
+        assert_eq!(words(&bench.accepted(ConnId(3))), "3:open");
+        assert_eq!(words(&bench.message(OUT, Message::Keepalive)), ends);
+    }
+}
+
+#[test]
+fn a_newer_connection_goes_on_when_the_one_in_open_confirm_ends() {
+    let mut bench = Bench::in_state(State::OpenConfirm, config());
+    bench.accepted(ConnId(3));
+    bench.message(ConnId(3), Message::Open(peer_open()));
+    let closed = SessionEvent::Closed(OUT, "reset".into());
+    assert_eq!(words(&bench.give(closed)), "3:keepalive");
+    assert_eq!(words(&bench.message(ConnId(3), Message::Keepalive)), "3:up");
+}
+
 #[test]
 fn the_connection_of_the_higher_router_id_survives_where_both_stand() {
     let mut crossing = World::new(&[node(1, "a"), node(2, "b")], None, Instant::now());

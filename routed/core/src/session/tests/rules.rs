@@ -333,8 +333,13 @@ fn a_newer_incoming_connection_replaces_one_that_has_not_said_open() {
     bench.accepted(IN);
     assert_eq!(words(&bench.accepted(ConnId(3))), "in:notify:6/7 in:close 3:open");
     bench.message(ConnId(3), Message::Open(peer_open()));
-    assert_eq!(words(&bench.accepted(ConnId(4))), "4:notify:6/7 4:close");
-    assert_eq!(words(&bench.message(ConnId(3), Message::Keepalive)), "3:up");
+    // From now on it stays beside it until one of them is confirmed.
+    assert_eq!(words(&bench.accepted(ConnId(4))), "4:open");
+    assert_eq!(words(&bench.accepted(ConnId(5))), "4:notify:6/7 4:close 5:open");
+    assert_eq!(
+        words(&bench.message(ConnId(3), Message::Keepalive)),
+        "3:up 5:notify:6/7 5:close"
+    );
 }
 
 #[test]

@@ -26,7 +26,7 @@ const TABLE: [Row; 16] = [
         [("", Idle), ("", Active), ("", Active), ("", OpenSent), ("", OpenConfirm), ("", Established)]),
     ("TcpConnectionConfirmed", || SessionEvent::Accepted(IN, address()),
         [("in:notify:6/5 in:close", Idle), ("in:open", OpenSent), ("in:open", OpenSent), ("in:open", OpenSent),
-         ("in:notify:6/7 in:close", OpenConfirm), ("in:notify:6/7 in:close", Established)]),
+         ("in:open", OpenConfirm), ("in:notify:6/7 in:close", Established)]),
     ("TcpConnectionFails", || SessionEvent::Closed(OUT, "reset".into()),
         [("", Idle), ("", Connect), ("", Active), ("", Active), ("", Active), ("down", Active)]),
     ("BGPOpen", || from_peer(Message::Open(peer_open())),
