@@ -122,7 +122,8 @@ impl Paths {
         path
     }
 
-    /// The ids of a peer's paths as they are now; whoever walks over them may take them out.
+    /// The ids of a peer's paths as they are now, in their order; whoever walks over them may take them out. What came
+    /// together is mostly together there, and its names are in the order in which it came.
     pub(super) fn ids_of(&self, peer: PeerId) -> impl Iterator<Item = PathId> + use<> {
         let Pages { open, full } = self.peers[usize::from(peer)];
         let mut ids = Vec::new();
@@ -133,6 +134,7 @@ impl Paths {
                 at = page.next;
             }
         }
+        ids.sort_unstable();
         ids.into_iter().flat_map(|(at, live)| {
             let slots = (0..=SLOTS).filter(move |slot| live >> slot & 1 == 1);
             slots.map(move |slot| (at << PAGE_BITS) | slot)
