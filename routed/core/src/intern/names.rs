@@ -392,15 +392,34 @@ mod tests {
     #[test]
     fn places_of_forgotten_names_are_used_again() {
         let mut table = NameTable::new();
+        for n in 0..2000 {
+            let id = table.intern(format!("stays-{n}.example").as_bytes());
+            table.retain(id);
+        }
+        let mut pages = Vec::new();
         for round in 0..50 {
             for n in 0..1000 {
                 table.intern(format!("service-{n}.round-{round}.example").as_bytes());
             }
             table.sweep();
+            pages.push(table.keys.pages());
         }
-        assert_eq!(table.len(), 0);
-        assert_eq!(table.keys.pages(), 4, "50 rounds fit where one did");
-        assert!(table.ids().end <= 1001);
+        assert_eq!(table.len(), 2000);
+        assert_eq!(pages.first(), pages.last(), "50 rounds fit where one did");
+        assert!(table.ids().end <= 3001);
+    }
+
+    #[test]
+    fn a_table_that_loses_everything_holds_nothing() {
+        let mut table = NameTable::new();
+        for n in 0..1000 {
+            table.intern(format!("service-{n}.example").as_bytes());
+        }
+        table.sweep();
+        assert_eq!((table.len(), table.keys.pages(), table.index.len()), (0, 0, 0));
+        assert_eq!(table.lookup(b"service-7.example"), None);
+        let again = table.intern(b"service-7.example");
+        assert_eq!(table.lookup(b"service-7.example"), Some(again));
     }
 
     #[test]
