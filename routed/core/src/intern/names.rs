@@ -399,7 +399,7 @@ mod tests {
         let mut pages = Vec::new();
         for round in 0..50 {
             for n in 0..1000 {
-                table.intern(format!("service-{n}.round-{round}.example").as_bytes());
+                table.intern(format!("service-{n}.round-{round:02}.example").as_bytes());
             }
             table.sweep();
             pages.push(table.keys.pages());
