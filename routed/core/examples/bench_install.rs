@@ -1,7 +1,7 @@
 //! What a route costs inside the core, without sockets: `cargo run --release -p catalyst-core --example bench_install
-//! [routes] [accept|attributes|names|local_pref] [peers]`: the policy on import and export, and to how many peers what one
-//! tells is passed on. With `peers` nothing else is measured. A guide while working on the data structures; `cargo xtask
-//! bench core` is the measure.
+//! [routes] [accept|attributes|names|local_pref] [receive|fan_in|PEERS]`: the policy on import and export, and the one part
+//! to run (under a profiler); with a number, what one peer tells is passed on to so many. A guide while working on the data
+//! structures; `cargo xtask bench core` is the measure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,8 +37,13 @@ fn main() {
     if std::env::args().nth(2).is_none() {
         in_another_process(routes);
     }
-    receive_and_send(routes);
-    fan_in_of(fan_in, routes);
+    let part = std::env::args().nth(3);
+    if part.as_deref() != Some("fan_in") {
+        receive_and_send(routes);
+    }
+    if part.as_deref() != Some("receive") {
+        fan_in_of(fan_in, routes);
+    }
 }
 
 /// Only what one peer's routes hold, with an import policy that sets LOCAL_PREF: the comparison with BIRD.

@@ -10,6 +10,7 @@ mod reload;
 mod service;
 mod sessions;
 mod store;
+mod thread;
 mod watch;
 
 use std::future::Future;
@@ -25,8 +26,8 @@ use catalyst_proto::admin::v1::operate_server::OperateServer;
 use tokio::sync::{Mutex, mpsc};
 use tonic::transport::Server;
 
+use crate::config::Listen;
 use crate::driver::SpeakerHandle;
-use crate::listen::Listener;
 use crate::reload::Reloader;
 use complete::CompleteService;
 use explain::ExplainService;
@@ -65,8 +66,6 @@ pub async fn serve(
         .add_service(explain)
         .add_service(operate)
         .add_service(complete);
-    let listener = Listener::bind(&listen)
-        .await
-        .with_context(|| format!("admin.listen: cannot listen on {listen}"))?;
-    Ok(listener.serve(router))
+    let serving = thread::serve(Listen::clone(&listen), router).await;
+    serving.with_context(|| format!("admin.listen: cannot listen on {listen}"))
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::speaker::{Counts, Dialect, ROUTES_PER_SET, Who, communities};
+use super::speaker::{Change, Dialect, ROUTES_PER_SET, Who, communities};
 
 const HEADER_BYTES: usize = 19;
 const OPEN: u8 = 1;
@@ -71,17 +71,15 @@ impl Dialect for Bgp {
         (message.get(18) == Some(&NOTIFICATION)).then(|| format!("code {:?}", &message[HEADER_BYTES..]))
     }
 
-    fn counts(&self, message: &[u8]) -> Counts {
-        let mut counts = Counts::default();
+    fn changes(&self, message: &[u8], mut each: impl FnMut(Change)) {
         if message.get(18) == Some(&UPDATE) {
             let body = &message[HEADER_BYTES..];
             let withdrawn = usize::from(u16::from_be_bytes([body[0], body[1]]));
-            counts.withdrawn = prefixes(&body[2..2 + withdrawn]);
+            routes(&body[2..2 + withdrawn]).for_each(|route| each(Change::Withdrawn(route)));
             let rest = &body[2 + withdrawn..];
             let attributes = usize::from(u16::from_be_bytes([rest[0], rest[1]]));
-            counts.announced = prefixes(&rest[2 + attributes..]);
+            routes(&rest[2 + attributes..]).for_each(|route| each(Change::Announced(route)));
         }
-        counts
     }
 }
 
@@ -122,13 +120,18 @@ fn length_u16(length: usize) -> [u8; 2] {
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }
 
-fn prefixes(mut bytes: &[u8]) -> u64 {
-    let mut count = 0;
-    while let Some((bits, rest)) = bytes.split_first() {
-        bytes = rest.get(usize::from(bits.div_ceil(8))..).unwrap_or_default();
-        count += 1;
-    }
-    count
+/// The numbers of the routes of NLRI; other prefixes than ours are passed over.
+fn routes(mut bytes: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    std::iter::from_fn(move || {
+        let (&bits, rest) = bytes.split_first()?;
+        let (prefix, after) = rest.split_at_checked(usize::from(bits.div_ceil(8)))?;
+        bytes = after;
+        Some(prefix)
+    })
+    .filter_map(|prefix| match *prefix {
+        [one, two, three] => u32::from_be_bytes([0, one, two, three]).checked_sub(FIRST_PREFIX),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -148,12 +151,13 @@ mod tests {
             },
             5..25,
         );
-        let (mut start, mut announced, mut messages) = (0, 0, 0);
+        let (mut start, mut changes, mut messages) = (0, Vec::new(), 0);
         while let Some(length) = bgp.message_length(&bytes[start..]) {
-            announced += bgp.counts(&bytes[start..start + length]).announced;
+            bgp.changes(&bytes[start..start + length], |change| changes.push(change));
             messages += 1;
             start += length;
         }
-        assert_eq!((announced, messages, start), (20, 3, bytes.len()));
+        let expected: Vec<_> = (5..25).map(Change::Announced).collect();
+        assert_eq!((changes, messages, start), (expected, 3, bytes.len()));
     }
 }

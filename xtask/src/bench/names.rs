@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr};
-use catalyst_core::wire::{self, Family, Message, Open, Packer};
+use catalyst_core::wire::{self, Family, Message, NlriBlock, Open, Packer};
 
-use super::speaker::{Counts, Dialect, ROUTES_PER_SET, Who, communities};
+use super::speaker::{Change, Dialect, ROUTES_PER_SET, Who, communities};
 
 /// The organisation of every speaker in the benchmark.
 pub(super) const ORGANISATION: &str = "bench";
@@ -69,15 +69,26 @@ impl Dialect for Catalyst {
         }
     }
 
-    fn counts(&self, message: &[u8]) -> Counts {
-        let mut counts = Counts::default();
-        if let Some(Message::Update(update)) = decoded(message) {
-            for step in update.steps() {
-                counts.announced += step.announced.len() as u64;
-                counts.withdrawn += step.withdrawn.len() as u64;
-            }
+    fn changes(&self, message: &[u8], mut each: impl FnMut(Change)) {
+        let Some(Message::Update(update)) = decoded(message) else {
+            return;
+        };
+        for step in update.steps() {
+            names_of(&step.withdrawn, |route| each(Change::Withdrawn(route)));
+            names_of(&step.announced, |route| each(Change::Announced(route)));
         }
-        counts
+    }
+}
+
+/// The numbers of the names of a block; other names than ours are passed over.
+fn names_of(block: &NlriBlock, mut each: impl FnMut(u32)) {
+    if let NlriBlock::Names(names) = block {
+        names.for_each(|name| {
+            let number = name.strip_prefix("svc-").and_then(|rest| rest.get(..7));
+            if let Some(number) = number.and_then(|digits| digits.parse().ok()) {
+                each(number);
+            }
+        });
     }
 }
 
@@ -129,8 +140,26 @@ fn decoded(message: &[u8]) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn names_have_thirty_bytes() {
-        assert_eq!(super::name(1_234_567).len(), 30);
+        assert_eq!(name(1_234_567).len(), 30);
+    }
+
+    #[test]
+    fn updates_hold_the_routes_of_their_range() {
+        let catalyst = Catalyst { node: "a".into() };
+        let who = Who {
+            ip: [10, 0, 0, 1].into(),
+            asn: 65000,
+            variant: 1,
+        };
+        let (bytes, mut start, mut changes) = (catalyst.announce(who, 5..25), 0, Vec::new());
+        while let Some(length) = catalyst.message_length(&bytes[start..]) {
+            catalyst.changes(&bytes[start..start + length], |change| changes.push(change));
+            start += length;
+        }
+        assert_eq!(changes, (5..25).map(Change::Announced).collect::<Vec<_>>());
     }
 }

@@ -15,11 +15,11 @@ use super::process::poll;
 /// Routes that share one attribute set, for every daemon alike.
 pub(super) const ROUTES_PER_SET: u32 = 10;
 
-/// What one message said of routes.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) announced: u64,
-    pub(super) withdrawn: u64,
+/// What a message says of one route, which is told by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Announced(u32),
+    Withdrawn(u32),
 }
 
 /// One protocol's bytes. `asn` and `node` tell the speaker's identity.
@@ -36,8 +36,8 @@ pub(super) trait Dialect: Clone + Send + 'static {
     fn is_keepalive(&self, message: &[u8]) -> bool;
     /// The text of a fatal message.
     fn notification(&self, message: &[u8]) -> Option<String>;
-    /// What an UPDATE says; zeroes for other messages.
-    fn counts(&self, message: &[u8]) -> Counts;
+    /// What an UPDATE says, in order; nothing of other messages.
+    fn changes(&self, message: &[u8], each: impl FnMut(Change));
 }
 
 /// One of our own speakers.
@@ -73,12 +73,14 @@ pub(super) fn communities(set: u32) -> [u32; 2] {
     [((64_000 + (set >> 16)) << 16) | (set & 0xffff), group]
 }
 
-/// Totals at the time when a message was read.
+/// What had come when a message was read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen {
     pub(super) at: Instant,
-    pub(super) announced: u64,
-    pub(super) withdrawn: u64,
+    /// Routes that are announced and not withdrawn. A daemon may say the same twice.
+    pub(super) held: u64,
+    /// One more than the highest number of a route that was ever announced.
+    pub(super) reached: u32,
     /// UPDATEs that said something of routes.
     pub(super) updates: u64,
     pub(super) bytes: u64,
@@ -189,7 +191,7 @@ fn read_message<D: Dialect>(dialect: &D, stream: &mut TcpStream) -> anyhow::Resu
 
 fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, totals: &mpsc::Sender<Seen>) {
     let (mut buffer, mut filled) = (vec![0; 1 << 18], 0);
-    let mut seen = Seen::nothing();
+    let (mut seen, mut table) = (Seen::nothing(), Table::default());
     loop {
         let Ok(count @ 1..) = stream.read(&mut buffer[filled..]) else {
             return;
@@ -201,11 +203,20 @@ fn read_all<D: Dialect>(dialect: &D, mut stream: TcpStream, totals: &mpsc::Sende
             let Some(message) = buffer[..filled].get(start..start + length) else {
                 break;
             };
-            seen.add(&dialect.counts(message), length);
+            let mut says_something = false;
+            dialect.changes(message, |change| {
+                table.apply(change);
+                says_something = true;
+            });
+            if says_something {
+                seen.updates += 1;
+                seen.bytes += length as u64;
+            }
             start += length;
         }
         buffer.copy_within(start..filled, 0);
         filled -= start;
+        (seen.held, seen.reached) = (table.count, table.reached);
         if totals.send(seen).is_err() {
             return;
         }
@@ -216,19 +227,56 @@ impl Seen {
     fn nothing() -> Self {
         Self {
             at: Instant::now(),
-            announced: 0,
-            withdrawn: 0,
+            held: 0,
+            reached: 0,
             updates: 0,
             bytes: 0,
         }
     }
+}
 
-    fn add(&mut self, counts: &Counts, length: usize) {
-        self.announced += counts.announced;
-        self.withdrawn += counts.withdrawn;
-        if counts.announced + counts.withdrawn > 0 {
-            self.updates += 1;
-            self.bytes += length as u64;
+/// The routes that a session has brought.
+#[derive(Debug, Default)]
+struct Table {
+    held: Vec<bool>,
+    count: u64,
+    reached: u32,
+}
+
+impl Table {
+    fn apply(&mut self, change: Change) {
+        let (route, holds) = match change {
+            Change::Announced(route) => {
+                self.reached = self.reached.max(route + 1);
+                (route as usize, true)
+            }
+            Change::Withdrawn(route) => (route as usize, false),
+        };
+        if route >= self.held.len() {
+            self.held.resize(route + 1, false);
         }
+        let held = std::mem::replace(&mut self.held[route], holds);
+        self.count = self.count + u64::from(holds) - u64::from(held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_twice_counts_once() {
+        let mut table = Table::default();
+        for change in [
+            Change::Announced(7),
+            Change::Announced(7),
+            Change::Announced(3),
+            Change::Withdrawn(7),
+            Change::Withdrawn(7),
+            Change::Withdrawn(90),
+        ] {
+            table.apply(change);
+        }
+        assert_eq!((table.count, table.reached), (1, 8));
     }
 }

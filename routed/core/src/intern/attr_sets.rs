@@ -9,9 +9,9 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::arena::Arena;
 use super::cache::{Cached, IMPORTS, Remembered, Slot, Slots};
-use super::hash_of;
 use super::slab::Slab;
 use super::values::Values;
+use super::{are_most, hash_of, indexed, is_full};
 use crate::attrs::{
     Attrs, DEFAULT_LOCAL_PREF, LLGR_STALE, NO_ADVERTISE, NO_EXPORT, NO_EXPORT_SUBCONFED, Origin, Protocol, RouterId,
 };
@@ -193,6 +193,9 @@ impl AttrTable {
         if let Some(id) = self.find_hashed(hash, &raw) {
             return id;
         }
+        if is_full(&self.index) {
+            self.grow_index();
+        }
         let hot = self.hot_of(attrs);
         // A place used again keeps its generation going: see `forget`.
         let id = self.sets.claim();
@@ -204,6 +207,16 @@ impl AttrTable {
             .insert_unique(hash, id, |&id| hash_of(hasher, sets[id].raw(raws)));
         self.may_be_unused(id);
         id
+    }
+
+    #[cold]
+    fn grow_index(&mut self) {
+        self.index_anew(self.index.len());
+    }
+
+    fn index_anew(&mut self, count: usize) {
+        let ids = self.sets.ids().filter(|id| self.sets[*id].len() != 0);
+        self.index = indexed(count, ids.map(|id| (hash_of(&self.hasher, self.raw(id)), id)));
     }
 
     fn hot_of(&mut self, attrs: &Attrs) -> Hot {
@@ -336,15 +349,20 @@ impl AttrTable {
 
     /// Forgets the sets that nobody holds.
     pub(crate) fn sweep(&mut self) {
-        let candidates = std::mem::take(&mut self.sweep);
-        for &id in &candidates {
-            let refs = &mut self.sets[id].refs;
+        let mut unused = std::mem::take(&mut self.sweep);
+        unused.retain(|id| {
+            let refs = &mut self.sets[*id].refs;
             *refs &= !IN_SWEEP;
-            if *refs == 0 {
-                self.forget(id);
-            }
+            *refs == 0
+        });
+        if are_most(unused.len(), self.sets.ids()) {
+            unused.iter().for_each(|id| drop(self.take_out(*id)));
+            self.gather_raws();
+            self.index_anew(self.index.len() - unused.len());
+        } else {
+            unused.iter().for_each(|id| self.forget(*id));
         }
-        self.sweep = super::emptied(candidates);
+        self.sweep = super::emptied(unused);
         if self.raws.is_sparse() {
             self.gather_raws();
         }
@@ -366,12 +384,18 @@ impl AttrTable {
         if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
             found.remove();
         }
-        let mut set = self.sets.remove(id);
+        let set = self.take_out(id);
         self.raws.remove(set.raw, set.len());
+    }
+
+    /// Takes a set out; its bytes and its place in the index stay.
+    fn take_out(&mut self, id: AttrId) -> AttrSet {
+        let mut set = self.sets.remove(id);
         self.slots.forget(&mut set.remembered, |_, _| true);
         self.next_hops.release(set.hot.next_hop);
         self.originators.release(set.hot.originator);
         self.sets[id].generation = set.generation.wrapping_add(1);
+        set
     }
 
     /// Every set with the number of its references.

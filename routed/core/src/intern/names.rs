@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::arena::Arena;
-use super::hash_of;
+use super::batch::Batch;
 use super::slab::Slab;
+use super::{are_most, hash_of, indexed, is_full};
 use crate::destination::{Destination, family_of_key, prefix_of_key};
 use crate::prefix::Prefix;
 use crate::wire::Family;
@@ -137,8 +138,31 @@ impl NameTable {
     /// The id of a name, which joins the table if need be. `key` is that of a checked name (at most 253 bytes) or prefix.
     pub(crate) fn intern(&mut self, key: &[u8]) -> NameId {
         let hash = hash_of(&self.hasher, key);
-        if let Some(id) = self.find(hash, key) {
-            return id;
+        self.find(hash, key).unwrap_or_else(|| self.insert(hash, key))
+    }
+
+    /// Puts a key into a batch for [`NameTable::intern_batch`].
+    #[inline]
+    pub(crate) fn put(&self, batch: &mut Batch, key: &[u8]) {
+        batch.push(hash_of(&self.hasher, key), key);
+    }
+
+    /// As [`NameTable::intern`], of a whole batch, which has the ids from now on.
+    pub(crate) fn intern_batch(&mut self, batch: &mut Batch) {
+        for (key, item) in batch.iter_mut() {
+            item.id = self.find(item.hash, key).unwrap_or(0);
+        }
+        let before = self.generation;
+        for (key, item) in batch.iter_mut().filter(|(_, item)| item.id == 0) {
+            // It may stand twice in the batch.
+            let known = (self.generation != before).then(|| self.find(item.hash, key)).flatten();
+            item.id = known.unwrap_or_else(|| self.insert(item.hash, key));
+        }
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8]) -> NameId {
+        if is_full(&self.index) {
+            self.grow_index();
         }
         let len = u8::try_from(key.len()).expect("names are checked where they come in");
         let at = self.keys.insert(key);
@@ -156,6 +180,16 @@ impl NameTable {
         self.note_move(id);
         self.may_be_unused(id);
         id
+    }
+
+    #[cold]
+    fn grow_index(&mut self) {
+        self.index_anew(self.index.len());
+    }
+
+    fn index_anew(&mut self, count: usize) {
+        let ids = self.entries.ids().filter(|id| self.is_live(*id));
+        self.index = indexed(count, ids.map(|id| (hash_of(&self.hasher, self.key(id)), id)));
     }
 
     /// The id of a destination that is in the table.
@@ -233,18 +267,30 @@ impl NameTable {
 
     /// Forgets the names that nothing refers to.
     pub(crate) fn sweep(&mut self) {
-        let candidates = std::mem::take(&mut self.sweep);
-        for &id in &candidates {
-            let entry = &mut self.entries[id];
+        let mut unused = std::mem::take(&mut self.sweep);
+        unused.retain(|id| {
+            let entry = &mut self.entries[*id];
             entry.flags.take(NameFlags::SWEEP);
-            if entry.is_unused() {
-                self.forget(id);
-            }
+            entry.is_unused()
+        });
+        if are_most(unused.len(), self.entries.ids()) {
+            self.forget_most(&unused);
+        } else {
+            unused.iter().for_each(|id| self.forget(*id));
         }
-        self.sweep = super::emptied(candidates);
+        self.sweep = super::emptied(unused);
         if self.keys.is_sparse() {
             self.gather_keys();
         }
+    }
+
+    fn forget_most(&mut self, unused: &[NameId]) {
+        for &id in unused {
+            self.entries.remove(id);
+            self.note_move(id);
+        }
+        self.gather_keys();
+        self.index_anew(self.index.len() - unused.len());
     }
 
     /// Moves the keys together.
@@ -351,15 +397,34 @@ mod tests {
     #[test]
     fn places_of_forgotten_names_are_used_again() {
         let mut table = NameTable::new();
+        for n in 0..2000 {
+            let id = table.intern(format!("stays-{n}.example").as_bytes());
+            table.retain(id);
+        }
+        let mut pages = Vec::new();
         for round in 0..50 {
             for n in 0..1000 {
-                table.intern(format!("service-{n}.round-{round}.example").as_bytes());
+                table.intern(format!("service-{n}.round-{round:02}.example").as_bytes());
             }
             table.sweep();
+            pages.push(table.keys.pages());
         }
-        assert_eq!(table.len(), 0);
-        assert_eq!(table.keys.pages(), 4, "50 rounds fit where one did");
-        assert!(table.ids().end <= 1001);
+        assert_eq!(table.len(), 2000);
+        assert_eq!(pages.first(), pages.last(), "50 rounds fit where one did");
+        assert!(table.ids().end <= 3001);
+    }
+
+    #[test]
+    fn a_table_that_loses_everything_holds_nothing() {
+        let mut table = NameTable::new();
+        for n in 0..1000 {
+            table.intern(format!("service-{n}.example").as_bytes());
+        }
+        table.sweep();
+        assert_eq!((table.len(), table.keys.pages(), table.index.len()), (0, 0, 0));
+        assert_eq!(table.lookup(b"service-7.example"), None);
+        let again = table.intern(b"service-7.example");
+        assert_eq!(table.lookup(b"service-7.example"), Some(again));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! adj_rib_in of every peer: paths in a list by name, and in pages by peer.
 
+mod held;
 mod marks;
 mod path;
 mod paths;
@@ -9,7 +10,9 @@ pub(crate) use path::{LOCAL, Path, PathFlags, PathId, PeerId};
 
 use std::sync::Arc;
 
-use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable};
+use crate::intern::{AttrId, AttrTable, Batch, NameFlags, NameId, NameTable};
+use crate::wire::NlriBlock;
+use held::HeldNames;
 use paths::Paths;
 
 /// A path as it comes out of import.
@@ -50,9 +53,13 @@ pub(crate) struct Rib {
     pub(crate) attrs: AttrTable,
     paths: Paths,
     peers: Vec<PeerPaths>,
+    /// The names of each peer.
+    held: Vec<HeldNames>,
     /// Stale paths of all peers.
     stale: u64,
     dirty: Vec<NameId>,
+    /// Empty; its memory is used again.
+    batch: Batch,
 }
 
 impl PeerPaths {
@@ -70,8 +77,10 @@ impl Rib {
             attrs: AttrTable::new(organisation),
             paths: Paths::default(),
             peers: Vec::new(),
+            held: Vec::new(),
             stale: 0,
             dirty: Vec::new(),
+            batch: Batch::default(),
         };
         rib.add_peer(LOCAL);
         rib
@@ -97,6 +106,9 @@ impl Rib {
 
     /// The path of a name from one peer.
     pub(crate) fn find(&self, name: NameId, peer: PeerId) -> Option<PathId> {
+        if !self.held[usize::from(peer)].has(name) {
+            return None;
+        }
         self.paths_of(name)
             .find(|(_, path)| path.peer == peer)
             .map(|(id, _)| id)
@@ -107,6 +119,7 @@ impl Rib {
         let needed = usize::from(peer) + 1;
         if self.peers.len() < needed {
             self.peers.resize(needed, PeerPaths::default());
+            self.held.resize_with(needed, HeldNames::default);
             self.paths.add_peers(needed);
         }
     }
@@ -128,6 +141,27 @@ impl Rib {
         };
         let refreshed = self.unmark(id);
         self.replace(id, learned, since) || refreshed
+    }
+
+    /// As [`Rib::upsert`], of the same for every destination of a block.
+    pub(crate) fn upsert_all(&mut self, block: &NlriBlock, peer: PeerId, learned: Learned, since: u32) {
+        let mut batch = std::mem::take(&mut self.batch);
+        block.for_each_key(|key| {
+            self.names.put(&mut batch, key);
+            if batch.is_full() {
+                self.upsert_batch(&mut batch, peer, learned, since);
+            }
+        });
+        self.upsert_batch(&mut batch, peer, learned, since);
+        self.batch = batch;
+    }
+
+    fn upsert_batch(&mut self, batch: &mut Batch, peer: PeerId, learned: Learned, since: u32) {
+        self.names.intern_batch(batch);
+        for name in batch.ids() {
+            self.upsert(name, peer, learned, since);
+        }
+        batch.clear();
     }
 
     /// Import makes something else of a path that is held, or of one that is not yet.
@@ -169,6 +203,7 @@ impl Rib {
             flags: PathFlags::default(),
         });
         self.names.get_mut(name).first = id;
+        self.held[usize::from(peer)].insert(name);
         self.hold(learned);
         self.count(peer, learned.note, 1);
         let clean = !self.names.get(name).flags.has(NameFlags::DIRTY);
@@ -211,6 +246,7 @@ impl Rib {
         self.unmark(id);
         self.unlink_from_name(id);
         let path = self.paths.remove(id);
+        self.held[usize::from(path.peer)].remove(path.name);
         self.let_go(Learned {
             attr_in: path.attr_in,
             attr: path.attr,
@@ -251,6 +287,7 @@ impl Rib {
             self.names.get_mut(path.name).flags.set(NameFlags::HARD_LOSS);
             self.mark_dirty(path.name);
         }
+        self.held[usize::from(peer)] = HeldNames::default();
         let gone = std::mem::take(&mut self.peers[usize::from(peer)]);
         self.stale -= gone.stale;
     }

@@ -6,7 +6,7 @@ use super::{Learned, Path, PathFlags, PathId, PeerId};
 use crate::intern::{AttrId, NameId};
 
 const PAGE_BITS: u32 = 7;
-/// Paths of a page: few enough that a peer with a handful of paths holds no more than 2.6 KiB.
+/// Paths of a page: few enough that a peer with a handful of paths holds no more than 2.2 KiB.
 const PAGE: usize = 1 << PAGE_BITS;
 /// The same as a mask of ids.
 const SLOTS: u32 = (1 << PAGE_BITS) - 1;
@@ -17,7 +17,7 @@ const fn split(id: PathId) -> (usize, usize) {
     ((id >> PAGE_BITS) as usize, id as usize & (PAGE - 1))
 }
 
-/// What a page has of each path, without its marks: 21 bytes with them, on purpose, for a node with ten peers holds ten
+/// What a page has of each path, without its marks: 17 bytes with them, on purpose, for a node with ten peers holds ten
 /// paths per name.
 #[derive(Debug, Default, Clone, Copy)]
 struct Stored {
@@ -25,7 +25,6 @@ struct Stored {
     attr_in: AttrId,
     attr: AttrId,
     next_of_name: PathId,
-    since: u32,
 }
 
 #[derive(Debug)]
@@ -34,18 +33,45 @@ struct Slots {
     marks: [Marks; PAGE],
 }
 
-const _: () = assert!(size_of::<Slots>() == 21 * PAGE);
+const _: () = assert!(size_of::<Slots>() == 17 * PAGE);
 
 /// One page, which is in the list of its peer or, empty, in that of nobody.
 #[derive(Debug)]
 struct Page {
     slots: Box<Slots>,
+    since: Since,
     peer: PeerId,
     live: u8,
     /// The first free slot; `FULL`: none. Free slots are chained by `next_of_name`.
     free: u8,
     next: u32,
     prev: u32,
+}
+
+/// When the paths of a page came: a table comes at once, so that one time stands for all, until a path of it changes.
+#[derive(Debug, Default)]
+struct Since {
+    all: u32,
+    each: Option<Box<[u32; PAGE]>>,
+}
+
+impl Since {
+    /// The page is empty, and its first path has come.
+    fn first(at: u32) -> Self {
+        Self { all: at, each: None }
+    }
+
+    #[inline]
+    fn get(&self, slot: usize) -> u32 {
+        self.each.as_ref().map_or(self.all, |each| each[slot])
+    }
+
+    #[inline]
+    fn set(&mut self, slot: usize, at: u32) {
+        if self.each.is_some() || at != self.all {
+            self.each.get_or_insert_with(|| Box::new([self.all; PAGE]))[slot] = at;
+        }
+    }
 }
 
 /// The pages of one peer; page 0 is none, as is path 0.
@@ -84,8 +110,12 @@ impl Paths {
         let page = &mut self.pages[at as usize];
         let slot = page.free;
         page.free = slot_of(page.slots.paths[usize::from(slot)].next_of_name);
+        if page.live == 0 {
+            page.since = Since::first(path.since);
+        }
         page.live += 1;
         page.put(usize::from(slot), &path);
+        page.since.set(usize::from(slot), path.since);
         if page.free == FULL {
             self.unlink(at, peer, |pages| &mut pages.open);
             self.link(at, peer, |pages| &mut pages.full);
@@ -122,7 +152,8 @@ impl Paths {
         path
     }
 
-    /// The ids of a peer's paths as they are now; whoever walks over them may take them out.
+    /// The ids of a peer's paths as they are now, in their order; whoever walks over them may take them out. What came
+    /// together is mostly together there, and its names are in the order in which it came.
     pub(super) fn ids_of(&self, peer: PeerId) -> impl Iterator<Item = PathId> + use<> {
         let Pages { open, full } = self.peers[usize::from(peer)];
         let mut ids = Vec::new();
@@ -133,9 +164,14 @@ impl Paths {
                 at = page.next;
             }
         }
-        ids.into_iter().flat_map(|(at, live)| {
-            let slots = (0..=SLOTS).filter(move |slot| live >> slot & 1 == 1);
-            slots.map(move |slot| (at << PAGE_BITS) | slot)
+        ids.sort_unstable();
+        ids.into_iter().flat_map(|(at, mut live)| {
+            std::iter::from_fn(move || {
+                let slot = live.trailing_zeros();
+                // The lowest of the bits that are left is done with; of none, none is left.
+                live &= live.checked_sub(1)?;
+                Some((at << PAGE_BITS) | slot)
+            })
         })
     }
 
@@ -174,8 +210,10 @@ impl Paths {
 
     /// Import made something else of the path.
     pub(super) fn set_learned(&mut self, id: PathId, learned: Learned, since: u32) {
+        let (page, slot) = split(id);
+        self.pages[page].since.set(slot, since);
         let stored = self.stored(id);
-        (stored.attr_in, stored.attr, stored.since) = (learned.attr_in, learned.attr, since);
+        (stored.attr_in, stored.attr) = (learned.attr_in, learned.attr);
         let marks = self.marks(id);
         *marks = Marks::new(learned.note, marks.flags());
     }
@@ -239,6 +277,7 @@ impl Page {
         }
         Self {
             slots,
+            since: Since::default(),
             peer: PeerId::default(),
             live: 0,
             free: 0,
@@ -256,7 +295,7 @@ impl Page {
             attr_in: stored.attr_in,
             attr: stored.attr,
             next_of_name: stored.next_of_name,
-            since: stored.since,
+            since: self.since.get(slot),
             peer: self.peer,
             note: marks.note(),
             flags: marks.flags(),
@@ -270,7 +309,6 @@ impl Page {
             attr_in: path.attr_in,
             attr: path.attr,
             next_of_name: path.next_of_name,
-            since: path.since,
         };
         self.slots.marks[slot] = Marks::new(path.note, path.flags);
     }
@@ -327,6 +365,36 @@ mod tests {
                 assert_eq!(paths.ids().count(), held.iter().map(BTreeSet::len).sum::<usize>());
             }
         }
+    }
+
+    #[test]
+    fn every_path_keeps_its_own_time() {
+        let mut paths = Paths::default();
+        paths.add_peers(2);
+        let came = |name: u32, since| Path { since, ..path(name, 1) };
+        let ids: Vec<_> = (1..=100).map(|name| paths.insert(came(name, 7))).collect();
+        assert!(ids.iter().all(|id| paths.get(*id).since == 7));
+        let learned = Learned {
+            attr_in: 1,
+            attr: 1,
+            note: super::super::Note::Accepted,
+        };
+        paths.set_learned(ids[3], learned, 9);
+        paths.remove(ids[4]);
+        let later = paths.insert(came(200, 11));
+        let since = |id: PathId| paths.get(id).since;
+        assert_eq!((since(ids[2]), since(ids[3]), since(later)), (7, 9, 11));
+        for id in ids
+            .iter()
+            .filter(|id| **id != ids[4])
+            .chain([&later])
+            .copied()
+            .collect::<BTreeSet<_>>()
+        {
+            paths.remove(id);
+        }
+        let again = paths.insert(came(1, 13));
+        assert_eq!(paths.get(again).since, 13);
     }
 
     #[test]

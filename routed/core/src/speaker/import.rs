@@ -141,13 +141,10 @@ impl Speaker {
         let (mut judge, rib) = self.offers(index);
         let id = judge.peer.id;
         match (&update.announced, verdict) {
-            (NlriBlock::Names(names), Verdict::Learned(learned))
+            (block @ NlriBlock::Names(_), Verdict::Learned(learned))
                 if fits_all && judge.takes_any_name() && learned.note != Note::RouteLeak =>
             {
-                names.for_each(|text| {
-                    let name = rib.names.intern(text.as_bytes());
-                    rib.upsert(name, id, *learned, since);
-                });
+                rib.upsert_all(block, id, *learned, since);
             }
             (NlriBlock::Names(names), _) => {
                 let mut counts = Counts::default();

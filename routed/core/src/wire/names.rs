@@ -79,12 +79,18 @@ impl NameBlock {
 
     /// Calls `f` with each name in order; no allocation per name.
     pub fn for_each(&self, mut f: impl FnMut(&str)) {
+        // Every byte of a validated block is ASCII, so the default is never taken.
+        self.for_each_key(|key| f(std::str::from_utf8(key).unwrap_or_default()));
+    }
+
+    /// Calls `f` with the bytes of each name in order, which nobody has to look at again to know that they are text.
+    pub(super) fn for_each_key(&self, mut f: impl FnMut(&[u8])) {
         let mut name = Name::empty();
         let mut rest = &self.bytes[..];
         while let Some((entry, after)) = Entry::split(rest) {
             rest = after;
             if name.apply(&entry).is_ok() {
-                f(name.as_str());
+                f(name.as_bytes());
             }
         }
     }
@@ -140,11 +146,6 @@ impl Name {
 
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
-    }
-
-    fn as_str(&self) -> &str {
-        // Every byte of a validated block is ASCII, so the default is never taken.
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     fn read_checked<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], NameProblem> {

@@ -83,7 +83,7 @@ impl NlriBlock {
     /// Calls `f` with the key in the name table of each, in order; no allocation.
     pub(crate) fn for_each_key(&self, mut f: impl FnMut(&[u8])) {
         match self {
-            Self::Names(block) => block.for_each(|name| f(name.as_bytes())),
+            Self::Names(block) => block.for_each_key(f),
             Self::Prefixes(block) => block.for_each(|prefix| f(PrefixKey::new(prefix).as_bytes())),
         }
     }

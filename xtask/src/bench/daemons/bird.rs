@@ -79,6 +79,6 @@ impl Daemon for Bird {
     }
 
     fn show_peers(&self, router: &Router<'_>) -> anyhow::Result<String> {
-        answered(self.ask(router, &["show", "protocols", "all"])?, Self::NAME)
+        answered(self.ask(router, &["show", "protocols", "all"])?, router)
     }
 }

@@ -97,6 +97,6 @@ impl Daemon for CatalystDaemon {
     }
 
     fn show_peers(&self, router: &Router<'_>) -> anyhow::Result<String> {
-        answered(printed(self.ctl(router).args(["show", "peers"]))?, Self::NAME)
+        answered(printed(self.ctl(router).args(["show", "peers"]))?, router)
     }
 }

@@ -106,6 +106,6 @@ impl Daemon for GoBgp {
     }
 
     fn show_peers(&self, router: &Router<'_>) -> anyhow::Result<String> {
-        answered(self.ask(router, &["neighbor"])?, Self::NAME)
+        answered(self.ask(router, &["neighbor"])?, router)
     }
 }

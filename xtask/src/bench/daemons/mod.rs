@@ -164,7 +164,8 @@ pub(super) trait Daemon {
     fn start(&self, router: &Router<'_>) -> anyhow::Result<Running>;
     /// Routes that an instance has taken in from all neighbours; 0 while it is not up.
     fn received(&self, router: &Router<'_>) -> anyhow::Result<u64>;
-    /// Asks an instance for the list of its neighbours, as an operator would.
+    /// Asks an instance for the list of its neighbours, as an operator would: with the program that comes with it, from
+    /// the start of the program to the last byte of its answer.
     fn show_peers(&self, router: &Router<'_>) -> anyhow::Result<String>;
 
     /// The address of B.
@@ -196,8 +197,12 @@ fn printed(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The answer of a daemon that must be up.
-fn answered(text: String, name: &str) -> anyhow::Result<String> {
-    ensure!(!text.is_empty(), "{name} does not list its neighbours");
+/// The answer of a daemon that must be up, and must name the neighbours: an error is an answer, too.
+fn answered(text: String, router: &Router<'_>) -> anyhow::Result<String> {
+    let names = |neighbour: &Neighbour| text.contains(&neighbour.name) || text.contains(&neighbour.ip.to_string());
+    ensure!(
+        router.neighbours.iter().all(names),
+        "the list of neighbours lacks some of them: {text:?}"
+    );
     Ok(text)
 }

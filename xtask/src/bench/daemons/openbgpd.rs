@@ -92,6 +92,6 @@ impl Daemon for OpenBgpd {
     }
 
     fn show_peers(&self, router: &Router<'_>) -> anyhow::Result<String> {
-        answered(self.ask(router, &["show"])?, Self::NAME)
+        answered(self.ask(router, &["show"])?, router)
     }
 }

@@ -18,18 +18,17 @@ pub(super) fn changes<D: Daemon>(
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let mut sink = bench.session(SINK)?;
-    let exported = sink.wait(LIMIT, |seen| seen.announced >= u64::from(ROUTES))?;
+    let exported = sink.wait(LIMIT, |seen| seen.held >= u64::from(ROUTES))?;
     figures.set(Row::UpdatesToExport, exported.updates as f64);
     figures.set(Row::Wire, exported.bytes as f64 / f64::from(ROUTES));
     filled.b.process.settle()?;
     let latencies = latencies(&mut filled.feeder, &mut sink)?;
-    let samples = latencies.len() as u64;
     if let Some((p50, p99)) = p50_p99(latencies) {
         figures.set(Row::LatencyP50, p50);
         figures.set(Row::LatencyP99, p99);
     }
     filled.b.process.settle()?;
-    lose(filled, &mut sink, u64::from(ROUTES) + samples, figures)
+    lose(filled, &mut sink, figures)
 }
 
 /// Announces one new route after another and waits for each to come out at the far side.
@@ -39,7 +38,7 @@ fn latencies<T: Dialect>(feeder: &mut Session<T>, sink: &mut Session<T>) -> anyh
         let update = feeder.updates(route..route + 1);
         let sent = Instant::now();
         feeder.send(&update)?;
-        let arrived = sink.wait(LIMIT, |seen| seen.announced > u64::from(route))?;
+        let arrived = sink.wait(LIMIT, |seen| seen.reached > route)?;
         out.push((arrived.at - sent).as_secs_f64() * 1000.0);
         if started.elapsed() > SAMPLING {
             break;
@@ -51,14 +50,13 @@ fn latencies<T: Dialect>(feeder: &mut Session<T>, sink: &mut Session<T>) -> anyh
 fn lose<D: Daemon>(
     mut filled: Filled<'_, D>,
     sink: &mut Session<D::Dialect>,
-    routes: u64,
     figures: &mut Figures,
 ) -> anyhow::Result<()> {
     let process = &mut filled.b.process;
     let before = sink.totals();
     let (cpu, closed) = (process.cpu_ns()?, Instant::now());
     filled.feeder.close();
-    let last = sink.wait(LIMIT, |seen| seen.withdrawn >= routes)?;
+    let last = sink.wait(LIMIT, |seen| seen.held == 0)?;
     let took = (last.at - closed).as_secs_f64() * 1000.0;
     figures.set(Row::LastWithdraw, took);
     figures.set(Row::UpdatesToWithdraw, (last.updates - before.updates) as f64);

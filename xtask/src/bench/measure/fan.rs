@@ -71,7 +71,7 @@ pub(in crate::bench) fn fan_out<D: Daemon>(bench: &Bench<'_, D>, peers: u8, row:
     let cpu = b.process.cpu_ns()?;
     feeder.send(&updates)?;
     for sink in &mut sinks {
-        sink.wait(LIMIT, |seen| seen.announced >= u64::from(ROUTES))?;
+        sink.wait(LIMIT, |seen| seen.held >= u64::from(ROUTES))?;
     }
     b.process.settle()?;
     let mut figures = Figures::default();
