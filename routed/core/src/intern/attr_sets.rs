@@ -356,7 +356,9 @@ impl AttrTable {
             *refs == 0
         });
         if are_most(unused.len(), self.sets.ids()) {
-            unused.iter().for_each(|id| drop(self.take_out(*id)));
+            for id in &unused {
+                self.take_out(*id);
+            }
             self.gather_raws();
             self.index_anew(self.index.len() - unused.len());
         } else {
