@@ -307,6 +307,7 @@ fn attrs(asn: u32, set: usize) -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }
@@ -357,6 +358,7 @@ fn peer_config(asn: u32) -> PeerConfig {
         import: Some(policy()),
         export: Some(policy()),
         allowed_names: None,
+        tunnel: None,
     }
 }
 

@@ -38,6 +38,7 @@ mod show;
 mod show_peers;
 mod snapshot;
 mod stale;
+mod tunnels;
 mod why;
 mod withdraw;
 
@@ -74,6 +75,7 @@ pub use preview::Preview;
 use services::Service;
 pub use snapshot::{Surroundings, TablePage};
 use stale::Deferral;
+use tunnels::Tunnels;
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]
@@ -88,6 +90,7 @@ pub struct Speaker {
     own_prefixes: OwnPrefixes,
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
+    tunnels: Tunnels,
     imports: Classes<import::Class>,
     exports: Classes<export::Class>,
     by_key: ByKey,
@@ -130,6 +133,7 @@ impl Speaker {
             services: HashMap::new(),
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
+            tunnels: Tunnels::default(),
             imports: Classes::starting_at(IMPORTS),
             exports: Classes::starting_at(1),
             by_key: ByKey::default(),
@@ -190,6 +194,7 @@ impl Speaker {
             Event::PlaneDown(plane) => self.on_plane_down(&plane, now),
             Event::PlaneReport(report) => self.on_plane_report(report),
             Event::NextHop { address, usable } => self.on_next_hop(address, usable),
+            Event::Tunnel { address, up } => self.on_tunnel(address.to_canonical(), up),
             Event::PeerAdd(peer) => self.on_peer_add(*peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),

@@ -126,6 +126,7 @@ pub fn peer(index: usize, who: &Who) -> PeerConfig {
         import: Some(Arc::new(Policy::accept())),
         export: Some(Arc::new(Policy::accept())),
         allowed_names: None,
+        tunnel: None,
     }
 }
 
