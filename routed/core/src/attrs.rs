@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::prefix::Prefix;
 use crate::wire::MAX_COMMUNITIES;
 
 /// A node: (AS, node name). This pair is its router id; ties, collisions and ORIGINATOR go by its order.
@@ -102,6 +103,21 @@ pub struct ServiceAttr {
     pub weight: u16,
     /// 0 (down) to 100 (fully healthy), as the origin sees its endpoints.
     pub health: u8,
+}
+
+/// TUNNEL: the WireGuard tunnel of the peer itself, on the host prefixes of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tunnel {
+    /// WireGuard (Curve25519) key; not all zero.
+    pub public_key: [u8; 32],
+    /// Where its device listens; `None`: it cannot be called, it calls.
+    pub endpoint: Option<SocketAddr>,
+    /// Host prefixes (/32, /128), sorted, no duplicates, 1 to 8.
+    pub addresses: Vec<Prefix>,
+    /// Of its device, at least 1280.
+    pub mtu: u16,
+    /// Grows with every change.
+    pub serial: u64,
 }
 
 /// A large community (RFC 8092): global administrator, then two local parts.
