@@ -1,6 +1,6 @@
 //! The reconcile loop: one task per data plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,13 @@ pub enum Report {
         address: SocketAddr,
         /// Whether traffic may be sent there.
         usable: bool,
+    },
+    /// The tunnel to an address of a peer was found up or not.
+    Tunnel {
+        /// A tunnel address of the peer.
+        address: IpAddr,
+        /// Whether traffic may be sent there.
+        up: bool,
     },
     /// A gap in versions: answer with a Reset.
     NeedReset,
@@ -261,6 +268,7 @@ impl<P: DataPlane> Reconciler<P> {
             PlaneEvent::Connected(true) => self.say(Report::Up).await,
             PlaneEvent::Connected(false) => self.say(Report::Down).await,
             PlaneEvent::NextHop(address, usable) => self.say(Report::NextHop { address, usable }).await,
+            PlaneEvent::Tunnel(address, up) => self.say(Report::Tunnel { address, up }).await,
             PlaneEvent::Resync => {
                 self.observed = false;
                 self.due = true;

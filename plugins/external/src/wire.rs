@@ -174,6 +174,7 @@ pub(crate) fn route_of(route: pb::Route) -> Result<Option<Selected>, WireError> 
             exported_to,
         })),
         Destination::Prefix(prefix) => Selected::from(Arc::new(PrefixRoute {
+            tunnel: None,
             prefix,
             table,
             origin,
@@ -296,6 +297,7 @@ mod tests {
 
     fn prefix(text: &str, target: Target) -> Selected {
         Arc::new(PrefixRoute {
+            tunnel: None,
             prefix: text.parse().unwrap(),
             table: Table::External,
             origin: Some(origin()),

@@ -299,6 +299,7 @@ impl Speaker {
                 exported_to,
             })),
             Destination::Prefix(prefix) => Selected::Prefix(Arc::new(PrefixRoute {
+                tunnel: None,
                 prefix,
                 table,
                 origin,
