@@ -8,5 +8,5 @@ pub mod driver;
 mod listen;
 pub mod reload;
 mod state_dir;
-mod tunnels;
 pub mod telemetry;
+mod tunnels;

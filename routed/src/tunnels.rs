@@ -141,7 +141,11 @@ impl OwnTunnels {
             keepalive: *wireguard.keepalive,
             tunnels: wireguard.tunnels.iter().map(device).collect(),
             peers: peers(config, wireguard),
-            own_prefixes: config.prefixes.keys().filter_map(|prefix| prefix.parse().ok()).collect(),
+            own_prefixes: config
+                .prefixes
+                .keys()
+                .filter_map(|prefix| prefix.parse().ok())
+                .collect(),
         })
     }
 
@@ -170,7 +174,10 @@ fn device((organisation, own): (&String, &OwnTunnel)) -> (Arc<str>, TunnelDevice
 }
 
 fn peers(config: &Config, wireguard: &Wireguard) -> BTreeMap<Arc<str>, TunnelPeer> {
-    let fixed = wireguard.fixed.iter().map(|(name, fixed)| (name.as_str().into(), static_peer(fixed)));
+    let fixed = wireguard
+        .fixed
+        .iter()
+        .map(|(name, fixed)| (name.as_str().into(), static_peer(fixed)));
     let announced = config.peers.iter().filter_map(|(name, peer)| {
         let organisation = config.organisation_of(peer);
         let tunnel = announced(peer.tunnel.as_ref()?, organisation, prefixes(&peer.allowed_prefixes));
@@ -228,7 +235,10 @@ fn read_told(file: &Path) -> BTreeMap<String, Told> {
     });
     parsed.unwrap_or_else(|error| {
         let aside = state_file::set_aside(file);
-        let aside = aside.map_or_else(|error| format!("it cannot be set aside: {error}"), |path| path.display().to_string());
+        let aside = aside.map_or_else(
+            |error| format!("it cannot be set aside: {error}"),
+            |path| path.display().to_string(),
+        );
         tracing::warn!(
             file = %file.display(), %error, set_aside = %aside,
             "what peers were told of our tunnels is lost: the time gives the next serial numbers"
@@ -242,5 +252,7 @@ fn keep(file: &Path, told: &BTreeMap<String, Told>) -> anyhow::Result<()> {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

@@ -67,7 +67,11 @@ impl EnvoyConfig {
         let next_hop = next_hop.to_canonical();
         let leads = |tunnel: &&TunnelEnds| tunnel.theirs.iter().any(|prefix| prefix.contains(next_hop));
         let tunnel = self.tunnels.iter().find(leads)?;
-        tunnel.ours.iter().find(|ours| ours.is_ipv4() == next_hop.is_ipv4()).copied()
+        tunnel
+            .ours
+            .iter()
+            .find(|ours| ours.is_ipv4() == next_hop.is_ipv4())
+            .copied()
     }
 
     /// Whether an address is one of ours in a tunnel.

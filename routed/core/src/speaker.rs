@@ -34,6 +34,7 @@ mod rewrite;
 mod select;
 mod services;
 mod sessions;
+mod shadowed;
 mod show;
 mod show_peers;
 mod snapshot;

@@ -62,7 +62,11 @@ pub async fn serve(
     reloader: Arc<Reloader>,
     store: SharedStore,
     speaker: SpeakerHandle,
-    Shown { local_ports, envoy, wireguard }: Shown,
+    Shown {
+        local_ports,
+        envoy,
+        wireguard,
+    }: Shown,
     stop: mpsc::Sender<Arc<str>>,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();

@@ -10,6 +10,9 @@ use super::service::gone;
 use crate::config::{Text, WireguardKey};
 use crate::driver::{Gone, SpeakerHandle};
 
+/// So many shadowed prefixes of a peer are listed.
+const LISTED: usize = 1000;
+
 /// Tells of the tunnels.
 pub(super) struct TunnelsService {
     /// `None`: the plugin is off.
@@ -32,7 +35,7 @@ impl Tunnels for TunnelsService {
             ));
         };
         let mut tunnels: Vec<Tunnel> = stats.tunnels().iter().map(convert).collect();
-        let shadowed = self.speaker.query(|speaker, _| speaker.shadowed_prefixes()).await;
+        let shadowed = self.speaker.query(|speaker, _| speaker.shadowed_prefixes(LISTED)).await;
         for (peer, prefix) in shadowed.map_err(|Gone| gone())? {
             if let Some(tunnel) = tunnels.iter_mut().find(|tunnel| *tunnel.peer == *peer) {
                 tunnel.shadowed.push(Destination::from(prefix).to_string());
@@ -47,8 +50,13 @@ impl Tunnels for TunnelsService {
 }
 
 fn convert(tunnel: &TunnelStatus) -> Tunnel {
-    let key = tunnel.public_key.as_ref().map(|key| WireguardKey(*key.as_bytes()).print());
-    let age = tunnel.handshake_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let key = tunnel
+        .public_key
+        .as_ref()
+        .map(|key| WireguardKey(*key.as_bytes()).print());
+    let age = tunnel
+        .handshake_age
+        .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     Tunnel {
         peer: tunnel.peer.to_string(),
         organisation: tunnel.organisation.to_string(),
@@ -72,6 +80,8 @@ fn reason(state: &TunnelState) -> String {
         TunnelState::Up => String::new(),
         TunnelState::Down => "nothing is heard from its other end".to_owned(),
         TunnelState::Guarded(reason) => reason.to_string(),
-        TunnelState::WrongKey => "its other end announces another public key than the one that is configured".to_owned(),
+        TunnelState::WrongKey => {
+            "its other end announces another public key than the one that is configured".to_owned()
+        }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{
-    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerTunnel, PlaneConfig, SpeakerConfig,
+    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerTunnel, PlaneConfig,
+    SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
 use catalyst_core::prefix::Prefix;
@@ -250,7 +251,12 @@ impl Config {
             families: external.families.iter().map(|family| **family).collect(),
             protocols: external.protocols.iter().map(|protocol| **protocol).collect(),
         });
-        envoy.into_iter().chain(graphql).chain(wireguard).chain(external).collect()
+        envoy
+            .into_iter()
+            .chain(graphql)
+            .chain(wireguard)
+            .chain(external)
+            .collect()
     }
 
     /// The data planes that are programs of their own, and where each is served.

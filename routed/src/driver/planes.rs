@@ -10,9 +10,9 @@ use catalyst_envoy::config::EnvoyConfig;
 use catalyst_envoy::plane::{EnvoyPlane, EnvoySettings};
 use catalyst_external::ExternalPlane;
 use catalyst_graphql::GraphqlPlane;
-use catalyst_wireguard::kernel::Netlink;
-use catalyst_wireguard::{WireguardConfig, WireguardPlane, WireguardSettings};
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
+use catalyst_wireguard::kernel::netlink::NetlinkKernel;
+use catalyst_wireguard::{WireguardConfig, WireguardPlane, WireguardSettings};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -149,7 +149,7 @@ pub async fn start_planes(
         feeds.push(connect("envoy", feed, reports, speaker));
     }
     if let Some(wireguard) = tunnels.and_then(|tunnels| tunnels.wireguard(config)) {
-        let kernel = Netlink::open().context("plugins.wireguard")?;
+        let kernel = NetlinkKernel::open().context("plugins.wireguard")?;
         let plane = WireguardPlane::new(wireguard, kernel).context("plugins.wireguard")?;
         shown.wireguard = Some(plane.stats());
         settings.wireguard = Some(plane.settings());

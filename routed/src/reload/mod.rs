@@ -155,7 +155,8 @@ impl Reloader {
             Arc::clone(&read)
         };
         let offers = self.offer_changes(&new).await?;
-        let mut difference = Difference::foresee((&old, &new), self.foreseen(&old, &new), offers, &self.speaker).await?;
+        let mut difference =
+            Difference::foresee((&old, &new), self.foreseen(&old, &new), offers, &self.speaker).await?;
         difference.warnings = warnings;
         if request.partial {
             difference.keys = key_changes(&old, &read);

@@ -63,7 +63,11 @@ impl NetlinkKernel {
         };
         let started = thread::Builder::new().name("netlink".to_owned()).spawn(run);
         started.map_err(|error| unreachable_because("netlink thread", &error))?;
-        Ok(Self { tasks, watch: None, port })
+        Ok(Self {
+            tasks,
+            watch: None,
+            port,
+        })
     }
 
     async fn ask<T: Send + 'static>(
@@ -146,9 +150,15 @@ impl Worker {
     ) -> Result<(), KernelError> {
         let family = self.family()?;
         // It may have gone since the list was read.
-        let Some(device) = wg::read(&mut self.generic, family, &found.name)? else { return Ok(()) };
+        let Some(device) = wg::read(&mut self.generic, family, &found.name)? else {
+            return Ok(());
+        };
         let whole = found.up && link::is_loose(&found.name) != Some(false);
-        let resource = if whole { found.resource(scope, &device) } else { Resource::Altered };
+        let resource = if whole {
+            found.resource(scope, &device)
+        } else {
+            Resource::Altered
+        };
         held.insert(Key::Device(found.name.clone()), resource);
         let mut peers = Peers::default();
         device.into_peers(&found.name, &mut peers);
@@ -193,7 +203,9 @@ impl Worker {
             Operation::Remove(Key::Device(name)) => link::remove(&mut self.route, scope, name),
             Operation::Put(Key::Address { device, prefix }, _) => address::put(&mut self.route, device, *prefix),
             Operation::Remove(Key::Address { device, prefix }) => address::remove(&mut self.route, device, *prefix),
-            Operation::Put(Key::Guard { table, prefix }, _) => route::put_guard(&mut self.route, scope, *table, *prefix),
+            Operation::Put(Key::Guard { table, prefix }, _) => {
+                route::put_guard(&mut self.route, scope, *table, *prefix)
+            }
             Operation::Remove(Key::Guard { table, prefix }) => {
                 route::remove_guard(&mut self.route, scope, *table, *prefix)
             }
@@ -201,12 +213,19 @@ impl Worker {
                 route::put(&mut self.route, scope, *table, *prefix, route)
             }
             Operation::Remove(Key::Route { table, prefix }) => route::remove(&mut self.route, scope, *table, *prefix),
-            Operation::Put(Key::Rule { table, priority, family }, _) => {
-                rule::put(&mut self.route, scope, *table, *priority, *family)
-            }
-            Operation::Remove(Key::Rule { table, priority, family }) => {
-                rule::remove(&mut self.route, scope, *table, *priority, *family)
-            }
+            Operation::Put(
+                Key::Rule {
+                    table,
+                    priority,
+                    family,
+                },
+                _,
+            ) => rule::put(&mut self.route, scope, *table, *priority, *family),
+            Operation::Remove(Key::Rule {
+                table,
+                priority,
+                family,
+            }) => rule::remove(&mut self.route, scope, *table, *priority, *family),
             Operation::Put(Key::Filter { table }, Resource::Filter(filter)) => nft::put(*table, filter),
             Operation::Remove(Key::Filter { table }) => nft::remove(*table),
             Operation::Put(..) | Operation::Remove(_) => self.run(std::slice::from_ref(operation)),
@@ -238,5 +257,8 @@ impl Worker {
 }
 
 pub(super) fn unreachable_because(what: &str, why: &dyn std::fmt::Display) -> KernelError {
-    KernelError::Unreachable { what: what.into(), why: why.to_string().into() }
+    KernelError::Unreachable {
+        what: what.into(),
+        why: why.to_string().into(),
+    }
 }

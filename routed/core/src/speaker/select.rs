@@ -299,7 +299,6 @@ impl Speaker {
                 exported_to,
             })),
             Destination::Prefix(prefix) => Selected::Prefix(Arc::new(PrefixRoute {
-                tunnel: None,
                 prefix,
                 table,
                 origin,

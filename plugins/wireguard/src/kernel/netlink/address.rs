@@ -22,12 +22,28 @@ pub(super) fn observe(
     if links.is_empty() {
         return Ok(());
     }
-    let all = netlink.request("list addresses", &Message::GetAddress(AddressMessage::default()), Ask::Dump)?;
+    let all = netlink.request(
+        "list addresses",
+        &Message::GetAddress(AddressMessage::default()),
+        Ask::Dump,
+    )?;
     for message in all {
-        let Message::NewAddress(address) = message else { continue };
-        let Some(found) = links.iter().find(|found| found.index == address.header.index) else { continue };
-        let Some(prefix) = ip(&address).and_then(|ip| Prefix::of(ip, address.header.prefix_len).ok()) else { continue };
-        held.insert(Key::Address { device: found.name.clone(), prefix }, Resource::Address);
+        let Message::NewAddress(address) = message else {
+            continue;
+        };
+        let Some(found) = links.iter().find(|found| found.index == address.header.index) else {
+            continue;
+        };
+        let Some(prefix) = ip(&address).and_then(|ip| Prefix::of(ip, address.header.prefix_len).ok()) else {
+            continue;
+        };
+        held.insert(
+            Key::Address {
+                device: found.name.clone(),
+                prefix,
+            },
+            Resource::Address,
+        );
     }
     Ok(())
 }
@@ -49,7 +65,13 @@ fn ip(address: &AddressMessage) -> Option<IpAddr> {
 pub(super) fn put(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
     let message = message(netlink, device, prefix)?;
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
-    netlink.request(&format!("address {prefix} of {device}"), &Message::NewAddress(message), Ask::Do(flags)).map(drop)
+    netlink
+        .request(
+            &format!("address {prefix} of {device}"),
+            &Message::NewAddress(message),
+            Ask::Do(flags),
+        )
+        .map(drop)
 }
 
 pub(super) fn remove(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
@@ -57,7 +79,11 @@ pub(super) fn remove(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Res
         Err(KernelError::Refused { errno: ENODEV, .. }) => return Ok(()),
         made => made?,
     };
-    let done = netlink.request(&format!("remove address {prefix}"), &Message::DelAddress(message), Ask::Do(0));
+    let done = netlink.request(
+        &format!("remove address {prefix}"),
+        &Message::DelAddress(message),
+        Ask::Do(0),
+    );
     forgive(done, &[EADDRNOTAVAIL])
 }
 
