@@ -269,6 +269,7 @@ impl Config {
             import: policy(&peer.import),
             export: policy(&peer.export),
             allowed_names: peer.allowed_names.as_ref().map(names),
+            tunnel: None,
             organisation,
         }
     }

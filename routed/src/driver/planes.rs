@@ -215,6 +215,7 @@ fn input(plane: &Arc<str>, report: Report) -> Input {
         Report::Up => Event::PlaneUp(plane),
         Report::Down => Event::PlaneDown(plane),
         Report::NextHop { address, usable } => Event::NextHop { address, usable },
+        Report::Tunnel { address, up } => Event::Tunnel { address, up },
         Report::NeedReset => return Input::NeedReset(plane),
     })
 }
