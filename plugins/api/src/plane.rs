@@ -130,7 +130,7 @@ pub enum PlaneEvent<K> {
     Replan,
     /// A next hop was found usable or not.
     NextHop(std::net::SocketAddr, bool),
-    /// The tunnel to an address of a peer was found up or not.
+    /// The tunnel to this address of a peer was found alive or dead; dead until it says so.
     Tunnel(std::net::IpAddr, bool),
 }
 

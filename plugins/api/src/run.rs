@@ -44,11 +44,11 @@ pub enum Report {
         /// Whether traffic may be sent there.
         usable: bool,
     },
-    /// The tunnel to an address of a peer was found up or not.
+    /// A tunnel was found alive or dead.
     Tunnel {
-        /// A tunnel address of the peer.
+        /// The peer's address in it.
         address: IpAddr,
-        /// Whether traffic may be sent there.
+        /// Whether traffic passes.
         up: bool,
     },
     /// A gap in versions: answer with a Reset.

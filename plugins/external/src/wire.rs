@@ -180,6 +180,7 @@ pub(crate) fn route_of(route: pb::Route) -> Result<Option<Selected>, WireError> 
             origin,
             target,
             exported_to,
+            tunnel: None,
         })),
     }))
 }
@@ -303,6 +304,7 @@ mod tests {
             origin: Some(origin()),
             target,
             exported_to: Arc::default(),
+            tunnel: None,
         })
         .into()
     }

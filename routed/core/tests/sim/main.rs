@@ -24,6 +24,7 @@ mod reconfigure;
 mod restart;
 mod stale;
 mod topologies;
+mod tunnels;
 mod why;
 
 use catalyst_sim::{config, fresh, model, net, policy_words, seeds};
