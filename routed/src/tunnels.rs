@@ -11,7 +11,7 @@ use catalyst_core::attrs::Tunnel;
 use catalyst_core::event::SpeakerConfig;
 use catalyst_core::prefix::Prefix;
 use catalyst_plugin::state_file;
-use catalyst_wireguard::{PrivateKey, TunnelDevice, TunnelPeer, WireguardConfig};
+use catalyst_wireguard::{PrivateKey, PublicKey, TunnelDevice, TunnelPeer, WireguardConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, OwnTunnel, PeerTunnel, Spelled, StaticTunnel, Text, Wireguard, WireguardKey};
@@ -103,7 +103,7 @@ impl OwnTunnels {
     fn end(&self, organisation: &str, own: &OwnTunnel, told: &mut BTreeMap<String, Told>) -> Tunnel {
         let mut addresses: Vec<Prefix> = own.addresses.iter().map(|address| address.0).collect();
         addresses.sort_unstable();
-        let public_key = *self.0.key.public_key().as_bytes();
+        let public_key = self.0.key.public_key().0;
         let mut now = Told {
             serial: 0,
             public_key: WireguardKey(public_key).print(),
@@ -190,7 +190,7 @@ fn announced(tunnel: &PeerTunnel, organisation: &str, allowed_prefixes: Vec<Pref
     TunnelPeer {
         organisation: organisation.into(),
         addresses: prefixes(&tunnel.addresses),
-        public_key: tunnel.public_key.map(|key| key.0.0.into()),
+        public_key: tunnel.public_key.map(|key| PublicKey(key.0.0)),
         preshared_key: tunnel.preshared_key_file.clone(),
         endpoint: tunnel.endpoint.map(|endpoint| endpoint.0),
         allowed_prefixes,
@@ -205,7 +205,7 @@ fn static_peer(fixed: &StaticTunnel) -> TunnelPeer {
     let key = fixed.public_key.0.0;
     TunnelPeer {
         organisation: fixed.organisation.as_str().into(),
-        public_key: Some(key.into()),
+        public_key: Some(PublicKey(key)),
         preshared_key: fixed.preshared_key_file.clone(),
         endpoint: fixed.endpoint.map(|endpoint| endpoint.0),
         allowed_prefixes: Vec::new(),

@@ -174,7 +174,6 @@ pub(crate) fn route_of(route: pb::Route) -> Result<Option<Selected>, WireError> 
             exported_to,
         })),
         Destination::Prefix(prefix) => Selected::from(Arc::new(PrefixRoute {
-            tunnel: None,
             prefix,
             table,
             origin,

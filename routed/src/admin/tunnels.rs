@@ -7,7 +7,6 @@ use catalyst_wireguard::{TunnelState, TunnelStatus, WireguardStats};
 use tonic::{Request, Response, Status};
 
 use super::service::gone;
-use crate::config::{Text, WireguardKey};
 use crate::driver::{Gone, SpeakerHandle};
 
 /// So many shadowed prefixes of a peer are listed.
@@ -50,10 +49,6 @@ impl Tunnels for TunnelsService {
 }
 
 fn convert(tunnel: &TunnelStatus) -> Tunnel {
-    let key = tunnel
-        .public_key
-        .as_ref()
-        .map(|key| WireguardKey(*key.as_bytes()).print());
     let age = tunnel
         .handshake_age
         .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
@@ -64,7 +59,7 @@ fn convert(tunnel: &TunnelStatus) -> Tunnel {
         state: tunnel.state.as_str().to_owned(),
         reason: reason(&tunnel.state),
         authenticated: tunnel.authenticated,
-        public_key: key.unwrap_or_default(),
+        public_key: tunnel.public_key.map(|key| key.to_string()).unwrap_or_default(),
         endpoint: tunnel.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
         handshake_age_ms: age,
         received_bytes: tunnel.received,
