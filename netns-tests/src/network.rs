@@ -74,6 +74,12 @@ impl Network {
         ))
     }
 
+    /// For what belongs to no node.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn keep(&mut self) {
         if let Some(temporary) = self.temporary.take() {
             let folder = temporary.keep();

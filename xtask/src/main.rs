@@ -7,9 +7,11 @@ mod check;
 mod demo;
 mod envoy;
 mod fuzz;
+mod guest;
 mod progress;
 mod run;
 mod test;
+mod wireguard;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Installs what tests need, builds both workspaces, and runs every test.
     Test(test::TestArgs),
+    /// Runs a command in a guest machine, whose kernel has WireGuard whatever that of this machine has.
+    Guest(guest::GuestArgs),
     /// Format, lints, documentation and the arrows between crates, in both workspaces.
     Check,
     /// Fuzzes the core: bytes to frames, messages, and whole sessions (needs a C++ compiler).
@@ -70,6 +74,7 @@ fn perform(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Demo(args) => demo::demo(&args),
         Task::Test(args) => test::test(&args),
+        Task::Guest(args) => guest::guest(&args),
         Task::Check => check::check(),
         Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Install => install(),
