@@ -84,7 +84,6 @@ fn service(text: &str) -> Selected {
 fn prefix(text: &str) -> Selected {
     let hop = SocketAddr::from(([10, 255, 0, 1], 0));
     Selected::Prefix(Arc::new(PrefixRoute {
-        tunnel: None,
         prefix: text.parse().unwrap(),
         table: Table::External,
         origin: None,

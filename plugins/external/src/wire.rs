@@ -297,7 +297,6 @@ mod tests {
 
     fn prefix(text: &str, target: Target) -> Selected {
         Arc::new(PrefixRoute {
-            tunnel: None,
             prefix: text.parse().unwrap(),
             table: Table::External,
             origin: Some(origin()),

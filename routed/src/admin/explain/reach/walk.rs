@@ -358,7 +358,9 @@ fn fix_of_import(path: &RouteView, facts: &Facts, config: &Config) -> String {
         Note::OwnAs | Note::OwnOriginator | Note::OwnCluster | Note::OwnOrganisation => {
             format!("it has come around to where it was before: {peer} needs a path of its own to it")
         }
-        Note::OwnPrefix | Note::TunnelAddress | Note::Accepted => format!("this is no matter of policy: {peer} has to change"),
+        Note::OwnPrefix | Note::TunnelAddress | Note::Accepted => {
+            format!("this is no matter of policy: {peer} has to change")
+        }
     }
 }
 
