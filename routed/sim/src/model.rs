@@ -190,7 +190,7 @@ impl<'a> Model<'a> {
             // Nodes tell of themselves only, and name what they tell.
             let taken = !looped && tunnels::may_have(config, name) && tunnels::next_hop(config, from, outside, &told);
             assert!(name.prefix().is_some_and(|prefix| tunnel.addresses.contains(&prefix)));
-            return taken.then(|| Path {
+            return taken.then_some(Path {
                 from: Some(from),
                 ..told
             });

@@ -106,7 +106,7 @@ fn add_tunnels(rng: &mut Rng, configs: &mut [SpeakerConfig]) {
     for (node, config) in configs.iter_mut().enumerate() {
         for peer in &mut config.peers {
             let other = index_of(peer.address.ip()).unwrap();
-            let agreed = (node + other) % 4 == 0;
+            let agreed = (node + other).is_multiple_of(4);
             if agreed == (rng.below(8) == 0) {
                 continue;
             }

@@ -126,7 +126,7 @@ fn serial(net: &Net, text: &str) -> Option<u64> {
 fn refusal(net: &Net) -> (u64, String) {
     let view = net.peer_view(1, 0);
     assert_eq!((view.state, view.established_count), ("Established", 1));
-    (view.treated_as_withdraw, view.treated_as_withdraw_reason.to_string())
+    (view.treated_as_withdraw, view.treated_as_withdraw_reason)
 }
 
 fn tunnel_event(net: &mut Net, text: &str, up: bool) {
@@ -386,7 +386,7 @@ fn over_a_graceful_restart_a_tunnel_stays_and_its_serial_may_begin_anew() {
     net.run_ms(100);
     assert_eq!(serial(&net, OF_0[0]), Some(1));
     net.reconfigure_dead(0, |config| {
-        tunnel_of(&mut config.peers[0]).own = Some(tunnel(&OF_0, 0).into())
+        tunnel_of(&mut config.peers[0]).own = Some(tunnel(&OF_0, 0).into());
     });
     net.start_node(0);
     net.rest();
@@ -458,7 +458,7 @@ fn what_is_behind_a_tunnel_is_used_while_it_is_alive() {
     tunnel_event(&mut net, OF_0[0], false);
     assert_eq!(hops(&net, "10.2.0.0/16"), [address(2)]);
     assert!(
-        net.nodes[1].routes.get(&destination("x.example")).is_none(),
+        !net.nodes[1].routes.contains_key(&destination("x.example")),
         "at once, without a drain"
     );
     assert!(net.paths(2, "x.example").is_empty());
@@ -590,7 +590,7 @@ fn an_address_that_becomes_one_of_a_tunnel_or_ceases_to_be_one_is_judged_again()
     });
     assert_eq!(used(&net), [false, false, false, true]);
     net.reconfigure(1, |config| {
-        tunnel_of(&mut config.peers[0]).addresses = prefixes(&["10.8.1.0/25"])
+        tunnel_of(&mut config.peers[0]).addresses = prefixes(&["10.8.1.0/25"]);
     });
     assert_eq!(used(&net), [true, false, true, false]);
     net.event(1, Event::PeerRemove("n000".into()));

@@ -48,10 +48,9 @@ impl Node {
 
     /// Remembers what data planes say of tunnels.
     pub(super) fn note_tunnel(&mut self, event: &Event) {
-        match event {
-            Event::Tunnel { address, up: true } => drop(self.tunnels_up.insert(*address)),
-            Event::Tunnel { address, up: false } => drop(self.tunnels_up.remove(address)),
-            _ => {}
+        if let Event::Tunnel { address, up } = event {
+            self.tunnels_up.remove(address);
+            self.tunnels_up.extend(up.then_some(*address));
         }
     }
 
