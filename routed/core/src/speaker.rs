@@ -92,6 +92,8 @@ pub struct Speaker {
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
     tunnels: Tunnels,
+    /// Neither says anything of a next hop: [`Speaker::note_usability`].
+    all_usable: bool,
     imports: Classes<import::Class>,
     exports: Classes<export::Class>,
     by_key: ByKey,
@@ -135,6 +137,7 @@ impl Speaker {
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
             tunnels: Tunnels::default(),
+            all_usable: true,
             imports: Classes::starting_at(IMPORTS),
             exports: Classes::starting_at(1),
             by_key: ByKey::default(),

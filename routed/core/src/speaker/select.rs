@@ -170,8 +170,12 @@ impl Speaker {
     }
 
     fn is_usable(&self, path: &Path) -> bool {
-        let all_are = self.unusable.is_empty() && self.tunnels.is_empty();
-        path.peer == LOCAL || all_are || self.is_next_hop_usable(path)
+        path.peer == LOCAL || self.all_usable || self.is_next_hop_usable(path)
+    }
+
+    /// Data planes or tunnels have moved: whether a look at next hops may find one that is not usable.
+    pub(super) fn note_usability(&mut self) {
+        self.all_usable = self.unusable.is_empty() && self.tunnels.is_empty();
     }
 
     fn is_next_hop_usable(&self, path: &Path) -> bool {
@@ -197,6 +201,7 @@ impl Speaker {
         if !changed {
             return;
         }
+        self.note_usability();
         let attrs = &self.rib.attrs;
         let via = |path: &Path| path.peer != LOCAL && attrs.next_hop(path.attr) == address;
         let names: Vec<NameId> = self

@@ -150,6 +150,7 @@ impl Speaker {
         } else if !moved.is_empty() {
             self.tunnels.rebuild(&self.peers);
         }
+        self.note_usability();
         if self.phase == Phase::New {
             return;
         }

@@ -17,6 +17,8 @@ use crate::prefix::Prefix;
 /// What stands before the addresses.
 type Head<'a> = (u64, u16, &'a [u8], &'a [u8], u8);
 
+// Rare: what reads the other attributes stays small.
+#[cold]
 pub(super) fn read(value: &[u8]) -> Result<Tunnel, Problem> {
     let (rest, (serial, mtu, key, endpoint, count)) = head(value).map_err(|_| BAD_LENGTH)?;
     if mtu < LEAST_TUNNEL_MTU {
@@ -72,6 +74,7 @@ fn one(input: &[u8]) -> IResult<&[u8], &[u8]> {
     length_data(be_u8).parse(input)
 }
 
+#[cold]
 pub(super) fn write(tunnel: &Tunnel, out: &mut BytesMut) {
     out.put_u64(tunnel.serial);
     out.put_u16(tunnel.mtu);
