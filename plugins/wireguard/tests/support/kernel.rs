@@ -32,24 +32,16 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
         assert!(done.success(), "{name}: {done}");
         return;
     }
-    sh(
-        "ip link set lo up; mount -t tmpfs run /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs run /run/netns; }",
-    );
-    let probe = Command::new("ip")
-        .args(["link", "add", "wg-probe", "type", "wireguard"])
-        .output()
-        .unwrap();
+    sh("ip link set lo up; mount -t tmpfs run /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs run /run/netns; }");
+    let probe = Command::new("ip").args(["link", "add", "wg-probe", "type", "wireguard"]).output().unwrap();
     assert!(
         probe.status.success(),
         "no WireGuard in this kernel, or not root (run it by `cargo xtask guest`): {}",
         String::from_utf8_lossy(&probe.stderr)
     );
     sh("ip link del wg-probe");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test());
 }
 
@@ -57,23 +49,13 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
 pub(crate) fn sh(script: &str) -> String {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{script}: {}{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
+    assert!(output.status.success(), "{script}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
 /// Whether a script succeeds.
 pub(crate) fn succeeds(script: &str) -> bool {
-    Command::new("sh")
-        .args(["-ec", script])
-        .output()
-        .unwrap()
-        .status
-        .success()
+    Command::new("sh").args(["-ec", script]).output().unwrap().status.success()
 }
 
 /// Polls until a condition holds.
@@ -90,9 +72,9 @@ pub(crate) fn shown() -> String {
     sh("for f in -4 -6; do
             echo \"# ip $f\"; ip $f route show table 1790 2>/dev/null | sort; ip $f rule show | grep 1790 || true
         done
-        for d in $(ip -o link show type wireguard | cut -d: -f2); do
+        for d in $(ip -o link show type wireguard | cut -d: -f2 | sort); do
             echo \"# $d\"; ip -d link show $d | grep -oE 'mtu [0-9]+|alias .*|[<,]UP[,>]'
-            ip -o addr show $d | awk '{print $3, $4}'; cat /proc/sys/net/ipv4/conf/$d/rp_filter
+            ip -o addr show $d | awk '{print $3, $4}' | sort; cat /proc/sys/net/ipv4/conf/$d/rp_filter
             wg show $d listen-port; wg show $d public-key
             wg show $d preshared-keys | sort; wg show $d persistent-keepalive | sort
             wg show $d allowed-ips | while read -r k a; do echo $k $(echo $a | tr ' ' '\\n' | sort); done | sort
@@ -128,11 +110,7 @@ impl Run {
             tunnels: BTreeMap::new(),
         };
         let routes = routes.into_iter().map(Selected::from).collect();
-        run.handle.feed.send(RouteUpdate::Reset {
-            version: 1,
-            routes,
-            settled: true,
-        });
+        run.handle.feed.send(RouteUpdate::Reset { version: 1, routes, settled: true });
         run.settle().await;
         run
     }
@@ -143,18 +121,10 @@ impl Run {
         self.version += 1;
         let changes = changes.into_iter().map(|(prefix, route)| {
             self.statuses.remove(&prefix.into());
-            Change {
-                destination: prefix.into(),
-                route: route.map(Selected::from),
-            }
+            Change { destination: prefix.into(), route: route.map(Selected::from) }
         });
         let changes = changes.collect();
-        self.handle.feed.send(RouteUpdate::Delta {
-            from,
-            to: self.version,
-            changes,
-            settled: true,
-        });
+        self.handle.feed.send(RouteUpdate::Delta { from, to: self.version, changes, settled: true });
         self.settle().await;
     }
 
@@ -165,7 +135,7 @@ impl Run {
 
     /// Takes reports until a condition holds.
     pub(crate) async fn reported(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + 10 * DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         while !holds(self) {
             let report = tokio::time::timeout_at(deadline, self.reports.recv()).await;
             let report = report.unwrap_or_else(|_| panic!("not in time: {what}; {:?}", self.statuses));
