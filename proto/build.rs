@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "catalyst/admin/v1/complete.proto",
             "catalyst/admin/v1/explain.proto",
             "catalyst/admin/v1/operate.proto",
+            "catalyst/admin/v1/tunnels.proto",
             "catalyst/gateway/v1/gateway.proto",
             "catalyst/plugin/v1/plugin.proto",
         ],

@@ -126,6 +126,7 @@ impl RawPeer {
                 health: 100,
             }),
             only_to_customer: None,
+            tunnel: None,
             unknown: Vec::new(),
         }
     }

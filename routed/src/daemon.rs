@@ -13,6 +13,7 @@ use crate::descriptors;
 use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, PlaneLoops, start_planes};
 use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 use crate::state_dir;
+use crate::tunnels::OwnTunnels;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -78,10 +79,15 @@ impl Node {
     pub async fn start(config: Config, source: Source) -> anyhow::Result<Self> {
         let channel = DriverChannel::new();
         let handle = channel.handle();
-        let planes = start_planes(&config, &handle).await?;
+        let tunnels = OwnTunnels::open(&config)?;
+        let planes = start_planes(&config, tunnels.as_ref(), &handle).await?;
         let store = Store::open(&config.node.state_dir);
+        let mut speaker = config.speaker();
+        if let Some(tunnels) = &tunnels {
+            tunnels.announce(&config, &mut speaker);
+        }
         let driver_config = DriverConfig {
-            speaker: config.speaker(),
+            speaker,
             offers: store.over(config.local_routes()),
             listen: Some(*config.peering.listen),
             transports: config.transports(),
@@ -89,11 +95,10 @@ impl Node {
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);
-        let parts = (handle.clone(), Arc::clone(&store), planes.settings);
+        let parts = (handle.clone(), Arc::clone(&store), planes.settings, tunnels);
         let reloader = Arc::new(Reloader::new(source, live, parts));
         let (stopper, stop) = mpsc::channel(1);
-        let envoy = (planes.local_ports, planes.envoy);
-        let admin = admin::serve(Arc::clone(&reloader), store, handle, envoy, stopper).await?;
+        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.shown, stopper).await?;
         Ok(Self {
             admin: Box::pin(admin),
             driver: Driver::start(driver_config, channel, planes.feeds)?,

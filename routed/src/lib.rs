@@ -9,3 +9,4 @@ mod listen;
 pub mod reload;
 mod state_dir;
 pub mod telemetry;
+mod tunnels;

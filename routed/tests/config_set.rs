@@ -9,6 +9,9 @@ use catalyst_routed::config::schema::{Kind, kind, long, schema, short};
 use catalyst_routed::config::{Config, Flag, KeyPath, Step, load_text};
 use serde_json::{Value, json};
 
+/// A public key of WireGuard.
+const KEY: &str = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=";
+
 /// Every section is in it, so that every leaf can be set in it.
 fn base() -> Value {
     json!({
@@ -18,7 +21,8 @@ fn base() -> Value {
                 "address": "127.0.0.2:1790", "as": 65002, "organisation": "beta", "role": "peer",
                 "allowed_next_hops": ["127.0.0.9"],
                 "families": ["ipv6"], "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"],
-                "import": "in", "max_routes": { "limit": 1000, "action": "reset" }
+                "import": "in", "max_routes": { "limit": 1000, "action": "reset" },
+                "tunnel": { "addresses": ["fd00:255::2/128"] }
             },
             "c": { "address": "127.0.0.4:1790", "as": 65004 }
         },
@@ -66,6 +70,15 @@ fn base() -> Value {
         "plugins": {
             "envoy": { "peer_listeners": { "beta": "127.0.0.1:8090", "gamma": "127.0.0.1:8091" }, "tcp_ports": "1-2" },
             "graphql": { "hosts": ["graph.acme"] },
+            "wireguard": {
+                "tunnels": {
+                    "beta": { "addresses": ["10.255.0.1/32"], "listen_port": 51820 },
+                    "gamma": { "addresses": ["10.255.1.1/32"], "listen_port": 51821 }
+                },
+                "static": { "old": {
+                    "organisation": "beta", "public_key": KEY, "addresses": ["10.255.0.3/32"], "prefixes": ["10.3.0.0/16"]
+                } }
+            },
             "external": { "hosts": { "protocols": ["tcp"], "families": ["ipv6"] } }
         }
     })
@@ -144,6 +157,11 @@ fn another(path: &str, schema: &Value) -> Value {
         "plugins.envoy.admin" => json!("127.0.0.1:7006"),
         "plugins.graphql.control" => json!("unix:/tmp/gateway.sock"),
         "plugins.external[\"hosts\"].listen" => json!("unix:/tmp/hosts.sock"),
+        "peers[\"b\"].tunnel.addresses[0]" => json!("fd00:255::3/128"),
+        "peers[\"b\"].tunnel.endpoint" => json!("127.0.0.9:51820"),
+        "plugins.wireguard.tunnels[\"beta\"].addresses[0]" => json!("10.255.0.9/32"),
+        "plugins.wireguard.static[\"old\"].addresses[0]" => json!("10.255.0.4/32"),
+        "plugins.wireguard.static[\"old\"].organisation" => json!("gamma"),
         "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
         "policies[\"in\"].statements[0].then.verdict" => json!("next"),
         "policies[\"in\"].statements[0].then.prepend" => json!(7),
@@ -175,7 +193,11 @@ fn base_for(path: &str) -> Value {
         path if path.starts_with("policies[\"in\"].tests[0].route") => {
             base["policies"]["in"]["tests"][0]["expect"] = json!({ "verdict": "accept" });
         }
-        "peering.next_hop" => base["plugins"] = json!({}),
+        "peers[\"b\"].families[0]" => drop(base["peers"]["b"].as_object_mut().unwrap().remove("tunnel")),
+        "peering.next_hop" => {
+            let plugins = base["plugins"].as_object_mut().unwrap();
+            plugins.retain(|plugin, _| plugin == "wireguard");
+        }
         "node.reflector" => base["node"]["reflector"] = json!(false),
         "dynamic_peers[\"edge\"].next_hop_self" => {
             base["dynamic_peers"]["edge"] = json!({ "prefix": "127.0.1.0/24", "as": [65006] });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 pub use catalyst_core::route::{
     Change, Destination, DestinationError, Endpoint, NextHop, OriginNode, PlaneStatus, Prefix, PrefixRoute, Protocol,
-    Route, RouteUpdate, RouterId, Selected, ServiceName, Table, Target,
+    Route, RouteUpdate, RouterId, Selected, ServiceName, Table, Target, Tunnel,
 };
 
 /// The routes that a data plane is to serve, by destination.
@@ -130,6 +130,8 @@ pub enum PlaneEvent<K> {
     Replan,
     /// A next hop was found usable or not.
     NextHop(std::net::SocketAddr, bool),
+    /// The tunnel to this address of a peer was found alive or dead; dead until it says so.
+    Tunnel(std::net::IpAddr, bool),
 }
 
 /// The data plane cannot be reached or failed as a whole; the loop tries again with back-off and a fresh observe.

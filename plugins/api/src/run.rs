@@ -1,6 +1,6 @@
 //! The reconcile loop: one task per data plane.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,13 @@ pub enum Report {
         address: SocketAddr,
         /// Whether traffic may be sent there.
         usable: bool,
+    },
+    /// A tunnel was found alive or dead.
+    Tunnel {
+        /// The peer's address in it.
+        address: IpAddr,
+        /// Whether traffic passes.
+        up: bool,
     },
     /// A gap in versions: answer with a Reset.
     NeedReset,
@@ -261,6 +268,7 @@ impl<P: DataPlane> Reconciler<P> {
             PlaneEvent::Connected(true) => self.say(Report::Up).await,
             PlaneEvent::Connected(false) => self.say(Report::Down).await,
             PlaneEvent::NextHop(address, usable) => self.say(Report::NextHop { address, usable }).await,
+            PlaneEvent::Tunnel(address, up) => self.say(Report::Tunnel { address, up }).await,
             PlaneEvent::Resync => {
                 self.observed = false;
                 self.due = true;

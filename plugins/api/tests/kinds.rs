@@ -92,6 +92,7 @@ fn prefix(text: &str) -> Selected {
             weight: 1,
         }]),
         exported_to: Arc::default(),
+        tunnel: None,
     }))
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -413,16 +414,19 @@ async fn the_plane_hears_that_the_table_is_settled() {
 #[tokio::test(start_paused = true)]
 async fn news_of_the_plane_itself_is_handed_on() {
     let mut world = world(0, Outcomes::new());
-    let address = "127.0.0.9:8082".parse().unwrap();
+    let address: SocketAddr = "127.0.0.9:8082".parse().unwrap();
     for event in [
         PlaneEvent::Connected(true),
         PlaneEvent::NextHop(address, false),
+        PlaneEvent::Tunnel(address.ip(), true),
         PlaneEvent::Connected(false),
     ] {
         world.events.send(event).unwrap();
     }
     assert_eq!(world.report().await, Report::Up);
     assert_eq!(world.report().await, Report::NextHop { address, usable: false });
+    let address = address.ip();
+    assert_eq!(world.report().await, Report::Tunnel { address, up: true });
     assert_eq!(world.report().await, Report::Down);
 }
 

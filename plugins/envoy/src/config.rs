@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use catalyst_plugin::Prefix;
+
 /// Where the ADS server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum XdsAddress {
@@ -44,11 +46,39 @@ pub struct EnvoyConfig {
     pub gateway: Option<SocketAddr>,
     /// Further hosts that mean the graph on ingress, besides IP literals and `localhost` (any case).
     pub graphql_hosts: Vec<String>,
+    /// The tunnels to other organisations.
+    pub tunnels: Vec<TunnelEnds>,
     /// Where port assignments survive a restart; `None`: they do not.
     pub state_dir: Option<PathBuf>,
 }
 
+/// A tunnel to another organisation, as Envoy has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelEnds {
+    /// Where the addresses of its other end lie.
+    pub theirs: Vec<Prefix>,
+    /// Our addresses in it. They may come later than Envoy, and go before it.
+    pub ours: Vec<IpAddr>,
+}
+
 impl EnvoyConfig {
+    /// The address that connections to a next hop leave by; `None`: as the kernel chooses.
+    pub(crate) fn source_for(&self, next_hop: IpAddr) -> Option<IpAddr> {
+        let next_hop = next_hop.to_canonical();
+        let leads = |tunnel: &&TunnelEnds| tunnel.theirs.iter().any(|prefix| prefix.contains(next_hop));
+        let tunnel = self.tunnels.iter().find(leads)?;
+        tunnel
+            .ours
+            .iter()
+            .find(|ours| ours.is_ipv4() == next_hop.is_ipv4())
+            .copied()
+    }
+
+    /// Whether an address is one of ours in a tunnel.
+    pub(crate) fn is_in_tunnel(&self, address: IpAddr) -> bool {
+        self.tunnels.iter().any(|tunnel| tunnel.ours.contains(&address))
+    }
+
     /// The id that Envoy gives to the ADS server, and this node's entry in `x-catalyst-via`.
     #[must_use]
     pub fn node_id(&self) -> String {

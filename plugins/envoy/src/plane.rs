@@ -243,7 +243,8 @@ impl DataPlane for EnvoyPlane {
                 other @ (PlaneEvent::Connected(_)
                 | PlaneEvent::Resync
                 | PlaneEvent::Replan
-                | PlaneEvent::NextHop(..)) => other,
+                | PlaneEvent::NextHop(..)
+                | PlaneEvent::Tunnel(..)) => other,
             },
         }
     }

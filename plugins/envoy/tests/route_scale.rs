@@ -67,6 +67,7 @@ async fn config(dir: &tempfile::TempDir, outside: usize) -> EnvoyConfig {
         admin: ([127, 0, 0, 1], 0).into(),
         gateway: None,
         graphql_hosts: Vec::new(),
+        tunnels: Vec::new(),
         state_dir: None,
     }
 }

@@ -179,6 +179,7 @@ pub(crate) fn route_of(route: pb::Route) -> Result<Option<Selected>, WireError> 
             origin,
             target,
             exported_to,
+            tunnel: None,
         })),
     }))
 }
@@ -301,6 +302,7 @@ mod tests {
             origin: Some(origin()),
             target,
             exported_to: Arc::default(),
+            tunnel: None,
         })
         .into()
     }

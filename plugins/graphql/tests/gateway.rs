@@ -108,7 +108,7 @@ impl World {
                 }
                 Report::Up => self.connected = Some(true),
                 Report::Down => self.connected = Some(false),
-                other @ (Report::NextHop { .. } | Report::NeedReset) => panic!("{other:?}"),
+                other @ (Report::NextHop { .. } | Report::Tunnel { .. } | Report::NeedReset) => panic!("{other:?}"),
             }
         }
     }

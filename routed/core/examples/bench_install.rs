@@ -386,6 +386,7 @@ fn attrs(asn: u32, set: usize) -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }
@@ -436,6 +437,7 @@ fn peer_config(asn: u32) -> PeerConfig {
         import: Some(policy()),
         export: Some(policy()),
         allowed_names: None,
+        tunnel: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::prefix::Prefix;
 use crate::wire::MAX_COMMUNITIES;
 
 /// A node: (AS, node name). This pair is its router id; ties, collisions and ORIGINATOR go by its order.
@@ -104,6 +105,22 @@ pub struct ServiceAttr {
     pub health: u8,
 }
 
+/// TUNNEL: where its sender's WireGuard device is found, and by which addresses. Believed from that very peer only, and
+/// never passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Tunnel {
+    /// The public key of the device (Curve25519); not all zero.
+    pub public_key: [u8; 32],
+    /// Where the device listens; `None`: it cannot be called, it calls.
+    pub endpoint: Option<SocketAddr>,
+    /// The addresses inside of the tunnel: host prefixes, sorted, no duplicates, at least one.
+    pub addresses: Vec<Prefix>,
+    /// The MTU of the device in bytes, at least 1280.
+    pub mtu: u16,
+    /// Grows with every change: of two words of one peer the higher counts.
+    pub serial: u64,
+}
+
 /// A large community (RFC 8092): global administrator, then two local parts.
 pub type LargeCommunity = (u32, u32, u32);
 
@@ -164,6 +181,8 @@ pub struct Attrs {
     pub service: Option<ServiceAttr>,
     /// ONLY_TO_CUSTOMER (RFC 9234).
     pub only_to_customer: Option<u32>,
+    /// TUNNEL: of prefixes only, and only of those that are addresses of the tunnel.
+    pub tunnel: Option<Arc<Tunnel>>,
     /// Optional attributes of other code points, in order of code.
     pub unknown: Vec<UnknownAttr>,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::attrs::{LargeCommunity, OriginNode};
+use crate::attrs::{LargeCommunity, OriginNode, Tunnel};
 use crate::name::ServiceName;
 use crate::operate::Operation;
 use crate::policy::{CommunityPattern, NamePattern, Policy, Role};
@@ -170,6 +170,19 @@ pub struct PeerConfig {
     pub export: Option<Arc<Policy>>,
     /// Outside peers: the only names that it may offer; `None`: any that policy accepts.
     pub allowed_names: Option<Vec<NamePattern>>,
+    /// The tunnel between it and this node; `None`: there is none, and what it says of one is dropped.
+    pub tunnel: Option<PeerTunnel>,
+}
+
+/// The tunnel between a peer and this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerTunnel {
+    /// The addresses that the peer may have in it. No other peer has any of them, and nobody else may offer one.
+    pub addresses: PrefixSet,
+    /// Whether traffic to the peer goes through it or not at all: what it offers by any other next hop is refused.
+    pub required: bool,
+    /// Our end, as the peer is told of it; `None`: it is told nothing.
+    pub own: Option<Arc<Tunnel>>,
 }
 
 /// How many routes a peer may bring. All that are kept count: those that import rejects, and stale ones, too.
@@ -360,6 +373,13 @@ pub enum Event {
         address: SocketAddr,
         /// Whether traffic may be sent there.
         usable: bool,
+    },
+    /// A data plane found the tunnel to an address of a peer alive or dead; dead until it says so.
+    Tunnel {
+        /// The peer's address in the tunnel.
+        address: IpAddr,
+        /// Whether traffic passes.
+        up: bool,
     },
     /// A peer is configured; of an existing one, the difference is applied. Its session is set up anew only where it
     /// says what no longer holds: another address, AS, organisation or node (NOTIFICATION Cease, other configuration

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub use crate::attrs::{OriginNode, Protocol, RouterId};
+pub use crate::attrs::{OriginNode, Protocol, RouterId, Tunnel};
 pub use crate::destination::{Destination, DestinationError};
 pub use crate::name::{NameError, ServiceName};
 pub use crate::prefix::{Prefix, PrefixError};
@@ -104,6 +104,8 @@ pub struct PrefixRoute {
     pub target: Target,
     /// The outside organisations that the prefix is exported to, sorted.
     pub exported_to: Arc<[Arc<str>]>,
+    /// The prefix is the address of a peer's tunnel, and this is what the peer says of it.
+    pub tunnel: Option<Arc<Tunnel>>,
 }
 
 /// The selected route of one destination.

@@ -35,10 +35,12 @@ mod rewrite;
 mod select;
 mod services;
 mod sessions;
+mod shadowed;
 mod show;
 mod show_peers;
 mod snapshot;
 mod stale;
+mod tunnels;
 mod update_groups;
 mod why;
 mod withdraw;
@@ -76,6 +78,7 @@ pub use preview::Preview;
 use services::Service;
 pub use snapshot::{Surroundings, TablePage};
 use stale::Deferral;
+use tunnels::Tunnels;
 
 /// The routing state of one node. One task owns it.
 #[derive(Debug)]
@@ -90,6 +93,9 @@ pub struct Speaker {
     own_prefixes: OwnPrefixes,
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
+    tunnels: Tunnels,
+    /// Neither says anything of a next hop: [`Speaker::note_usability`].
+    all_usable: bool,
     imports: Classes<import::Class>,
     exports: Classes<export::Class>,
     by_key: ByKey,
@@ -132,6 +138,8 @@ impl Speaker {
             services: HashMap::new(),
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
+            tunnels: Tunnels::default(),
+            all_usable: true,
             imports: Classes::starting_at(IMPORTS),
             exports: Classes::starting_at(1),
             by_key: ByKey::default(),
@@ -192,6 +200,7 @@ impl Speaker {
             Event::PlaneDown(plane) => self.on_plane_down(&plane, now),
             Event::PlaneReport(report) => self.on_plane_report(report),
             Event::NextHop { address, usable } => self.on_next_hop(address, usable),
+            Event::Tunnel { address, up } => self.on_tunnel(address.to_canonical(), up),
             Event::PeerAdd(peer) => self.on_peer_add(*peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),

@@ -132,6 +132,8 @@ pub(crate) enum ShowCommand {
     },
     /// Every data plane
     Plugins,
+    /// Every tunnel to another organisation
+    Tunnels,
     /// The effective configuration, as JSON
     Config,
 }

@@ -10,10 +10,12 @@ use catalyst_proto::admin::v1::complete_client::CompleteClient;
 use catalyst_proto::admin::v1::explain_client::ExplainClient;
 use catalyst_proto::admin::v1::list_names_request::Kind;
 use catalyst_proto::admin::v1::operate_client::OperateClient;
+use catalyst_proto::admin::v1::tunnels_client::TunnelsClient;
 use catalyst_proto::admin::v1::{
     AddServiceRequest, AddServiceResponse, ConfirmReloadRequest, GetConfigRequest, GetConfigResponse, GetPeerRequest,
-    GetRouteRequest, ListNamesRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, Peer, Plugin,
-    ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent, WatchRoutesRequest,
+    GetRouteRequest, ListNamesRequest, ListPeersRequest, ListPluginsRequest, ListRoutesRequest, ListTunnelsRequest,
+    ListTunnelsResponse, Peer, Plugin, ReloadEvent, ReloadRequest, RemoveServiceRequest, Route, RouteEvent,
+    WatchRoutesRequest,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status, Streaming};
@@ -32,6 +34,7 @@ pub(crate) struct Client {
     explain: ExplainClient<Channel>,
     pub(crate) operate: OperateClient<Channel>,
     complete: CompleteClient<Channel>,
+    tunnels: TunnelsClient<Channel>,
 }
 
 impl Client {
@@ -47,6 +50,7 @@ impl Client {
         let admin = AdminClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let operate = OperateClient::new(channel.clone());
         let complete = CompleteClient::new(channel.clone());
+        let tunnels = TunnelsClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         let explain = ExplainClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Self {
             addr: addr.to_owned(),
@@ -54,6 +58,7 @@ impl Client {
             explain,
             operate,
             complete,
+            tunnels,
         })
     }
 
@@ -113,6 +118,11 @@ impl Client {
     pub(crate) async fn plugins(&mut self) -> Outcome<Vec<Plugin>> {
         let result = self.admin.list_plugins(ListPluginsRequest {}).await;
         self.answer(result).map(|answer| answer.plugins)
+    }
+
+    pub(crate) async fn tunnels(&mut self) -> Outcome<ListTunnelsResponse> {
+        let result = self.tunnels.list_tunnels(ListTunnelsRequest {}).await;
+        self.answer(result)
     }
 
     /// The effective configuration, and how it differs from the file.

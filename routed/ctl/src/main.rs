@@ -20,6 +20,7 @@ mod service;
 mod sessions;
 mod table;
 mod text;
+mod tunnels;
 mod watch;
 mod why;
 
@@ -89,6 +90,7 @@ async fn run_show(show: ShowCommand, client: &mut Client, out: &mut Output) -> O
         ShowCommand::Policies => policies::show_all(client, out).await,
         ShowCommand::Policy { name } => policies::show_one(name, client, out).await,
         ShowCommand::Plugins => plugins::show(client, out).await,
+        ShowCommand::Tunnels => tunnels::show(client, out).await,
         ShowCommand::Config => config::show(client, out).await,
     }
 }

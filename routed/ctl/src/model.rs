@@ -334,3 +334,61 @@ impl From<proto::Plugin> for Plugin {
         }
     }
 }
+
+/// A tunnel, as `show tunnels` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tunnel {
+    peer: String,
+    organisation: String,
+    device: String,
+    state: String,
+    reason: String,
+    authenticated: bool,
+    public_key: String,
+    endpoint: String,
+    handshake_age_ms: Option<u64>,
+    received_bytes: u64,
+    sent_bytes: u64,
+    addresses: Vec<String>,
+    prefixes: Vec<String>,
+    shadowed: Vec<String>,
+}
+
+impl From<proto::Tunnel> for Tunnel {
+    fn from(tunnel: proto::Tunnel) -> Self {
+        Self {
+            peer: tunnel.peer,
+            organisation: tunnel.organisation,
+            device: tunnel.device,
+            state: tunnel.state,
+            reason: tunnel.reason,
+            authenticated: tunnel.authenticated,
+            public_key: tunnel.public_key,
+            endpoint: tunnel.endpoint,
+            handshake_age_ms: tunnel.handshake_age_ms,
+            received_bytes: tunnel.received_bytes,
+            sent_bytes: tunnel.sent_bytes,
+            addresses: tunnel.addresses,
+            prefixes: tunnel.prefixes,
+            shadowed: tunnel.shadowed,
+        }
+    }
+}
+
+/// What `show tunnels` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Tunnels {
+    tunnels: Vec<Tunnel>,
+    drift_repairs: u64,
+    writes: u64,
+}
+
+impl From<proto::ListTunnelsResponse> for Tunnels {
+    fn from(answer: proto::ListTunnelsResponse) -> Self {
+        Self {
+            tunnels: answer.tunnels.into_iter().map(Tunnel::from).collect(),
+            drift_repairs: answer.drift_repairs,
+            writes: answer.writes,
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalyst_core::attrs::{OriginNode, Protocol, RouterId};
+use catalyst_core::attrs::{OriginNode, Protocol, RouterId, Tunnel};
 use catalyst_core::event::{GracefulRestartConfig, LocalPrefix, LocalService, PeerConfig, PlaneConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::Policy;
@@ -126,6 +126,7 @@ pub fn peer(index: usize, who: &Who) -> PeerConfig {
         import: Some(Arc::new(Policy::accept())),
         export: Some(Arc::new(Policy::accept())),
         allowed_names: None,
+        tunnel: None,
     }
 }
 
@@ -180,6 +181,33 @@ pub fn local_prefix(prefix: Prefix) -> LocalPrefix {
         communities: Vec::new(),
         large_communities: Vec::new(),
         med: None,
+    }
+}
+
+/// The addresses of node `index` in its tunnels: also among, within and above what prefixes of these networks are.
+#[must_use]
+pub fn tunnel_addresses(index: usize) -> Vec<Prefix> {
+    let (high, low) = (index % 6, index % 3);
+    let v4 = if index < 6 {
+        format!("192.0.2.{index}/32")
+    } else {
+        format!("10.{high}.{low}.{index}/32")
+    };
+    [v4, format!("2001:db8:{high}::{index}/128")]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect()
+}
+
+/// The end of node `index` of its tunnels.
+#[must_use]
+pub fn tunnel(index: usize, serial: u64) -> Tunnel {
+    Tunnel {
+        public_key: [7; 32],
+        endpoint: Some(SocketAddr::new(address(index), 51_820)),
+        addresses: tunnel_addresses(index),
+        mtu: 1420,
+        serial,
     }
 }
 

@@ -24,6 +24,9 @@ pub fn equals_a_fresh_one(net: &Net) {
         for offer in offers(net, *node) {
             fresh.event(*node, offer);
         }
+        for address in net.nodes[*node].tunnels_up.clone() {
+            fresh.event(*node, Event::Tunnel { address, up: true });
+        }
     }
     fresh.rest();
     for node in alive {

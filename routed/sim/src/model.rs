@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use catalyst_core::attrs::{Attrs, RouterId};
+use catalyst_core::attrs::{Attrs, RouterId, Tunnel};
 use catalyst_core::event::{PeerConfig, SpeakerConfig};
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::{Action, Condition, Policy, Verdict};
@@ -15,8 +15,10 @@ use catalyst_core::route::{Destination, Table as OriginTable};
 use catalyst_core::view::RouteView;
 use catalyst_core::wire::{Families, Family};
 
-use crate::config::{PEER_PORT, address};
+use crate::config::address;
 use crate::net::Net;
+
+mod tunnels;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Path {
@@ -31,6 +33,7 @@ struct Path {
     clusters: Vec<Arc<str>>,
     /// `None` for a prefix.
     weight: Option<u16>,
+    tunnel: Option<Arc<Tunnel>>,
     /// The neighbour that told it; `None`: local.
     from: Option<usize>,
 }
@@ -88,11 +91,10 @@ impl<'a> Model<'a> {
         }
         for &(peer, config) in &self.neighbours[node] {
             let back = self.neighbours[peer].iter().find(|(back, _)| *back == node).unwrap().1;
-            for (name, path) in &tables[peer] {
-                let told = self.export(peer, node, back, name, path);
-                let kept = told.and_then(|told| self.import(node, peer, config, name, told));
-                if let Some(path) = kept {
-                    offers.entry(name.clone()).or_default().push(path);
+            for (name, told) in self.told(peer, node, back, &tables[peer]) {
+                let kept = self.import(node, peer, config, &name, told);
+                if let Some(path) = kept.filter(|path| tunnels::is_usable(self.net, node, config, path)) {
+                    offers.entry(name).or_default().push(path);
                 }
             }
         }
@@ -107,8 +109,19 @@ impl<'a> Model<'a> {
         families(self.net, node, peer).has(family)
     }
 
+    /// Everything that a node tells a neighbour: what it may see of the table, and our end of the tunnel.
+    fn told(&self, node: usize, to: usize, config: &PeerConfig, table: &Table) -> Table {
+        let exports = table.iter();
+        let exports =
+            exports.filter_map(|(name, path)| Some((name.clone(), self.export(node, to, config, name, path)?)));
+        let mut told: Table = exports.collect();
+        let own = tunnels::told(self.config(node), node, config);
+        told.extend(own.into_iter().filter(|(name, _)| self.speaks(node, to, name.family())));
+        told
+    }
+
     fn export(&self, node: usize, to: usize, config: &PeerConfig, name: &Destination, path: &Path) -> Option<Path> {
-        if !self.speaks(node, to, name.family()) {
+        if !self.speaks(node, to, name.family()) || path.tunnel.is_some() {
             return None;
         }
         let ours = self.config(node);
@@ -138,7 +151,7 @@ impl<'a> Model<'a> {
         }
         let learned_inside = from_config.is_some_and(|from| from.asn == own_as);
         if path.from.is_none() || config.next_hop_self || config.organisation != *own_organisation {
-            told.next_hop = Some(SocketAddr::new(address(node), PEER_PORT));
+            told.next_hop = Some(listener(node, config));
         }
         if internal {
             told.local_pref = told.local_pref.or(Some(100));
@@ -173,6 +186,20 @@ impl<'a> Model<'a> {
             || told.originator.as_ref() == Some(&ours.identity.router_id)
             || told.clusters.contains(&ours.cluster)
             || outside && told.organisation == ours.identity.organisation;
+        if let Some(tunnel) = told.tunnel.as_ref().filter(|_| config.tunnel.is_some()) {
+            // Nodes tell of themselves only, and name what they tell.
+            let taken = !looped && tunnels::may_have(config, name) && tunnels::next_hop(config, from, outside, &told);
+            assert!(name.prefix().is_some_and(|prefix| tunnel.addresses.contains(&prefix)));
+            return taken.then_some(Path {
+                from: Some(from),
+                ..told
+            });
+        }
+        let mut told = told;
+        told.tunnel = None;
+        if tunnels::goes_past(config, &told) || !tunnels::next_hop(config, from, outside, &told) {
+            return None;
+        }
         let refused = looped || outside && ours.domains.iter().any(own);
         let barred = outside && name.prefix().is_some_and(|prefix| self.bars(node, config, prefix));
         let told = Some(told).filter(|_| !refused && !barred)?;
@@ -214,7 +241,10 @@ impl<'a> Model<'a> {
     /// Whether an outside peer may not offer a prefix: it is nobody's to offer, not allowed, or within our own.
     fn bars(&self, node: usize, config: &PeerConfig, prefix: Prefix) -> bool {
         let own = self.local[node].keys().filter_map(Destination::prefix);
-        prefix.is_martian() || !config.allowed_prefixes.covers(prefix) || own.into_iter().any(|own| own.covers(prefix))
+        prefix.is_martian()
+            || !config.allowed_prefixes.covers(prefix)
+            || own.into_iter().any(|own| own.covers(prefix))
+            || tunnels::bar(self.config(node), config, prefix)
     }
 
     fn best(&self, node: usize, paths: Vec<Path>) -> Path {
@@ -292,18 +322,23 @@ impl<'a> Model<'a> {
             .into_iter()
             .map(|(name, attrs)| (name, of_attrs(&attrs, Some(node))))
             .collect();
-        let exports = table.iter().filter_map(|(name, path)| {
-            let path = self.export(node, peer, config, name, path)?;
-            Some((
-                name.clone(),
-                Path {
-                    from: Some(node),
-                    ..path
-                },
-            ))
-        });
-        assert_eq!(told, exports.collect(), "what node {node} advertises to node {peer}");
+        let from = |path| Path {
+            from: Some(node),
+            ..path
+        };
+        let exports = self.told(node, peer, config, table).into_iter();
+        let exports: Table = exports.map(|(name, path)| (name, from(path))).collect();
+        assert_eq!(told, exports, "what node {node} advertises to node {peer}");
     }
+}
+
+/// The peer listener of a node for a neighbour.
+fn listener(node: usize, config: &PeerConfig) -> SocketAddr {
+    let mut listener = config.next_hop;
+    if listener.ip().is_unspecified() {
+        listener.set_ip(address(node));
+    }
+    listener
 }
 
 fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
@@ -318,6 +353,7 @@ fn of_attrs(attrs: &Attrs, from: Option<usize>) -> Path {
         originator: attrs.originator.clone(),
         clusters: attrs.cluster_list.clone(),
         weight: attrs.service.as_ref().map(|service| service.weight),
+        tunnel: attrs.tunnel.clone(),
         from,
     }
 }

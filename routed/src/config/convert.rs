@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use catalyst_core::attrs::{OriginNode, RouterId};
 use catalyst_core::event::{
-    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PlaneConfig, SpeakerConfig,
+    DynamicPeers, GracefulRestartConfig, LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerTunnel, PlaneConfig,
+    SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Endpoint, Prefix, Protocol};
 use catalyst_core::wire::{Families, Family};
-use catalyst_envoy::config::{EnvoyConfig, XdsAddress};
+use catalyst_envoy::config::{EnvoyConfig, TunnelEnds, XdsAddress};
 use catalyst_external::PlaneSpec;
 use catalyst_graphql::{ControlAddress, GraphqlConfig};
 
@@ -191,8 +192,29 @@ impl Config {
             graphql_hosts: graphql
                 .map(|g| g.hosts.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
+            tunnels: self.tunnel_ends(),
             state_dir: Some(self.node.state_dir.clone()),
         })
+    }
+
+    /// The tunnels as Envoy has to know of them: those of peers, then those that nobody announces.
+    fn tunnel_ends(&self) -> Vec<TunnelEnds> {
+        let Some(wireguard) = &self.plugins.wireguard else {
+            return Vec::new();
+        };
+        let ends = |organisation: &str, theirs: &[Spelled<Prefix>]| {
+            let own = wireguard.tunnels.get(organisation)?;
+            Some(TunnelEnds {
+                theirs: theirs.iter().map(|prefix| prefix.0).collect(),
+                ours: own.addresses.iter().map(|address| address.0.address()).collect(),
+            })
+        };
+        let peers = self.peers.values();
+        let announced = peers.filter_map(|peer| ends(self.organisation_of(peer), &peer.tunnel.as_ref()?.addresses));
+        let fixed = wireguard.fixed.values();
+        announced
+            .chain(fixed.filter_map(|fixed| ends(&fixed.organisation, &fixed.addresses)))
+            .collect()
     }
 
     /// What the graphql plugin runs on; `None` if it is off.
@@ -231,13 +253,24 @@ impl Config {
             families: Families::NAMES,
             protocols: vec![Protocol::HttpGraphql],
         });
+        let wireguard = self.plugins.wireguard.as_ref().map(|_| PlaneConfig {
+            name: "wireguard".into(),
+            gates: false,
+            families: [Family::Ipv4, Family::Ipv6].into_iter().collect(),
+            protocols: Vec::new(),
+        });
         let external = self.plugins.external.iter().map(|(name, external)| PlaneConfig {
             name: name.as_str().into(),
             gates: external.gates,
             families: external.families.iter().map(|family| **family).collect(),
             protocols: external.protocols.iter().map(|protocol| **protocol).collect(),
         });
-        envoy.into_iter().chain(graphql).chain(external).collect()
+        envoy
+            .into_iter()
+            .chain(graphql)
+            .chain(wireguard)
+            .chain(external)
+            .collect()
     }
 
     /// The data planes that are programs of their own, and where each is served.
@@ -284,6 +317,12 @@ impl Config {
             import: policy(&peer.import),
             export: policy(&peer.export),
             allowed_names: peer.allowed_names.as_ref().map(names),
+            tunnel: peer.tunnel.as_ref().map(|tunnel| PeerTunnel {
+                addresses: tunnel.addresses.iter().map(|address| address.0).collect(),
+                required: tunnel.required,
+                // What is told of it depends on more than the configuration: crate::tunnels.
+                own: None,
+            }),
             organisation,
         }
     }

@@ -29,6 +29,8 @@ const LIVE: &[&str] = &[
     "aggregates",
     "plugins.envoy.peer_listeners",
     "plugins.graphql.hosts",
+    "plugins.wireguard.tunnels",
+    "plugins.wireguard.static",
     "services",
     "prefixes",
 ];
@@ -127,6 +129,7 @@ mod tests {
         "admin.listen",
         "plugins.envoy",
         "plugins.graphql",
+        "plugins.wireguard",
         "plugins.external",
     ];
 

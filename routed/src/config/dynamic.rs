@@ -114,6 +114,8 @@ impl DynamicPeers {
             allowed_next_hops: self.allowed_next_hops.clone(),
             allowed_names: self.allowed_names.clone(),
             allowed_prefixes: self.allowed_prefixes.clone(),
+            // A tunnel is configured for each of its ends.
+            tunnel: None,
             max_routes: self.max_routes.clone(),
             max_update_rate: self.max_update_rate,
             max_frame: self.max_frame,

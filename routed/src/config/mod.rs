@@ -33,6 +33,7 @@ mod tree;
 mod type_error;
 mod types;
 mod url;
+mod wireguard;
 
 pub use as_range::AsRange;
 pub use convert::local_service;
@@ -47,3 +48,4 @@ pub use plugins::{Envoy, Graphql, Plugins};
 pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};
 pub use types::{Admin, Config, Endpoint, Node, Peer, Peering, Service};
 pub use url::{EndpointUrl, Scheme};
+pub use wireguard::{OwnTunnel, PeerTunnel, StaticTunnel, Wireguard, WireguardKey};

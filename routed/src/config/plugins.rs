@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::{ExactName, Listen, PortRange, Spelled};
+use super::wireguard::Wireguard;
 
 /// The data planes to program. One that is not named is off.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,9 @@ pub struct Plugins {
     /// The GraphQL gateway: one graph over all `http:graphql` services. Needs the envoy plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graphql: Option<Graphql>,
+    /// WireGuard: tunnels to other organisations, and the routes through them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wireguard: Option<Wireguard>,
     /// Data planes that are programs of their own, by a name of your choice (one label): docs/plugins.md.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub external: BTreeMap<String, External>,

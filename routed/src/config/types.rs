@@ -19,6 +19,7 @@ use super::plugins::Plugins;
 use super::policy::{Item, NamedCommunity, PolicySection, PolicyWord, Sets};
 use super::text::{Community, ExactName, Label, Listen, Spelled};
 use super::url::EndpointUrl;
+use super::wireguard::PeerTunnel;
 
 /// The configuration of one catalyst-routed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -194,6 +195,9 @@ pub struct Peer {
     /// For an outside peer: the prefixes that it may offer, those within them included. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_prefixes: Vec<Spelled<Prefix>>,
+    /// For an outside peer: the WireGuard tunnel to it, which its routes lead through. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<PeerTunnel>,
     /// How many routes it may bring: all that are kept, those that the import policy rejects included. Default: any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_routes: Option<MaxRoutes>,

@@ -6,19 +6,21 @@ use std::time::Duration;
 use anyhow::Context;
 use catalyst_core::event::{Event, PlaneReport};
 use catalyst_core::route::RouteUpdate;
-use catalyst_envoy::ads::AdsHandle;
 use catalyst_envoy::config::EnvoyConfig;
 use catalyst_envoy::plane::{EnvoyPlane, EnvoySettings};
-use catalyst_envoy::ports::LocalPorts;
 use catalyst_external::ExternalPlane;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
+use catalyst_wireguard::kernel::netlink::NetlinkKernel;
+use catalyst_wireguard::{WireguardConfig, WireguardPlane, WireguardSettings};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::handle::{Gone, Input, SpeakerHandle};
+use crate::admin::Shown;
 use crate::config::Config;
 use crate::listen::Listener;
+use crate::tunnels::OwnTunnels;
 
 /// Reports of a data plane that may wait for the Speaker.
 const REPORTS: usize = 64;
@@ -31,10 +33,8 @@ pub struct Planes {
     pub feeds: PlaneFeeds,
     /// Their loops.
     pub loops: PlaneLoops,
-    /// The local ports of tcp services.
-    pub local_ports: LocalPorts,
-    /// What Envoys hold and refuse; `None`: the plugin is off.
-    pub envoy: Option<AdsHandle>,
+    /// What they show.
+    pub shown: Shown,
     /// What can change of their configuration.
     pub settings: PlaneSettings,
 }
@@ -43,6 +43,7 @@ pub struct Planes {
 #[derive(Debug, Clone, Default)]
 pub struct PlaneSettings {
     envoy: Option<EnvoySettings>,
+    wireguard: Option<WireguardSettings>,
 }
 
 impl PlaneSettings {
@@ -64,6 +65,14 @@ impl PlaneSettings {
     pub(crate) async fn settle(&self, new: &Config) {
         if let Some(config) = new.envoy() {
             self.set(config).await;
+        }
+    }
+
+    /// Has the tunnels go by a configuration, their guards first.
+    pub(crate) async fn set_wireguard(&self, config: WireguardConfig) {
+        let Some(wireguard) = &self.wireguard else { return };
+        if let Err(error) = wireguard.set(config).await {
+            tracing::error!(%error, "the tunnels stay as they are: a bug, this was to be found when the configuration was read");
         }
     }
 
@@ -116,25 +125,38 @@ impl PlaneFeeds {
 ///
 /// # Errors
 /// A data plane's address cannot be bound.
-pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::Result<Planes> {
+pub async fn start_planes(
+    config: &Config,
+    tunnels: Option<&OwnTunnels>,
+    speaker: &SpeakerHandle,
+) -> anyhow::Result<Planes> {
     let mut feeds = Vec::new();
     let mut loops = JoinSet::new();
-    let mut local_ports = LocalPorts::default();
+    let mut shown = Shown::default();
     let mut envoy_settled = None;
-    let mut ads = None;
     let mut settings = PlaneSettings::default();
     if let Some(envoy) = config.envoy() {
         let bound = EnvoyPlane::bind(envoy).await;
         // Its text holds the cause already.
         let plane = bound.map_err(|error| anyhow::anyhow!("plugins.envoy.xds: {error}"))?;
-        local_ports = plane.local_ports();
-        ads = Some(plane.stats());
+        shown.local_ports = plane.local_ports();
+        shown.envoy = Some(plane.stats());
         settings.envoy = Some(plane.settings());
         let (sender, reports) = mpsc::channel(REPORTS);
         let Handle { feed, settled, join } = spawn(plane, sender);
         envoy_settled = Some(settled);
         loops.spawn(async { ("envoy".into(), join.await) });
         feeds.push(connect("envoy", feed, reports, speaker));
+    }
+    if let Some(wireguard) = tunnels.and_then(|tunnels| tunnels.wireguard(config)) {
+        let kernel = NetlinkKernel::open().context("plugins.wireguard")?;
+        let plane = WireguardPlane::new(wireguard, kernel).context("plugins.wireguard")?;
+        shown.wireguard = Some(plane.stats());
+        settings.wireguard = Some(plane.settings());
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let Handle { feed, join, .. } = spawn(plane, sender);
+        loops.spawn(async { ("wireguard".into(), join.await) });
+        feeds.push(connect("wireguard", feed, reports, speaker));
     }
     if let Some(graphql) = config.graphql() {
         let plane = GraphqlPlane::new(graphql);
@@ -160,8 +182,7 @@ pub async fn start_planes(config: &Config, speaker: &SpeakerHandle) -> anyhow::R
     Ok(Planes {
         feeds: PlaneFeeds(feeds),
         loops: PlaneLoops(loops),
-        local_ports,
-        envoy: ads,
+        shown,
         settings,
     })
 }
@@ -215,6 +236,7 @@ fn input(plane: &Arc<str>, report: Report) -> Input {
         Report::Up => Event::PlaneUp(plane),
         Report::Down => Event::PlaneDown(plane),
         Report::NextHop { address, usable } => Event::NextHop { address, usable },
+        Report::Tunnel { address, up } => Event::Tunnel { address, up },
         Report::NeedReset => return Input::NeedReset(plane),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use catalyst_core::event::{Event, LocalRoute};
+use catalyst_core::event::{Event, LocalRoute, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
 use catalyst_core::view::{PeerChange, RouteChanges};
@@ -111,12 +111,11 @@ impl Difference {
 
     /// Looks ahead, without changing anything; routing goes on meanwhile.
     pub(super) async fn foresee(
-        old: &Config,
-        new: &Config,
+        (old, new): (&Config, &Config),
+        [from, to]: [SpeakerConfig; 2],
         offers: OfferChanges,
         speaker: &SpeakerHandle,
     ) -> Result<Self, Gone> {
-        let (from, to) = (old.speaker(), new.speaker());
         let wanted = to.clone();
         let (peers, around) = speaker
             .query(move |speaker, _| (speaker.peer_changes(&wanted), speaker.surroundings(&wanted)))

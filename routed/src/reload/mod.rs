@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use catalyst_core::event::SpeakerConfig;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 
 use crate::admin::SharedStore;
 use crate::config::{Config, ConfigError, ConfigErrors, Flag, key_changes, load_with_warnings, without_restart};
 use crate::driver::{Gone, PlaneSettings, Reconfiguration, SpeakerHandle};
+use crate::tunnels::OwnTunnels;
 pub use difference::{Difference, OfferAction, OfferChanges};
 pub use live::LiveConfig;
 
@@ -75,6 +77,7 @@ pub struct Reloader {
     store: SharedStore,
     speaker: SpeakerHandle,
     planes: PlaneSettings,
+    tunnels: Option<OwnTunnels>,
     state: Mutex<State>,
 }
 
@@ -103,7 +106,7 @@ impl Reloader {
     pub fn new(
         source: Source,
         live: LiveConfig,
-        (speaker, store, planes): (SpeakerHandle, SharedStore, PlaneSettings),
+        (speaker, store, planes, tunnels): (SpeakerHandle, SharedStore, PlaneSettings, Option<OwnTunnels>),
     ) -> Self {
         Self {
             source,
@@ -111,6 +114,7 @@ impl Reloader {
             store,
             speaker,
             planes,
+            tunnels,
             state: Mutex::new(State::default()),
         }
     }
@@ -151,7 +155,8 @@ impl Reloader {
             Arc::clone(&read)
         };
         let offers = self.offer_changes(&new).await?;
-        let mut difference = Difference::foresee(&old, &new, offers, &self.speaker).await?;
+        let mut difference =
+            Difference::foresee((&old, &new), self.foreseen(&old, &new), offers, &self.speaker).await?;
         difference.warnings = warnings;
         if request.partial {
             difference.keys = key_changes(&old, &read);
@@ -216,6 +221,17 @@ impl Reloader {
         Ok((Arc::new(config), warnings))
     }
 
+    /// What the Speaker runs on before and after.
+    fn foreseen(&self, old: &Config, new: &Config) -> [SpeakerConfig; 2] {
+        [old, new].map(|config| {
+            let mut speaker = config.speaker();
+            if let Some(tunnels) = &self.tunnels {
+                tunnels.foresee(config, &mut speaker);
+            }
+            speaker
+        })
+    }
+
     async fn offer_changes(&self, new: &Config) -> Result<OfferChanges, Gone> {
         let wanted = self.store.lock().await.over(new.local_routes());
         let offered = self.speaker.query(|speaker, _| speaker.local_routes()).await?;
@@ -228,18 +244,26 @@ impl Reloader {
         let wanted = store.over(new.local_routes());
         let offered = self.speaker.query(|speaker, _| speaker.local_routes()).await?;
         let offers = OfferChanges::between(offered, wanted).into_events();
+        let mut speaker = new.speaker();
+        if let Some(tunnels) = &self.tunnels {
+            tunnels.announce(new, &mut speaker);
+        }
         let change = Reconfiguration {
-            speaker: new.speaker(),
+            speaker,
             transports: new.transports(),
             callers: new.callers(),
             offers,
         };
         let old = self.live.get();
-        if old.plugins != new.plugins {
+        if old.envoy() != new.envoy() {
             self.planes.widen(&old, new).await;
         }
+        // Guards stand before anything that is to be behind them comes.
+        if let Some(wireguard) = self.tunnels.as_ref().and_then(|tunnels| tunnels.wireguard(new)) {
+            self.planes.set_wireguard(wireguard).await;
+        }
         self.speaker.reconfigure(change).await?;
-        if old.plugins != new.plugins {
+        if old.envoy() != new.envoy() {
             self.planes.settle(new).await;
         }
         self.live.set(Arc::clone(new));

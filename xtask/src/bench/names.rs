@@ -123,6 +123,7 @@ fn attributes(who: Who, node: &str, set: u32) -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

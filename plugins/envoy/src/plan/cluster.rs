@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3 as endpoint;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as upstream;
 
 use super::names::{GATEWAY_CLUSTER, hop_cluster};
-use super::proto::{address, any, boolean, duration, named_address, uint, weights};
+use super::proto::{address, any, boolean, duration, named_address, socket_address, uint, weights};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A next hop that answers no PING for this long is gone, whatever its sockets say.
@@ -45,15 +45,22 @@ impl From<Protocol> for Spoken {
     }
 }
 
-/// The cluster of a next hop's peer listener: HTTP/2, tunnels included.
-pub(crate) fn hop(at: SocketAddr) -> pb::Cluster {
+/// The cluster of a next hop's peer listener: HTTP/2, tunnels included. Connections to it leave by `source`, or not at all.
+pub(crate) fn hop(at: SocketAddr, source: Option<IpAddr>) -> pb::Cluster {
     let endpoints = vec![lb_endpoint(address(at), None)];
-    cluster(
+    let cluster = cluster(
         hop_cluster(at),
         Spoken::Http2,
         pb::cluster::DiscoveryType::Static,
         endpoints,
-    )
+    );
+    pb::Cluster {
+        upstream_bind_config: source.map(|source| core::BindConfig {
+            source_address: Some(socket_address(&source.to_string(), 0)),
+            ..Default::default()
+        }),
+        ..cluster
+    }
 }
 
 /// The cluster of the GraphQL gateway.

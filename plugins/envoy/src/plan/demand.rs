@@ -5,6 +5,7 @@ use catalyst_plugin::{Protocol, Route, Target};
 use super::access::Access;
 use super::scope::{self, Action, Clusters, no_route};
 use super::{check, cluster, names};
+use crate::config::EnvoyConfig;
 use crate::resource::{Resource, ResourceKind};
 
 /// Whether a route has an egress listener of its own.
@@ -13,7 +14,7 @@ pub(crate) fn has_port(route: &Route) -> bool {
 }
 
 /// The clusters that it names: its own, or those of its next hops.
-pub(crate) fn clusters_of(route: &Route) -> Vec<Resource> {
+pub(crate) fn clusters_of(route: &Route, config: &EnvoyConfig) -> Vec<Resource> {
     match &route.target {
         Target::Local(endpoints) => {
             let name = names::local_cluster(&route.name);
@@ -22,7 +23,7 @@ pub(crate) fn clusters_of(route: &Route) -> Vec<Resource> {
         }
         Target::Remote(hops) => check::usable(hops)
             .map(|hop| {
-                let cluster = cluster::hop(hop.address);
+                let cluster = cluster::hop(hop.address, config.source_for(hop.address.ip()));
                 Resource::encode(ResourceKind::Cluster, cluster.name.as_str(), &cluster)
             })
             .collect(),

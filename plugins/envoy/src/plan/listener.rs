@@ -79,6 +79,8 @@ pub(crate) struct HttpListener {
     graph: bool,
     /// The outside organisation that it is for.
     org: Option<Arc<str>>,
+    /// Whether its address may not be there yet (that of a tunnel).
+    freebind: bool,
 }
 
 /// Every HTTP listener of a node.
@@ -90,9 +92,11 @@ pub(crate) fn all(config: &EnvoyConfig) -> Vec<HttpListener> {
         via,
         graph: side == Side::Clients,
         org: None,
+        freebind: false,
     };
     let outside = config.peer_listeners.iter().map(|(org, at)| HttpListener {
         org: Some(org.clone()),
+        freebind: config.is_in_tunnel(at.ip()),
         ..own(&format!("peer:{org}"), *at, Side::Peers, Via::As)
     });
     let inside = [
@@ -130,6 +134,7 @@ impl HttpListener {
                 any(&self.manager()),
             )],
             traffic_direction: self.direction().into(),
+            freebind: self.freebind.then_some(true).and_then(boolean),
             // Without SO_REUSEPORT a port in use is an error, not a silent share of somebody else's traffic.
             enable_reuse_port: boolean(false),
             // Peers bring few, long connections: spread them over the workers one by one.

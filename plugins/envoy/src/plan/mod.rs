@@ -253,7 +253,7 @@ impl Planner {
         if demand::has_port(route) {
             resources.push(self.tcp_listener(route, &clusters)?);
         }
-        resources.extend(demand::clusters_of(route));
+        resources.extend(demand::clusters_of(route, &self.config));
         if !(route.name.is_wildcard() && matches!(route.target, Target::Discard)) {
             // Else a stop in the Lua filter is all that it is.
             resources.push(self.scope(route, &demand::action(route, clusters)));

@@ -45,16 +45,20 @@ pub(crate) fn address(at: SocketAddr) -> core::Address {
     named_address(&bare(at.ip()).to_string(), at.port())
 }
 
-/// A TCP address by IP or DNS name.
-pub(crate) fn named_address(host: &str, port: u16) -> core::Address {
+/// A socket's address by IP or DNS name.
+pub(crate) fn socket_address(host: &str, port: u16) -> core::SocketAddress {
     let port = core::socket_address::PortSpecifier::PortValue(u32::from(port));
-    let socket = core::SocketAddress {
+    core::SocketAddress {
         address: host.into(),
         port_specifier: Some(port),
         ..Default::default()
-    };
+    }
+}
+
+/// A TCP address by IP or DNS name.
+pub(crate) fn named_address(host: &str, port: u16) -> core::Address {
     core::Address {
-        address: Some(core::address::Address::SocketAddress(socket)),
+        address: Some(core::address::Address::SocketAddress(socket_address(host, port))),
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn config(orgs: &[&str], tcp_ports: std::ops::RangeInclusive<u16>) ->
         admin: at(9901),
         gateway: Some(at(8083)),
         graphql_hosts: vec!["graph.acme".into()],
+        tunnels: Vec::new(),
         state_dir: None,
     }
 }

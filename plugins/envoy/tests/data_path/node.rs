@@ -56,6 +56,7 @@ pub(crate) fn config(name: &str, asn: u32, organisation: &str, dir: &TempDir) ->
         admin: SocketAddr::new(ip, 9901),
         gateway: None,
         graphql_hosts: Vec::new(),
+        tunnels: Vec::new(),
         state_dir: Some(dir.path().to_owned()),
     }
 }

@@ -59,8 +59,10 @@ impl Signs {
     pub(crate) const CUSTOMERS: u8 = 4;
     /// LLGR_STALE.
     pub(crate) const STALE: u8 = 8;
+    /// TUNNEL.
+    pub(crate) const TUNNEL: u8 = 16;
     /// Those that keep a route from some peers.
-    const BARS: u8 = Self::ADVERTISE | Self::EXPORT | Self::CUSTOMERS;
+    const BARS: u8 = Self::ADVERTISE | Self::EXPORT | Self::CUSTOMERS | Self::TUNNEL;
 
     fn of(attrs: &Attrs) -> Self {
         let of_communities = attrs.communities.iter().map(|community| match *community {
@@ -74,7 +76,8 @@ impl Signs {
         } else {
             0
         };
-        Self(of_communities.fold(of_customers, |signs, sign| signs | sign))
+        let of_tunnels = if attrs.tunnel.is_some() { Self::TUNNEL } else { 0 };
+        Self(of_communities.fold(of_customers | of_tunnels, |signs, sign| signs | sign))
     }
 
     pub(crate) fn bar_any(self) -> bool {

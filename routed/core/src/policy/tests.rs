@@ -31,6 +31,7 @@ fn attrs() -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

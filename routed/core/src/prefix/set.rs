@@ -1,5 +1,7 @@
 //! Sets of prefixes that answer whether one is within them.
 
+use std::net::IpAddr;
+
 use super::Prefix;
 
 /// Prefixes, without those that are within another one of them: each is then told from its predecessor alone.
@@ -14,6 +16,37 @@ impl PrefixSet {
     pub fn covers(&self, prefix: Prefix) -> bool {
         let after = self.disjoint.partition_point(|known| *known <= prefix);
         self.disjoint[..after].last().is_some_and(|known| known.covers(prefix))
+    }
+
+    /// Whether a prefix is one of those that the set is made of; one that another of them covers is none.
+    #[must_use]
+    pub fn names(&self, prefix: Prefix) -> bool {
+        self.disjoint.binary_search(&prefix).is_ok()
+    }
+
+    /// Whether any address is both in a prefix and in the set.
+    #[must_use]
+    pub fn overlaps(&self, prefix: Prefix) -> bool {
+        let at = self.disjoint.partition_point(|known| *known < prefix);
+        let next = self.disjoint.get(at);
+        next.is_some_and(|known| prefix.covers(*known)) || self.covers(prefix)
+    }
+
+    /// Whether an address is in the set.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        !self.disjoint.is_empty() && self.covers(Prefix::of_host(address))
+    }
+
+    /// The prefixes that the set is made of, in order, none within another.
+    pub fn iter(&self) -> impl Iterator<Item = Prefix> + '_ {
+        self.disjoint.iter().copied()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.disjoint.is_empty()
     }
 
     /// Adds a prefix.
@@ -72,6 +105,15 @@ mod tests {
             for prefix in &universe {
                 let expected = members.iter().any(|member| member.covers(*prefix));
                 assert_eq!(at_once.covers(*prefix), expected, "{members:?} {prefix}");
+                let meets = |member: &Prefix| member.covers(*prefix) || prefix.covers(*member);
+                assert_eq!(
+                    at_once.overlaps(*prefix),
+                    members.iter().any(meets),
+                    "{members:?} {prefix}"
+                );
+                let others = members.iter().filter(|member| **member != *prefix);
+                let named = members.contains(prefix) && !others.into_iter().any(|other| other.covers(*prefix));
+                assert_eq!(at_once.names(*prefix), named, "{members:?} {prefix}");
             }
         }
     }

@@ -149,6 +149,10 @@ fn plain(kind: &str, fields: &mut Fields<'_>) -> Option<Event> {
             address: fields.parsed()?,
             usable: fields.parsed()?,
         },
+        "tunnel" => Event::Tunnel {
+            address: fields.parsed()?,
+            up: fields.parsed()?,
+        },
         "peer-remove" => Event::PeerRemove(fields.text()?),
         "operate" => Event::Operate(operation(fields)?),
         "leave" => Event::Leave,

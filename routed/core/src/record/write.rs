@@ -61,6 +61,7 @@ pub(super) fn event(event: &Event, word: &str) -> String {
         Event::PlaneDown(plane) => format!("plane-down {}", escaped(plane)),
         Event::PlaneReport(it) => report(it),
         Event::NextHop { address, usable } => format!("next-hop {address} {usable}"),
+        Event::Tunnel { address, up } => format!("tunnel {address} {up}"),
         Event::PeerAdd(_) => format!("peer-add {}", escaped(word)),
         Event::PeerRemove(peer) => format!("peer-remove {}", escaped(peer)),
         Event::Reconfigure(_) => format!("reconfigure {}", escaped(word)),

@@ -34,6 +34,8 @@ pub enum Note {
     OwnPrefix = 7,
     /// RFC 9234 section 5: it was to go to customers only.
     RouteLeak = 8,
+    /// The prefix is, covers or is within an address of a tunnel of ours, and the peer is outside.
+    TunnelAddress = 9,
 }
 
 impl Note {
@@ -49,12 +51,13 @@ impl Note {
             Self::OwnOrganisation => "rejected: our organisation is in ORIGIN_NODE",
             Self::OwnDomain => "rejected: the name is under our own domains",
             Self::OwnPrefix => "rejected: the prefix is within our own prefixes",
+            Self::TunnelAddress => "rejected: the prefix is, covers or is within the address of a tunnel",
             Self::RouteLeak => "rejected: a route leak, ONLY_TO_CUSTOMER does not let it come from this peer",
         }
     }
 
     pub(crate) fn from_code(code: u8) -> Self {
-        const ALL: [Note; 9] = [
+        const ALL: [Note; 10] = [
             Note::Accepted,
             Note::ImportPolicy,
             Note::OwnAs,
@@ -64,6 +67,7 @@ impl Note {
             Note::OwnDomain,
             Note::OwnPrefix,
             Note::RouteLeak,
+            Note::TunnelAddress,
         ];
         ALL.get(usize::from(code)).copied().unwrap_or_default()
     }
@@ -136,12 +140,12 @@ mod tests {
 
     #[test]
     fn marks_keep_note_and_flags() {
-        for note in (0..9).map(Note::from_code) {
+        for note in (0..10).map(Note::from_code) {
             for flags in 0..4 {
                 let marks = Marks::new(note, PathFlags(flags));
                 assert_eq!((marks.note(), marks.flags()), (note, PathFlags(flags)));
             }
         }
-        assert_eq!(Note::from_code(Note::RouteLeak as u8), Note::RouteLeak);
+        assert_eq!(Note::from_code(Note::TunnelAddress as u8), Note::TunnelAddress);
     }
 }

@@ -27,6 +27,7 @@ fn attrs(med: u32) -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

@@ -10,10 +10,12 @@ use super::judge::{accepted, check, cleaned, given};
 use super::offers::is_own;
 use super::peer::{Peer, Up};
 use super::rewrite::{fits, rewrite};
+use super::tunnels::tunnel_attrs;
 use crate::attrs::Attrs;
 use crate::destination::Destination;
 use crate::intern::{AttrId, NameFlags, NameId};
 use crate::policy::{Given, Key, Rule, evaluate};
+use crate::prefix::Prefix;
 use crate::rib::{Note, Path, PathFlags, PathId, PeerId};
 use crate::wire;
 
@@ -204,7 +206,7 @@ impl Speaker {
             let entry = words.entry(key);
             let wanted = entry.or_insert_with_key(|(.., applied)| self.imported_anew(peer, &attrs, note, applied));
             // Of what is never used, the policy may have had a say all the same.
-            let never_used = matches!(note, Note::OwnDomain | Note::OwnPrefix);
+            let never_used = matches!(note, Note::OwnDomain | Note::OwnPrefix | Note::TunnelAddress);
             let reads = never_used || self.rib.attrs.raw(path.attr) == &**wanted;
             let stands = note == path.note && reads;
             if !stands {
@@ -217,6 +219,9 @@ impl Speaker {
     /// What import says of a name with these attributes, and the statements that apply.
     fn judged_anew(&self, peer: &Peer, destination: &Destination, attrs: &Attrs) -> (Note, Vec<usize>) {
         let note = check(&self.config, peer, attrs);
+        if peer.config.tunnel.is_some() && attrs.tunnel.is_some() {
+            return (note, Vec::new());
+        }
         if peer.outside {
             match destination {
                 Destination::Name(name) if is_own(&self.config, name.as_str()) => {
@@ -224,6 +229,9 @@ impl Speaker {
                 }
                 Destination::Prefix(prefix) if self.own_prefixes.covers(*prefix) => {
                     return (Note::OwnPrefix, Vec::new());
+                }
+                Destination::Prefix(prefix) if self.meets_tunnels(peer, *prefix) => {
+                    return (Note::TunnelAddress, Vec::new());
                 }
                 Destination::Name(_) | Destination::Prefix(_) => {}
             }
@@ -242,6 +250,18 @@ impl Speaker {
             true => (Note::Accepted, applied),
             false => (Note::ImportPolicy, Vec::new()),
         }
+    }
+
+    /// Whether a prefix shares an address with a tunnel, and the configuration of the peer does not allow it all the same.
+    fn meets_tunnels(&self, peer: &Peer, prefix: Prefix) -> bool {
+        let tunnels = self.peers.iter().filter_map(|peer| peer.config.tunnel.as_ref());
+        let all = tunnels.flat_map(|tunnel| {
+            let own = tunnel.own.iter().flat_map(|own| own.addresses.iter().copied());
+            tunnel.addresses.iter().chain(own)
+        });
+        let named = peer.config.allowed_prefixes.iter().any(|allowed| allowed == prefix);
+        all.into_iter()
+            .any(|address| address.covers(prefix) || prefix.covers(address) && !named)
     }
 
     fn imported_anew(&self, peer: &Peer, attrs: &Attrs, note: Note, applied: &[usize]) -> Vec<u8> {
@@ -274,7 +294,9 @@ impl Speaker {
         let Some(up) = peer.up.as_ref().filter(|_| peer.out.pending() == 0) else {
             return;
         };
-        let mut wanted = self.exported_anew(index, up, name, words);
+        let own = self.tunnel_anew(index, up, name);
+        let is_own = own.is_some();
+        let mut wanted = own.or_else(|| self.exported_anew(index, up, name, words));
         let replaced = |aggregate: &NameId| self.exported_anew(index, up, *aggregate, words).is_some();
         if wanted.is_some() && self.replacing(index, name).iter().any(replaced) {
             wanted = None;
@@ -284,10 +306,24 @@ impl Speaker {
             let (name, peer) = (self.rib.names.destination(name), &peer.config.name);
             wrong.push(format!("{name} as {peer} holds it is not what export says"));
         }
-        if held.is_some() && self.offered_to(index, name).1 == peer.id {
+        if held.is_some() && !is_own && self.offered_to(index, name).1 == peer.id {
             let (name, peer) = (self.rib.names.destination(name), &peer.config.name);
             wrong.push(format!("{name} is returned to {peer}, which it comes from"));
         }
+    }
+
+    /// The bytes that a peer should hold of our end of its tunnel, if a name is an address of it.
+    fn tunnel_anew(&self, index: usize, up: &Up, name: NameId) -> Option<Vec<u8>> {
+        let peer = &self.peers[index];
+        let own = peer.own_tunnel()?;
+        let prefix = self.rib.names.prefix(name)?;
+        if !own.addresses.contains(&prefix) || !up.families.has(prefix.family()) {
+            return None;
+        }
+        let mut attrs = tunnel_attrs(&self.config.identity, own);
+        let words = self.exports.get(up.class).words()?;
+        rewrite(&mut attrs, words, None, &self.config, std::iter::empty());
+        Some(wire::encode_attrs(&attrs).to_vec())
     }
 
     /// The bytes that a peer should hold for a name if no aggregate stands for it.
@@ -362,6 +398,7 @@ impl Speaker {
             peer.out
                 .cells()
                 .for_each(|(name, _)| hold(peer.out.advertised_attr(name)));
+            peer.told_tunnel.iter().for_each(|(_, attr)| hold(*attr));
             if let Some((_, verdict)) = &peer.last_import {
                 verdict.sets().into_iter().flatten().for_each(&mut hold);
             }
@@ -380,7 +417,8 @@ impl Speaker {
             let installed = usize::from(self.planes.installed.contains_key(&name));
             let entry = self.rib.names.get(name);
             let aggregated = self.aggregates.held().filter(|(held, _)| *held == name).count();
-            let configured = usize::from(entry.flags.has(NameFlags::DISCARD)) + aggregated;
+            let told = self.peers.iter().filter(|peer| peer.told_of(name).is_some()).count();
+            let configured = usize::from(entry.flags.has(NameFlags::DISCARD)) + aggregated + told;
             let used = entry.first != 0 || entry.loc_attr != 0 || entry.refs > 0;
             if entry.refs as usize != cells + installed + configured || !used {
                 wrong.push(format!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::event::{PeerConfig, PeerName, SpeakerConfig};
+use crate::event::{PeerConfig, PeerName, PeerTunnel, SpeakerConfig};
 use crate::view::{PeerAction, PeerChange};
 
 /// What differs between two configurations of a peer.
@@ -24,6 +24,10 @@ pub(super) struct Difference {
     pub(super) export: bool,
     /// What it may bring, or how fast, differs.
     pub(super) limits: bool,
+    /// The addresses of its tunnel differ, which nobody else may offer and traffic goes through.
+    pub(super) tunnel: bool,
+    /// What it is told of our end of the tunnel differs.
+    pub(super) own_tunnel: bool,
     /// What other peers of our AS are told of this one's routes differs.
     pub(super) reflection: bool,
 }
@@ -114,6 +118,7 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
         import,
         export,
         allowed_names,
+        tunnel,
     } = new;
     let mut it = Difference::default();
     it.redial |= it.note(old.address != *address, "address");
@@ -147,5 +152,16 @@ pub(super) fn difference(old: &PeerConfig, new: &PeerConfig, established_with: O
     let other_names = it.note(old.allowed_names != *allowed_names, "allowed_names");
     it.import |= other_names;
     it.refresh |= other_names;
+    note_tunnel(&mut it, old.tunnel.as_ref(), tunnel.as_ref());
     it
+}
+
+fn note_tunnel(it: &mut Difference, old: Option<&PeerTunnel>, new: Option<&PeerTunnel>) {
+    it.note(old != new, "tunnel");
+    let received = |tunnel: Option<&PeerTunnel>| tunnel.map(|it| (it.addresses.clone(), it.required));
+    let own = |tunnel: Option<&PeerTunnel>| tunnel.and_then(|tunnel| tunnel.own.clone());
+    it.tunnel = received(old) != received(new);
+    it.import |= it.tunnel;
+    it.refresh |= it.tunnel;
+    it.own_tunnel = own(old) != own(new);
 }

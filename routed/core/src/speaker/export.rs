@@ -7,7 +7,7 @@ use super::Speaker;
 use super::by_key::Place;
 use super::peer::Peer;
 use super::rewrite::{Words, fits, rewrite};
-use crate::attrs::Attrs;
+use crate::attrs::{Attrs, Tunnel};
 use crate::event::{PeerName, SpeakerConfig};
 use crate::intern::{AttrId, AttrTable, Cached, NameId, NameTable, Signs};
 use crate::policy::{Action, Given, Key, Role, Rule};
@@ -24,11 +24,15 @@ pub(super) struct Class {
     role: Option<Role>,
     /// Where the policy reads it.
     peer: Option<PeerName>,
+    /// Of a class of sessions: what they are told of our end of the tunnel.
+    tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Class {
     fn of(peer: &Peer, words: Option<Words>) -> Self {
+        let told = peer.own_tunnel().filter(|_| words.is_some());
         Self {
+            tunnel: told.cloned(),
             words,
             rule: peer.export.clone(),
             outside: peer.outside,
@@ -103,6 +107,8 @@ pub(super) enum Withheld {
     NoExport,
     /// RFC 9234 section 5, egress rule 2.
     OnlyToCustomer,
+    /// TUNNEL is of use to nobody but who it was said to.
+    Tunnel,
 }
 
 /// Notes of cached exports.
@@ -113,6 +119,13 @@ const REJECTED: Cached = Cached { attr: 0, note: 1 };
 impl Speaker {
     /// Works out anew what a peer is to be told.
     pub(super) fn reexport(&mut self, index: usize) {
+        self.join_session_class(index);
+        self.mark_tunnel(index);
+        self.mark_whole_table(index);
+    }
+
+    /// Has an Established session belong to the class that the configuration of its peer makes it one of.
+    pub(super) fn join_session_class(&mut self, index: usize) {
         let peer = &self.peers[index];
         let Some(up) = &peer.up else {
             return;
@@ -123,7 +136,6 @@ impl Speaker {
         if let Some(up) = &mut self.peers[index].up {
             up.class = class;
         }
-        self.mark_whole_table(index);
     }
 
     /// Has an outside peer belong to the class that says what its organisation may reach, session up or not.
@@ -138,6 +150,14 @@ impl Speaker {
         if before != 0 {
             self.exports.leave(before);
         }
+    }
+
+    /// Our end of a tunnel in the words of a class.
+    pub(super) fn word_tunnel(&mut self, class: u16, attr: AttrId) -> AttrId {
+        let words = self.exports.get(class).words.as_ref();
+        let result = reword(attr, words, None, &self.config, std::iter::empty(), &mut self.rib.attrs);
+        self.rib.attrs.remember(attr, class, LOCAL, result);
+        result.attr
     }
 
     /// The words depend on the source only where it becomes the ORIGINATOR.
@@ -316,6 +336,9 @@ pub(super) fn key_of(names: &NameTable, id: NameId) -> Key<'_> {
 
 /// RFC 1997 and RFC 9234 section 5, egress rule 2.
 fn barred(to: &Peer, signs: Signs) -> Option<Withheld> {
+    if signs.has(Signs::TUNNEL) {
+        return Some(Withheld::Tunnel);
+    }
     if signs.has(Signs::ADVERTISE) {
         return Some(Withheld::NoAdvertise);
     }

@@ -15,6 +15,8 @@ pub(super) struct Exporter {
     class: u16,
     /// What the session and the data planes let pass.
     passes: Families,
+    /// Whether a prefix may be our end of the tunnel to the peer.
+    has_tunnel: bool,
     /// Whether a name may be held back, or have an aggregate in its place.
     by_name: bool,
     /// Whether the policy reads the name.
@@ -40,6 +42,7 @@ impl Exporter {
             index,
             class: up.class,
             passes: up.families.common(speaker.planes.open),
+            has_tunnel: !peer.told_tunnel.is_empty(),
             by_name: peer.outside && looks,
             reads_key: peer.export.reads().key,
             last: None,
@@ -48,6 +51,11 @@ impl Exporter {
 
     /// The attribute set that the peer is to hold for a name; 0: none.
     pub(super) fn export(&mut self, name: NameId, speaker: &mut Speaker) -> AttrId {
+        if self.has_tunnel
+            && let Some(attr) = speaker.peers[self.index].told_of(name)
+        {
+            return speaker.export_tunnel(self.index, name, attr);
+        }
         let entry = speaker.rib.names.get(name);
         if !self.passes.has(speaker.rib.names.family_of(entry)) {
             return 0;

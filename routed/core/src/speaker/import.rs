@@ -11,11 +11,12 @@ use super::Speaker;
 use super::judge::{Judgement, Refusal, judge};
 use super::offers::{NotOffered, OfferJudge};
 use super::peer::Peer;
-use crate::attrs::Attrs;
+use crate::attrs::{Attrs, RouterId};
 use crate::destination::PrefixKey;
 use crate::event::PeerName;
 use crate::intern::{AttrId, Cached, NameId};
 use crate::policy::{Key, Role, Rule};
+use crate::prefix::PrefixSet;
 use crate::rib::{LOCAL, Learned, Note, PeerId, Rib};
 use crate::wire::{self, NlriBlock, Update, UpdateFrame};
 
@@ -44,6 +45,8 @@ impl Verdict {
 const BAD_NEXT_HOP: u8 = 128;
 const BAD_LEFTMOST_AS: u8 = 129;
 const BY_NAME: u8 = 130;
+const OUTSIDE_TUNNEL: u8 = 131;
+const FOREIGN_TUNNEL: u8 = 132;
 
 /// Peers whose routes import judges alike.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +61,27 @@ pub(super) struct Class {
     role: Option<Role>,
     /// Where the policy reads it.
     peer: Option<PeerName>,
+    tunnel: Option<TunnelClass>,
+}
+
+/// What the routes of a peer with a tunnel are judged by.
+#[derive(Debug, PartialEq, Eq)]
+struct TunnelClass {
+    addresses: PrefixSet,
+    required: bool,
+    /// The only node of which it is believed.
+    of: RouterId,
+}
+
+impl TunnelClass {
+    fn of(peer: &Peer) -> Option<Self> {
+        let tunnel = peer.config.tunnel.as_ref()?;
+        Some(Self {
+            addresses: tunnel.addresses.clone(),
+            required: tunnel.required,
+            of: peer.router_id.clone(),
+        })
+    }
 }
 
 impl Class {
@@ -72,6 +96,7 @@ impl Class {
             rule: peer.import.clone(),
             role: peer.role(),
             peer: peer.import.reads().peer.then(|| peer.policy_name().clone()),
+            tunnel: TunnelClass::of(peer),
         }
     }
 }
@@ -93,14 +118,19 @@ fn take(rib: &mut Rib, peer: PeerId, key: &[u8], judged: Result<Learned, NotOffe
         Ok(learned) => {
             let name = rib.names.intern(key);
             if rib.upsert(name, peer, learned, since) {
-                counts.hijacks += u64::from(matches!(learned.note, Note::OwnDomain | Note::OwnPrefix));
+                counts.hijacks += u64::from(matches!(
+                    learned.note,
+                    Note::OwnDomain | Note::OwnPrefix | Note::TunnelAddress
+                ));
                 counts.leaks += u64::from(learned.note == Note::RouteLeak);
             }
         }
         Err(not_offered) => {
             counts.not_offered += 1;
             counts.last_not_offered = Some(not_offered);
-            if let Some(name) = rib.names.lookup(key) {
+            if !not_offered.leaves_held()
+                && let Some(name) = rib.names.lookup(key)
+            {
                 rib.remove(name, peer);
             }
         }
@@ -179,6 +209,7 @@ impl Speaker {
             peer: &self.peers[index],
             config: &self.config,
             own_prefixes: &self.own_prefixes,
+            tunnels: &self.tunnels,
             by_key: &mut self.by_key,
         };
         (judge, &mut self.rib)
@@ -332,13 +363,14 @@ impl Speaker {
                 attr: set(changed),
                 note: BY_NAME,
             },
-            Judgement::Withdraw(Refusal::NextHop) => Cached {
+            Judgement::Withdraw(refusal) => Cached {
                 attr: 0,
-                note: BAD_NEXT_HOP,
-            },
-            Judgement::Withdraw(Refusal::LeftmostAs) => Cached {
-                attr: 0,
-                note: BAD_LEFTMOST_AS,
+                note: match refusal {
+                    Refusal::NextHop => BAD_NEXT_HOP,
+                    Refusal::LeftmostAs => BAD_LEFTMOST_AS,
+                    Refusal::OutsideTunnel => OUTSIDE_TUNNEL,
+                    Refusal::ForeignTunnel => FOREIGN_TUNNEL,
+                },
             },
         };
         self.rib.attrs.remember(attr_in, class, LOCAL, cached);
@@ -358,11 +390,15 @@ impl Speaker {
                 Verdict::Learned(learned)
             };
         }
-        let reason = if cached.note == BAD_LEFTMOST_AS {
-            format!("the leftmost AS of AS_PATH is not {}", self.peers[index].config.asn)
-        } else {
-            let next_hop = self.rib.attrs.next_hop(attr_in).ip();
-            format!("next hop {next_hop} is neither the peer's address nor allowed")
+        let next_hop = self.rib.attrs.next_hop(attr_in).ip();
+        let reason = match cached.note {
+            BAD_LEFTMOST_AS => format!("the leftmost AS of AS_PATH is not {}", self.peers[index].config.asn),
+            OUTSIDE_TUNNEL => format!("next hop {next_hop} is not a tunnel address; a tunnel is required"),
+            FOREIGN_TUNNEL => {
+                let origin = &self.rib.attrs.decode(attr_in).origin_node.router_id;
+                format!("TUNNEL of {origin} is believed from that node itself only")
+            }
+            _ => format!("next hop {next_hop} is neither the peer's address nor allowed"),
         };
         Verdict::Withdraw(reason.into())
     }

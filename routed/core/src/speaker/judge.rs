@@ -14,6 +14,10 @@ pub(super) enum Refusal {
     LeftmostAs,
     /// The next hop is neither the peer's address nor allowed.
     NextHop,
+    /// The next hop is no address of the tunnel that traffic to the peer has to go through.
+    OutsideTunnel,
+    /// TUNNEL of another node than the peer, or one that has passed another node.
+    ForeignTunnel,
 }
 
 /// What came of it. `None` in place of attributes: they stay as they were received.
@@ -32,12 +36,20 @@ pub(super) fn judge(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Judge
     if !peer.internal && attrs.as_path.first() != Some(&peer.config.asn) {
         return Judgement::Withdraw(Refusal::LeftmostAs);
     }
+    let speaks_of_tunnel = peer.config.tunnel.is_some() && attrs.tunnel.is_some();
+    if !speaks_of_tunnel && is_outside_tunnel(peer, attrs) {
+        return Judgement::Withdraw(Refusal::OutsideTunnel);
+    }
     if peer.outside && !allows_next_hop(peer, attrs) {
         return Judgement::Withdraw(Refusal::NextHop);
     }
+    if speaks_of_tunnel && !is_of_itself(peer, attrs) {
+        return Judgement::Withdraw(Refusal::ForeignTunnel);
+    }
     let cleaned = cleaned(peer, attrs);
     let note = check(config, peer, attrs);
-    if note != Note::Accepted {
+    // Whoever configured the tunnel has accepted it: no policy is asked.
+    if note != Note::Accepted || speaks_of_tunnel {
         return Judgement::Path(cleaned, note);
     }
     match &peer.import {
@@ -72,11 +84,24 @@ pub(super) fn given<'a>(config: &SpeakerConfig, peer: &'a Peer, attrs: &'a Attrs
 fn allows_next_hop(peer: &Peer, attrs: &Attrs) -> bool {
     let ip = attrs.next_hop.ip().to_canonical();
     ip == peer.address
+        || peer.reaches_by_tunnel(ip)
         || peer
             .config
             .allowed_next_hops
             .iter()
             .any(|allowed| allowed.to_canonical() == ip)
+}
+
+/// Whether traffic would pass by the tunnel that is required.
+fn is_outside_tunnel(peer: &Peer, attrs: &Attrs) -> bool {
+    let required = peer.config.tunnel.as_ref().is_some_and(|tunnel| tunnel.required);
+    required && !peer.reaches_by_tunnel(attrs.next_hop.ip().to_canonical())
+}
+
+/// Whether a route was born at the peer and came straight from it: TUNNEL is believed of nobody else.
+fn is_of_itself(peer: &Peer, attrs: &Attrs) -> bool {
+    let path: &[u32] = if peer.internal { &[] } else { &[peer.config.asn] };
+    attrs.origin_node.router_id == peer.router_id && attrs.as_path == path
 }
 
 pub(super) fn check(config: &SpeakerConfig, peer: &Peer, attrs: &Attrs) -> Note {
@@ -110,14 +135,21 @@ fn is_leak(peer: &Peer, attrs: &Attrs) -> bool {
     }
 }
 
-/// The attributes without what does not count on an external session, marked as RFC 9234 asks; `None`: as they were.
+/// The attributes without what does not count on an external session, or of a peer without a tunnel, marked as RFC 9234
+/// asks; `None`: as they were.
 pub(super) fn cleaned(peer: &Peer, attrs: &Attrs) -> Option<Box<Attrs>> {
+    let tunnel = attrs.tunnel.is_some() && peer.config.tunnel.is_none();
     if peer.internal {
-        return None;
+        return tunnel.then(|| {
+            Box::new(Attrs {
+                tunnel: None,
+                ..attrs.clone()
+            })
+        });
     }
     let foreign = attrs.local_pref.is_some() || attrs.originator.is_some() || !attrs.cluster_list.is_empty();
     let mark = is_marked_on_import(peer) && attrs.only_to_customer.is_none();
-    if !foreign && !mark {
+    if !foreign && !mark && !tunnel {
         return None;
     }
     // RFC 4271 section 5.1.5, RFC 7606 sections 7.9 and 7.10: ignored on external sessions.
@@ -126,6 +158,7 @@ pub(super) fn cleaned(peer: &Peer, attrs: &Attrs) -> Option<Box<Attrs>> {
         originator: None,
         cluster_list: Vec::new(),
         only_to_customer: attrs.only_to_customer.or(mark.then_some(peer.config.asn)),
+        tunnel: attrs.tunnel.clone().filter(|_| !tunnel),
         ..attrs.clone()
     }))
 }

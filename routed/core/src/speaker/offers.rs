@@ -7,11 +7,13 @@ use super::import::Verdict;
 use super::judge::accepted;
 use super::peer::Peer;
 use super::prefixes::OwnPrefixes;
+use super::tunnels::Tunnels;
+use crate::destination::PrefixKey;
 use crate::event::SpeakerConfig;
-use crate::intern::Cached;
+use crate::intern::{Cached, Signs};
 use crate::policy::{Key, Policy, Rule};
 use crate::prefix::Prefix;
-use crate::rib::{LOCAL, Learned, Note, Rib};
+use crate::rib::{LOCAL, Learned, Note, PathFlags, Rib};
 
 /// Why a peer may not offer a destination at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,19 @@ pub(super) enum NotOffered {
     Martian(Prefix),
     /// Outside `allowed_prefixes`.
     Prefix(Prefix),
+    /// With TUNNEL, and outside `tunnel.addresses`, or no host.
+    TunnelPrefix(Prefix),
+    /// With TUNNEL, which does not name it.
+    UnnamedInTunnel(Prefix),
+    /// With TUNNEL of a lower serial than the one that is held.
+    OlderTunnel {
+        /// The address.
+        prefix: Prefix,
+        /// What came.
+        serial: u64,
+        /// What is held.
+        held: u64,
+    },
 }
 
 impl NotOffered {
@@ -31,7 +46,17 @@ impl NotOffered {
             Self::Name => "the name is not within the peer's allowed_names".into(),
             Self::Martian(prefix) => format!("{prefix} is no prefix to take from another organisation").into(),
             Self::Prefix(prefix) => format!("{prefix} is not within the peer's allowed_prefixes").into(),
+            Self::TunnelPrefix(prefix) => format!("{prefix} is no host within the peer's tunnel.addresses").into(),
+            Self::UnnamedInTunnel(prefix) => format!("{prefix} is not among the addresses of its TUNNEL").into(),
+            Self::OlderTunnel { prefix, serial, held } => {
+                format!("TUNNEL of {prefix}: serial {serial} is older than {held}, which is held").into()
+            }
         }
+    }
+
+    /// Whether what is held from the peer stays as it was: the highest serial wins.
+    pub(super) fn leaves_held(self) -> bool {
+        matches!(self, Self::OlderTunnel { .. })
     }
 }
 
@@ -40,6 +65,7 @@ pub(super) struct OfferJudge<'a> {
     pub(super) peer: &'a Peer,
     pub(super) config: &'a SpeakerConfig,
     pub(super) own_prefixes: &'a OwnPrefixes,
+    pub(super) tunnels: &'a Tunnels,
     pub(super) by_key: &'a mut ByKey,
 }
 
@@ -56,6 +82,11 @@ impl OfferJudge<'_> {
             Verdict::Learned(learned) => (*learned, false),
             Verdict::ByName(learned) => (*learned, true),
         };
+        if let Key::Prefix(prefix) = key
+            && rib.attrs.hot(learned.attr).signs.has(Signs::TUNNEL)
+        {
+            return self.judge_tunnel(learned, prefix, rib);
+        }
         if self.peer.outside
             && let Some(note) = self.judge_outside(key)?
         {
@@ -75,8 +106,39 @@ impl OfferJudge<'_> {
             Key::Name(_) => Ok(None),
             Key::Prefix(prefix) if prefix.is_martian() => Err(NotOffered::Martian(prefix)),
             Key::Prefix(prefix) if !self.peer.config.allowed_prefixes.covers(prefix) => Err(NotOffered::Prefix(prefix)),
-            Key::Prefix(prefix) => Ok(self.own_prefixes.covers(prefix).then_some(Note::OwnPrefix)),
+            Key::Prefix(prefix) if self.own_prefixes.covers(prefix) => Ok(Some(Note::OwnPrefix)),
+            Key::Prefix(prefix) => Ok(self.tunnels.refuses(self.peer, prefix).then_some(Note::TunnelAddress)),
         }
+    }
+
+    /// An address of the peer's tunnel, by a set that import has found to be of the peer itself: the configuration of the
+    /// tunnel says which it may have, nothing else does.
+    fn judge_tunnel(&self, learned: Learned, prefix: Prefix, rib: &Rib) -> Result<Learned, NotOffered> {
+        let is_host = prefix == Prefix::of_host(prefix.address());
+        if !is_host || !self.peer.reaches_by_tunnel(prefix.address()) {
+            return Err(NotOffered::TunnelPrefix(prefix));
+        }
+        let attrs = rib.attrs.decode(learned.attr);
+        let Some(tunnel) = attrs.tunnel.as_ref().filter(|it| it.addresses.contains(&prefix)) else {
+            return Err(NotOffered::UnnamedInTunnel(prefix));
+        };
+        match self.held_serial(prefix, rib) {
+            Some(held) if held > tunnel.serial => {
+                let serial = tunnel.serial;
+                Err(NotOffered::OlderTunnel { prefix, serial, held })
+            }
+            Some(_) | None => Ok(learned),
+        }
+    }
+
+    /// The serial of what the peer has said of an address on this session.
+    fn held_serial(&self, prefix: Prefix, rib: &Rib) -> Option<u64> {
+        let name = rib.names.lookup(PrefixKey::new(prefix).as_bytes())?;
+        let held = rib.path(rib.find(name, self.peer.id)?);
+        if held.flags.has(PathFlags::STALE) {
+            return None;
+        }
+        Some(rib.attrs.decode(held.attr).tunnel.as_ref()?.serial)
     }
 
     fn ask(&mut self, policy: &Arc<Policy>, learned: Learned, key: Key<'_>, rib: &mut Rib) -> Learned {

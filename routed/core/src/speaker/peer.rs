@@ -12,8 +12,9 @@ use super::limits::LimitState;
 use super::messages::Messages;
 use super::pace::Pace;
 use super::stale::{Deferral, Stale};
-use crate::attrs::RouterId;
+use crate::attrs::{RouterId, Tunnel};
 use crate::event::{ConnId, PeerConfig, PeerName, SpeakerConfig};
+use crate::intern::{AttrId, NameId};
 use crate::policy::{NameSet, Role, Rule};
 use crate::rib::PeerId;
 use crate::session::{Session, SessionConfig};
@@ -144,6 +145,8 @@ pub(super) struct Peer {
     /// Paths from it that ONLY_TO_CUSTOMER does not let come from it.
     pub(super) leaks: u64,
     pub(super) established_count: u64,
+    /// Our end of its tunnel: each address, and its attributes before they are worded. Both are held.
+    pub(super) told_tunnel: Vec<(NameId, AttrId)>,
 }
 
 impl Peer {
@@ -180,6 +183,7 @@ impl Peer {
             hijacks: 0,
             leaks: 0,
             established_count: 0,
+            told_tunnel: Vec::new(),
             config,
         }
     }
@@ -203,6 +207,17 @@ impl Peer {
         self.treated_reason = before.treated_reason.clone();
         self.hijacks = before.hijacks;
         self.leaks = before.leaks;
+    }
+
+    /// Our end of the tunnel to it, as it is to be told.
+    pub(super) fn own_tunnel(&self) -> Option<&Arc<Tunnel>> {
+        self.config.tunnel.as_ref()?.own.as_ref()
+    }
+
+    /// Whether an address is one that it may have in its tunnel.
+    pub(super) fn reaches_by_tunnel(&self, ip: IpAddr) -> bool {
+        let tunnel = self.config.tunnel.as_ref();
+        tunnel.is_some_and(|tunnel| tunnel.addresses.contains(ip))
     }
 
     /// What policies call it.

@@ -39,6 +39,8 @@ pub struct Preview {
     aggregates: [Vec<Offered>; 2],
     /// Services and prefixes that come, change or go with the new configuration, save for those already seen in a page.
     local: BTreeMap<Destination, Option<LocalRoute>>,
+    /// Our ends of tunnels by the new configuration, save for those already seen in a page.
+    tunnels: BTreeSet<Destination>,
     changes: RouteChanges,
 }
 
@@ -64,8 +66,11 @@ impl Preview {
         }
         let mut local = local;
         let aggregates = [around.aggregates.clone(), renewed(&around.aggregates, &mut local)];
+        let own = after.peers.iter().filter_map(|peer| peer.own_tunnel());
+        let tunnels = own.flat_map(|own| own.addresses.iter().map(|address| (*address).into()));
         Self {
             before: Speaker::beside(old, around, now),
+            tunnels: tunnels.collect(),
             after,
             aggregates,
             local,
@@ -87,6 +92,9 @@ impl Preview {
             .filter(|offered| !is_aggregate(offered))
             .cloned()
             .collect();
+        for offered in &old {
+            self.tunnels.remove(&offered.destination);
+        }
         let new = renewed(&old, &mut self.local);
         self.compare(&old, &new, now);
     }
@@ -94,7 +102,8 @@ impl Preview {
     /// What differs, after the last page.
     #[must_use]
     pub fn finish(mut self, now: Instant) -> RouteChanges {
-        let come: Vec<Offered> = self.local.keys().cloned().map(Offered::by_nobody).collect();
+        let come: BTreeSet<Destination> = self.local.keys().chain(&self.tunnels).cloned().collect();
+        let come: Vec<Offered> = come.into_iter().map(Offered::by_nobody).collect();
         let new = renewed(&come, &mut self.local);
         self.compare(&come, &new, now);
         let [old, new] = std::mem::take(&mut self.aggregates);
@@ -182,6 +191,8 @@ impl Speaker {
         let mut it = Self::new(config, now);
         it.phase = Phase::Settled;
         it.unusable.clone_from(&around.unusable);
+        it.tunnels.set_up(&around.tunnels_up);
+        it.note_usability();
         for prefix in &around.prefixes {
             it.own_prefixes.add(*prefix);
         }
@@ -198,6 +209,10 @@ impl Speaker {
         if let Some(known) = known.filter(|known| known.router_id.asn == peer.config.asn) {
             peer.router_id = known.router_id.clone();
         }
+        if peer.config.tunnel.is_some() {
+            self.join_import_class(index);
+        }
+        let peer = &mut self.peers[index];
         let local = known.and_then(|known| known.local);
         let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         let families = known.map_or(peer.config.families, |known| {

@@ -11,6 +11,7 @@ use super::{Phase, Speaker};
 use crate::event::{Effect, PeerConfig, PeerName, SpeakerConfig};
 use crate::intern::{NameFlags, NameId};
 use crate::name::ServiceName;
+use crate::prefix::Prefix;
 use crate::rib::PeerId;
 use crate::session::SessionEvent;
 use crate::wire::Notification;
@@ -18,6 +19,7 @@ use crate::wire::subcode::cease;
 
 use super::difference::{Difference, difference};
 use super::planes::discards;
+use super::tunnels::moved;
 
 /// What is to be done anew once the new configuration stands; peers by their places.
 #[derive(Debug, Default)]
@@ -32,6 +34,12 @@ struct Redo {
     limits: BTreeSet<usize>,
     /// The organisations that each route is exported to.
     scopes: bool,
+    /// What they offer is decided anew.
+    decide: BTreeSet<usize>,
+    /// Addresses that have become those of tunnels, or are none any longer.
+    addresses: BTreeSet<Prefix>,
+    /// Whether some of them may be none any longer.
+    addresses_went: bool,
 }
 
 impl Speaker {
@@ -176,6 +184,9 @@ impl Speaker {
         let index = self.peers.insert(peer);
         self.join_import_class(index);
         self.join_opening_class(index);
+        redo.addresses
+            .extend(moved(None, self.peers[index].config.tunnel.as_ref()));
+        self.tell_tunnel(index);
         self.configure_session(index, false, now);
         if self.phase != Phase::New && self.peers[index].disabled.is_none() {
             self.session(index, SessionEvent::Start, now);
@@ -193,7 +204,12 @@ impl Speaker {
         redo.scopes |= self.opens_alone(&self.peers[index]);
         self.rib.drop_peer(id);
         self.leave_classes(index);
+        redo.addresses
+            .extend(moved(self.peers[index].config.tunnel.as_ref(), None));
+        redo.addresses_went |= !redo.addresses.is_empty();
+        self.forget_tunnel(index);
         self.peers.retire(index);
+        redo.decide.remove(&index);
         redo.import.remove(&index);
         redo.export.remove(&index);
         redo.refresh.remove(&index);
@@ -225,9 +241,19 @@ impl Speaker {
         if asks.limits {
             redo.limits.insert(index);
         }
+        if asks.tunnel {
+            redo.decide.insert(index);
+        }
+        redo.addresses
+            .extend(moved(peer.config.tunnel.as_ref(), new.tunnel.as_ref()));
+        redo.addresses_went |= !redo.addresses.is_empty();
         self.peers[index].configure(new);
         self.join_import_class(index);
         self.join_opening_class(index);
+        if asks.own_tunnel {
+            self.join_session_class(index);
+            self.tell_tunnel(index);
+        }
         self.configure_session(index, asks.redial, now);
     }
 
@@ -319,6 +345,10 @@ impl Speaker {
     }
 
     fn redo(&mut self, redo: Redo, now: Instant) {
+        self.move_tunnel_addresses(&redo.addresses, !redo.addresses_went);
+        for index in redo.decide {
+            self.decide_again(index);
+        }
         for index in redo.import {
             self.reimport(index, now);
         }

@@ -170,7 +170,26 @@ impl Speaker {
     }
 
     fn is_usable(&self, path: &Path) -> bool {
-        path.peer == LOCAL || self.unusable.is_empty() || !self.unusable.contains(&self.rib.attrs.next_hop(path.attr))
+        path.peer == LOCAL || self.all_usable || self.is_next_hop_usable(path)
+    }
+
+    /// Data planes or tunnels have moved: whether a look at next hops may find one that is not usable.
+    pub(super) fn note_usability(&mut self) {
+        self.all_usable = self.unusable.is_empty() && self.tunnels.is_empty();
+    }
+
+    fn is_next_hop_usable(&self, path: &Path) -> bool {
+        let next_hop = self.rib.attrs.next_hop(path.attr);
+        if self.tunnels.is_empty() {
+            return !self.unusable.contains(&next_hop);
+        }
+        // What the tunnel is made by does not go through it.
+        if self.rib.attrs.hot(path.attr).signs.has(Signs::TUNNEL) {
+            return true;
+        }
+        let ip = next_hop.ip().to_canonical();
+        let in_tunnel = self.peer(path.peer).is_some_and(|peer| peer.reaches_by_tunnel(ip));
+        !self.unusable.contains(&next_hop) && (!in_tunnel || self.tunnels.is_up(ip))
     }
 
     pub(super) fn on_next_hop(&mut self, address: std::net::SocketAddr, usable: bool) {
@@ -182,6 +201,7 @@ impl Speaker {
         if !changed {
             return;
         }
+        self.note_usability();
         let attrs = &self.rib.attrs;
         let via = |path: &Path| path.peer != LOCAL && attrs.next_hop(path.attr) == address;
         let names: Vec<NameId> = self
@@ -197,7 +217,7 @@ impl Speaker {
             self.rib.mark_dirty(name);
         }
         if !usable {
-            self.planes.cut_drains_via(address);
+            self.planes.cut_drains_via(|hop| hop == address);
         }
     }
 
@@ -289,6 +309,7 @@ impl Speaker {
                 origin,
                 target,
                 exported_to,
+                tunnel: attrs.tunnel.clone(),
             })),
         }
     }

@@ -75,6 +75,7 @@ pub(super) fn local_attrs(
         cluster_list: Vec::new(),
         service,
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

@@ -231,6 +231,11 @@ impl Speaker {
         }
         peer.router_id = router_id;
         peer.established_count += 1;
+        if peer.config.tunnel.is_some() {
+            // TUNNEL is believed of this very node.
+            self.join_import_class(index);
+        }
+        let peer = &mut self.peers[index];
         let class = self.exports.join(Class::of_session(peer, local), &mut self.rib.attrs);
         let families = sent.common_families(&received);
         let opens = Box::new(Opens { sent, received });
@@ -239,6 +244,7 @@ impl Speaker {
         peer.up = Some(Up::new(conn, class, families, Some(opens), now));
         let peer = peer.config.name.clone();
         self.effects.push(Effect::SessionUp { peer });
+        self.mark_tunnel(index);
         self.mark_whole_table(index);
     }
 

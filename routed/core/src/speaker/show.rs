@@ -16,7 +16,7 @@ use crate::view::RouteView;
 
 /// Where a path stands among its siblings, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(super) enum Rank {
     Selected,
     Multipath,
     BestOfTable,
@@ -25,7 +25,7 @@ enum Rank {
 }
 
 pub(super) struct Standing {
-    rank: Rank,
+    pub(super) rank: Rank,
     best: bool,
     lost: Option<Step>,
     /// What the step compared: its own value, and that of the path that won.

@@ -1,7 +1,7 @@
 //! What a Speaker holds, copied out in parts: for work on it that must not hold up routing.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
@@ -31,6 +31,8 @@ pub(super) struct Neighbour {
 pub struct Surroundings {
     pub(super) neighbours: Vec<Neighbour>,
     pub(super) unusable: HashSet<SocketAddr>,
+    /// The addresses of peers that tunnels lead to, as data planes say.
+    pub(super) tunnels_up: HashSet<IpAddr>,
     /// The prefixes that this node originates.
     pub(super) prefixes: Vec<Prefix>,
     /// What is offered of the names of aggregates: they concern the names below them, whatever page those are in.
@@ -88,6 +90,7 @@ impl Speaker {
         Surroundings {
             neighbours: neighbours.collect(),
             unusable: self.unusable.clone(),
+            tunnels_up: self.tunnels.up().clone(),
             prefixes: self.own_prefixes.iter().collect(),
             aggregates: self.offered_aggregates(new),
         }

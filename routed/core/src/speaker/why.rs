@@ -13,7 +13,7 @@ use super::show::Standing;
 use crate::attrs::Attrs;
 use crate::intern::{AttrId, NameId};
 use crate::policy::{Given, Policy, Question, Trace, trace};
-use crate::rib::{Note, PathId, PeerId};
+use crate::rib::{LOCAL, Note, PathId, PeerId};
 use crate::route::Destination;
 use crate::view::{Direction, ExportReason, PathWhy, PeerWhy, PolicyQuestion, PolicyTest, PolicyTestError, WhyView};
 use crate::wire;
@@ -32,7 +32,8 @@ impl Speaker {
             route,
         }));
         let peers = self.peers.iter().map(|peer| self.why_peer(peer, name)).collect();
-        (!paths.is_empty()).then(|| WhyView {
+        let told = self.peers.iter().any(|peer| peer.told_of(name).is_some());
+        (told || !paths.is_empty()).then(|| WhyView {
             destination: destination.clone(),
             paths,
             peers,
@@ -105,6 +106,12 @@ impl Speaker {
         source: PeerId,
     ) -> (ExportReason, Option<Trace>, Option<Arc<Attrs>>) {
         let reason = |reason| (reason, None, None);
+        if let Some(told) = peer.told_of(name) {
+            return self.why_tunnel(peer, name, told);
+        }
+        if attr == 0 && self.peers.iter().any(|peer| peer.told_of(name).is_some()) {
+            return reason(ExportReason::Tunnel);
+        }
         if attr == 0 && self.aggregates.standing(name).is_some() {
             return reason(ExportReason::NoAggregate);
         }
@@ -134,6 +141,23 @@ impl Speaker {
             None => self.why_not_yet(peer, name, &worded),
         };
         (reason, trace, Some(Arc::new(worded)))
+    }
+
+    /// Our end of the tunnel to the peer itself.
+    fn why_tunnel(&self, peer: &Peer, name: NameId, attr: AttrId) -> (ExportReason, Option<Trace>, Option<Arc<Attrs>>) {
+        let worded = self.worded(peer, LOCAL, None, &self.rib.attrs.decode(attr));
+        let told = peer.out.advertised_attr(name);
+        let reason = match &peer.up {
+            None => ExportReason::SessionDown {
+                state: peer.session.state().as_str(),
+            },
+            Some(up) if !up.families.has(self.rib.names.family(name)) => ExportReason::Family,
+            Some(_) if told != 0 && self.rib.attrs.raw(told) == &*wire::encode_attrs(&worded) => {
+                ExportReason::Advertised
+            }
+            Some(_) => ExportReason::ToBeSent,
+        };
+        (reason, None, Some(Arc::new(worded)))
     }
 
     /// The aggregate that a peer is told of in place of a name.
@@ -178,6 +202,7 @@ impl Speaker {
             },
             Withheld::NoAdvertise => ExportReason::NoAdvertise,
             Withheld::NoExport => ExportReason::NoExport,
+            Withheld::Tunnel => ExportReason::Tunnel,
             Withheld::OnlyToCustomer => ExportReason::OnlyToCustomer {
                 asn: self.rib.attrs.decode(attr).only_to_customer.unwrap_or_default(),
             },

@@ -65,9 +65,9 @@ impl Planes {
     }
 
     /// DESIGN.md: a dead next hop removes at once, what drains too.
-    pub(super) fn cut_drains_via(&mut self, address: SocketAddr) {
+    pub(super) fn cut_drains_via(&mut self, is_dead: impl Fn(SocketAddr) -> bool) {
         let via = |name: &NameId| match self.route(*name).map(Selected::target) {
-            Some(Target::Remote(hops)) => hops.iter().any(|hop| hop.address == address),
+            Some(Target::Remote(hops)) => hops.iter().any(|hop| is_dead(hop.address)),
             Some(Target::Local(_) | Target::Discard) | None => false,
         };
         let cut: Vec<NameId> = self.drains.names().filter(via).collect();

@@ -91,6 +91,8 @@ pub enum ExportReason {
         /// The AS that marked it.
         asn: u32,
     },
+    /// It is an address of a tunnel, of which only the peer at its other end is told.
+    Tunnel,
     /// The export policy rejects it.
     PolicyRejects {
         /// The name of the policy.
@@ -147,6 +149,7 @@ impl fmt::Display for ExportReason {
                 f.write_str("learned inside our AS, and neither peer is a client of this reflector (RFC 4456)")
             }
             Self::NoAdvertise => f.write_str("it carries the community no-advertise"),
+            Self::Tunnel => f.write_str("the address of a tunnel: nobody is told but the peer at its other end"),
             Self::NoExport => f.write_str("it carries the community no-export, and the peer is outside our AS"),
             Self::OnlyToCustomer { asn } => {
                 write!(

@@ -4,6 +4,7 @@ mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 mod value;
 
 pub(crate) use decode::{as_path_holds, decode_kept, origin_of};
@@ -23,6 +24,10 @@ pub const MAX_CLUSTERS: usize = 255;
 pub const MAX_UNKNOWN: usize = 32;
 /// The longest path in SERVICE, in bytes.
 pub const MAX_PATH_BYTES: usize = 255;
+/// The most addresses in TUNNEL.
+pub const MAX_TUNNEL_ADDRESSES: usize = 8;
+/// The least MTU in TUNNEL, in bytes: that of IPv6.
+pub const LEAST_TUNNEL_MTU: u16 = 1280;
 
 /// Flag: not every implementation knows it. Clear: well-known.
 const OPTIONAL: u8 = 0x80;
@@ -50,11 +55,12 @@ enum Known {
     OnlyToCustomer,
     OriginNode,
     Service,
+    Tunnel,
 }
 
 impl Known {
     /// In order of code: the canonical order of an attribute set.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Origin,
         Self::AsPath,
         Self::NextHop,
@@ -67,14 +73,15 @@ impl Known {
         Self::OnlyToCustomer,
         Self::OriginNode,
         Self::Service,
+        Self::Tunnel,
     ];
 
     fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|known| known.code() == code)
     }
 
-    /// The code, BGP's where BGP has the attribute. From 224 on they are this protocol's own; 226 (TUNNEL, optional
-    /// non-transitive) and 227 (ORIGIN_SIGNATURE, optional transitive) are reserved and unknown to this version.
+    /// The code, BGP's where BGP has the attribute. From 224 on they are this protocol's own; 227 (ORIGIN_SIGNATURE,
+    /// optional transitive) is reserved and unknown to this version.
     const fn code(self) -> u8 {
         self.row().0
     }
@@ -101,6 +108,7 @@ impl Known {
             Self::OnlyToCustomer => (35, OPTIONAL_TRANSITIVE, "ONLY_TO_CUSTOMER"),
             Self::OriginNode => (224, WELL_KNOWN, "ORIGIN_NODE"),
             Self::Service => (225, WELL_KNOWN, "SERVICE"),
+            Self::Tunnel => (226, OPTIONAL, "TUNNEL"),
         }
     }
 }

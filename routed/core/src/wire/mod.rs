@@ -21,6 +21,7 @@ mod update;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use attrs::{LEAST_TUNNEL_MTU, MAX_TUNNEL_ADDRESSES};
 pub use attrs::{MAX_ATTRS_BYTES, MAX_CLUSTERS, MAX_COMMUNITIES, MAX_HOPS, MAX_PATH_BYTES, MAX_UNKNOWN};
 pub(crate) use attrs::{as_path_holds, decode_kept, origin_of};
 pub use attrs::{check_family, decode_attrs, encode_attrs};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use catalyst_core::attrs::{Attrs, Origin, ServiceAttr, format_community, format_large_community};
+use catalyst_core::attrs::{Attrs, Origin, ServiceAttr, Tunnel, format_community, format_large_community};
 use catalyst_core::wire::{AttrError, Family, Message, Notification, Open, Update, UpdateFrame, WireError};
 
 use super::names;
@@ -120,6 +120,7 @@ fn attributes(attrs: &Attrs) -> Vec<(u8, String)> {
         (224, format!("ORIGIN_NODE {} of {}", born.router_id, born.organisation)),
     ];
     rows.extend(attrs.service.iter().map(|it| (225, service(it))));
+    rows.extend(attrs.tunnel.iter().map(|it| (226, tunnel(it))));
     rows.extend(attrs.med.map(|value| (4, format!("MULTI_EXIT_DISC {value}"))));
     rows.extend(attrs.local_pref.map(|value| (5, format!("LOCAL_PREF {value}"))));
     rows.extend(attrs.originator.iter().map(|id| (9, format!("ORIGINATOR {id}"))));
@@ -158,6 +159,19 @@ fn service(service: &ServiceAttr) -> String {
         text += &format!(", path {path}");
     }
     text
+}
+
+fn tunnel(tunnel: &Tunnel) -> String {
+    let endpoint = tunnel
+        .endpoint
+        .map_or("none".to_owned(), |endpoint| endpoint.to_string());
+    let addresses = list(&tunnel.addresses, ToString::to_string);
+    format!(
+        "TUNNEL serial {}, MTU {}, key {}, endpoint {endpoint}, addresses{addresses}",
+        tunnel.serial,
+        tunnel.mtu,
+        hex(&tunnel.public_key)
+    )
 }
 
 fn list<T>(items: &[T], text: impl Fn(&T) -> String) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr, UnknownAttr};
+use catalyst_core::attrs::{Attrs, Origin, OriginNode, Protocol, RouterId, ServiceAttr, Tunnel, UnknownAttr};
 use catalyst_core::prefix::Prefix;
 use catalyst_core::wire::{Family, GracefulRestart, Notification, Open, RoleCode, RouteRefresh, VERSION};
 use proptest::collection::{btree_set, vec};
@@ -105,23 +105,37 @@ pub fn attrs() -> impl Strategy<Value = Attrs> {
         btree_set(any::<(u32, u32, u32)>(), 0..20),
     );
     let reflection = (option::of(router_id()), vec(arc(label()), 0..5));
-    (path, numbers, communities, reflection, unknown()).prop_map(
-        |(path, (local_pref, med, only_to_customer), communities, (originator, cluster_list), unknown)| Attrs {
-            origin: path.0,
-            as_path: path.1,
-            next_hop: path.2,
-            origin_node: path.3,
-            service: path.4,
-            local_pref,
-            med,
-            only_to_customer,
-            communities: communities.0.into_iter().collect(),
-            large_communities: communities.1.into_iter().collect(),
-            originator,
-            cluster_list,
-            unknown,
-        },
+    (
+        path,
+        numbers,
+        communities,
+        reflection,
+        (option::of(tunnel()), unknown()),
     )
+        .prop_map(
+            |(
+                path,
+                (local_pref, med, only_to_customer),
+                communities,
+                (originator, cluster_list),
+                (tunnel, unknown),
+            )| Attrs {
+                tunnel: tunnel.filter(|_| path.4.is_none()).map(Arc::new),
+                origin: path.0,
+                as_path: path.1,
+                next_hop: path.2,
+                origin_node: path.3,
+                service: path.4,
+                local_pref,
+                med,
+                only_to_customer,
+                communities: communities.0.into_iter().collect(),
+                large_communities: communities.1.into_iter().collect(),
+                originator,
+                cluster_list,
+                unknown,
+            },
+        )
 }
 
 fn arc(text: impl Strategy<Value = String>) -> impl Strategy<Value = Arc<str>> {
@@ -145,6 +159,21 @@ fn next_hop() -> impl Strategy<Value = SocketAddr> {
     (prop_oneof![v4, v6], any::<u16>()).prop_map(SocketAddr::from)
 }
 
+fn tunnel() -> impl Strategy<Value = Tunnel> {
+    let endpoint = option::of((next_hop(), 1u16..).prop_map(|(at, port)| SocketAddr::new(at.ip(), port)));
+    let addresses = btree_set(next_hop().prop_map(|at| Prefix::of_host(at.ip())), 1..=8);
+    let key = any::<[u8; 32]>().prop_filter("a key", |key| *key != [0; 32]);
+    (key, endpoint, addresses, 1280u16.., any::<u64>()).prop_map(|(public_key, endpoint, addresses, mtu, serial)| {
+        Tunnel {
+            public_key,
+            endpoint,
+            addresses: addresses.into_iter().collect(),
+            mtu,
+            serial,
+        }
+    })
+}
+
 fn service() -> impl Strategy<Value = ServiceAttr> {
     let protocol = select(vec![
         Protocol::Tcp,
@@ -164,7 +193,7 @@ fn service() -> impl Strategy<Value = ServiceAttr> {
 
 /// Optional transitive ones that were passed on already, in order of code, of codes that nobody knows.
 fn unknown() -> impl Strategy<Value = Vec<UnknownAttr>> {
-    let codes = subsequence(vec![0u8, 6, 7, 11, 33, 36, 100, 223, 226, 227, 255], 0..5);
+    let codes = subsequence(vec![0u8, 6, 7, 11, 33, 36, 100, 223, 227, 255], 0..5);
     (codes, vec(any::<u8>(), 0..40)).prop_map(|(codes, value)| {
         let value = Bytes::from(value);
         let attr = |code| UnknownAttr {

@@ -55,6 +55,7 @@ fn announce(net: &mut Net, text: &str, change: impl FnOnce(&mut Attrs)) {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     };
     change(&mut attrs);

@@ -37,6 +37,7 @@ fn attrs_of_0() -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

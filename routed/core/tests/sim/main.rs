@@ -24,6 +24,7 @@ mod reconfigure;
 mod restart;
 mod stale;
 mod topologies;
+mod tunnels;
 mod update_groups;
 mod why;
 

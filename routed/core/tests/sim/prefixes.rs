@@ -64,6 +64,7 @@ fn attrs_of_0(service: Option<ServiceAttr>) -> Attrs {
         cluster_list: Vec::new(),
         service,
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }

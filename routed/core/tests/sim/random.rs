@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::hash::Hasher;
 use std::time::Duration;
 
-use catalyst_core::event::{Event, LocalPrefix, SpeakerConfig};
+use catalyst_core::event::{Event, LocalPrefix, PeerTunnel, SpeakerConfig};
 use catalyst_core::policy::Policy;
 use catalyst_core::prefix::Prefix;
 use catalyst_core::wire::Families;
 
-use super::config::{each_its_own, graceful, local_prefix, name, network, node_name, one_as, plane, service};
+use super::config::{
+    each_its_own, graceful, index_of, local_prefix, name, network, node_name, one_as, plane, service, tunnel,
+    tunnel_addresses,
+};
 use super::fresh::equals_a_fresh_one;
 use super::model;
 use super::net::{Net, Rng};
@@ -90,11 +93,53 @@ fn vary(rng: &mut Rng, configs: &mut [SpeakerConfig]) {
         Families::NAMES,
         Families::PREFIXES,
     ];
+    add_tunnels(rng, configs);
     for peer in configs.iter_mut().flat_map(|config| &mut config.peers) {
         let some = allowed.iter().filter(|_| rng.below(3) > 0);
         peer.allowed_prefixes = some.map(|text| text.parse::<Prefix>().unwrap()).collect();
         peer.families = offers[rng.index(offers.len())];
     }
+}
+
+/// Some sessions have a tunnel: mostly both sides know of it, and traffic is to go through it.
+fn add_tunnels(rng: &mut Rng, configs: &mut [SpeakerConfig]) {
+    for (node, config) in configs.iter_mut().enumerate() {
+        for peer in &mut config.peers {
+            let other = index_of(peer.address.ip()).unwrap();
+            let agreed = (node + other).is_multiple_of(4);
+            if agreed == (rng.below(8) == 0) {
+                continue;
+            }
+            peer.tunnel = Some(PeerTunnel {
+                addresses: tunnel_addresses(other).into_iter().collect(),
+                required: rng.below(3) == 0,
+                own: (rng.below(8) > 0).then(|| tunnel(node, 1).into()),
+            });
+            if agreed && rng.below(4) > 0 {
+                peer.next_hop.set_ip(tunnel_addresses(node)[rng.index(2)].address());
+            }
+        }
+    }
+}
+
+/// A tunnel comes or goes, or has another key.
+fn tunnel_event(net: &mut Net, node: usize) {
+    let peers = net.nodes[node].config.peers.len();
+    if peers == 0 {
+        return;
+    }
+    let at = net.rng.index(peers);
+    let other = index_of(net.nodes[node].config.peers[at].address.ip()).unwrap();
+    if net.rng.below(4) > 0 {
+        let address = tunnel_addresses(other)[net.rng.index(2)].address();
+        let up = net.rng.below(3) > 0;
+        return net.event(node, Event::Tunnel { address, up });
+    }
+    net.reconfigure(node, |config| {
+        if let Some(own) = config.peers[at].tunnel.as_mut().and_then(|tunnel| tunnel.own.as_mut()) {
+            *own = tunnel(node, own.serial + 1).into();
+        }
+    });
 }
 
 fn prefix_event(net: &mut Net, node: usize) {
@@ -120,6 +165,9 @@ fn random_event(net: &mut Net) {
     if net.rng.below(3) == 0 {
         return prefix_event(net, node);
     }
+    if net.rng.below(5) == 0 {
+        return tunnel_event(net, node);
+    }
     let text = format!("svc-{}.example", net.rng.below(NAMES));
     match net.rng.below(10) {
         0..=4 => {
@@ -137,7 +185,7 @@ fn random_event(net: &mut Net) {
 fn random_reconfiguration(net: &mut Net, whole: &[SpeakerConfig]) {
     let node = net.rng.index(net.nodes.len());
     let at = net.rng.index(whole[node].peers.len());
-    let (what, yes) = (net.rng.below(8), net.rng.below(2) == 0);
+    let (what, yes) = (net.rng.below(10), net.rng.below(2) == 0);
     let policy = if yes { Policy::accept() } else { Policy::reject() };
     let peer = &whole[node].peers[at];
     net.reconfigure(node, |config| {
@@ -154,6 +202,15 @@ fn random_reconfiguration(net: &mut Net, whole: &[SpeakerConfig]) {
             (5, Some(known)) => known.export = Some(policy.into()),
             // Of two passive sides neither would dial.
             (6, Some(known)) => known.passive = yes && *peer.name > *node_name(node),
+            (7, Some(known)) => {
+                // A serial never goes back on a session.
+                let known_or_first = known.tunnel.take().or_else(|| peer.tunnel.clone());
+                known.tunnel = known_or_first.filter(|_| yes);
+            }
+            (8, Some(known)) => {
+                let tunnel = known.tunnel.iter_mut();
+                tunnel.for_each(|tunnel| tunnel.required = yes);
+            }
             (_, Some(known)) => known.client = yes,
         }
     });

@@ -1,9 +1,10 @@
 //! A node: its Speaker, and what its data planes would hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Instant;
 
-use catalyst_core::event::SpeakerConfig;
+use catalyst_core::event::{Event, SpeakerConfig};
 use catalyst_core::route::{Destination, RouteUpdate, Selected};
 use catalyst_core::speaker::Speaker;
 
@@ -24,6 +25,8 @@ pub struct Node {
     pub log: Vec<(u128, String)>,
     /// Whether it runs.
     pub alive: bool,
+    /// The addresses that its data planes found tunnels to.
+    pub tunnels_up: BTreeSet<IpAddr>,
     /// How many batches it has taken.
     pub(super) batches: u64,
 }
@@ -38,7 +41,16 @@ impl Node {
             settled: false,
             log: Vec::new(),
             alive: false,
+            tunnels_up: BTreeSet::new(),
             batches: 0,
+        }
+    }
+
+    /// Remembers what data planes say of tunnels.
+    pub(super) fn note_tunnel(&mut self, event: &Event) {
+        if let Event::Tunnel { address, up } = event {
+            self.tunnels_up.remove(address);
+            self.tunnels_up.extend(up.then_some(*address));
         }
     }
 

@@ -19,7 +19,7 @@ fn name() -> ServiceName {
 fn service(speaker: &SpeakerHandle, store: &SharedStore) -> AdminService {
     let flags = [("name", "a"), ("as", "65001"), ("org", "acme")];
     let config = load(None, &flags.map(|(name, value)| Flag::new(name, value))).unwrap();
-    let parts = (speaker.clone(), Arc::clone(store), <_>::default());
+    let parts = (speaker.clone(), Arc::clone(store), <_>::default(), None);
     let reloader = Reloader::new(Source::default(), LiveConfig::new(config), parts);
     AdminService::new(
         Arc::new(reloader),

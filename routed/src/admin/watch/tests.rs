@@ -22,7 +22,7 @@ pub(in crate::admin) async fn routing() -> (Driver, SpeakerHandle) {
     let config = load(None, &flags.map(|(name, value)| Flag::new(name, value))).unwrap();
     let channel = DriverChannel::new();
     let handle = channel.handle();
-    let planes = start_planes(&config, &handle).await.unwrap();
+    let planes = start_planes(&config, None, &handle).await.unwrap();
     let config = DriverConfig {
         speaker: config.speaker(),
         offers: Vec::new(),

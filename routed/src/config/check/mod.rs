@@ -7,6 +7,7 @@ mod peers;
 mod policies;
 mod prefixes;
 mod services;
+mod tunnels;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config) -> Problems {
     prefixes::check_prefixes(config, &mut problems);
     check_plugins(config, &mut problems);
     listeners::check_listeners(config, &mut problems);
+    tunnels::check_tunnels(config, &mut problems);
     policies::check_policies(config, &mut problems);
     aggregates::check_aggregates(config, &mut problems);
     problems

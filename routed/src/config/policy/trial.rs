@@ -112,6 +112,7 @@ fn attrs(config: &Config, direction: Direction, peer: Option<&Peer>, route: &Tes
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     };
     for community in &route.communities {

@@ -9,9 +9,10 @@ use nom::Parser;
 use nom::multi::length_data;
 use nom::number::complete::{be_u8, be_u16};
 
+use super::tunnel;
 use super::value::{self, Problem};
 use super::{Known, MAX_ATTRS_BYTES, MAX_UNKNOWN, OPTIONAL, PARTIAL, TRANSITIVE};
-use crate::attrs::{Attrs, LargeCommunity, Origin, OriginNode, RouterId, ServiceAttr, UnknownAttr};
+use crate::attrs::{Attrs, LargeCommunity, Origin, OriginNode, RouterId, ServiceAttr, Tunnel, UnknownAttr};
 use crate::wire::Family;
 use crate::wire::error::AttrError;
 
@@ -114,6 +115,7 @@ struct Set {
     med: Option<u32>,
     local_pref: Option<u32>,
     only_to_customer: Option<u32>,
+    tunnel: Option<Arc<Tunnel>>,
     originator: Option<RouterId>,
     cluster_list: Vec<Arc<str>>,
     communities: Vec<u32>,
@@ -133,6 +135,7 @@ impl Default for Set {
             med: None,
             local_pref: None,
             only_to_customer: None,
+            tunnel: None,
             originator: None,
             cluster_list: Vec::new(),
             communities: Vec::new(),
@@ -170,6 +173,7 @@ impl Set {
             Known::OnlyToCustomer => self.only_to_customer = Some(value::system(value::number(raw)?)?),
             Known::OriginNode => self.origin_node = Some(value::origin_node(raw)?),
             Known::Service => self.service = Some(value::service(raw)?),
+            Known::Tunnel => self.tunnel = Some(Arc::new(tunnel::read(raw)?)),
         }
         Ok(())
     }
@@ -194,6 +198,10 @@ impl Set {
     }
 
     fn finish(mut self) -> Result<Attrs, AttrError> {
+        if self.service.is_some() && self.tunnel.is_some() {
+            let (name, code) = (Known::Tunnel.name(), Known::Tunnel.code());
+            return Err(AttrError(format!("{name} ({code}) is of prefixes, not of names")));
+        }
         self.unknown.sort_by_key(|attr| attr.code);
         Ok(Attrs {
             origin: mandatory(Known::Origin, self.origin)?,
@@ -208,6 +216,7 @@ impl Set {
             cluster_list: self.cluster_list,
             service: self.service,
             only_to_customer: self.only_to_customer,
+            tunnel: self.tunnel,
             unknown: self.unknown,
         })
     }

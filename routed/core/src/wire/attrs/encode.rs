@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::Known;
+use super::{Known, tunnel};
 use crate::attrs::{Attrs, OriginNode, Protocol, RouterId, ServiceAttr, UnknownAttr};
 use crate::wire::encode::{short, sized};
 
@@ -49,6 +49,7 @@ fn is_present(known: Known, attrs: &Attrs) -> bool {
         Known::ClusterList => !attrs.cluster_list.is_empty(),
         Known::LargeCommunities => !attrs.large_communities.is_empty(),
         Known::OnlyToCustomer => attrs.only_to_customer.is_some(),
+        Known::Tunnel => attrs.tunnel.is_some(),
     }
 }
 
@@ -69,6 +70,7 @@ fn put_value(known: Known, attrs: &Attrs, out: &mut BytesMut) {
         Known::OnlyToCustomer => attrs.only_to_customer.iter().for_each(|value| out.put_u32(*value)),
         Known::OriginNode => origin_node(&attrs.origin_node, out),
         Known::Service => attrs.service.iter().for_each(|it| service(it, out)),
+        Known::Tunnel => attrs.tunnel.iter().for_each(|it| tunnel::write(it, out)),
     }
 }
 

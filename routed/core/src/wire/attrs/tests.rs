@@ -29,6 +29,7 @@ fn minimal() -> Attrs {
             health: 100,
         }),
         only_to_customer: None,
+        tunnel: None,
         unknown: Vec::new(),
     }
 }
@@ -87,7 +88,7 @@ fn communities_are_a_set() {
 
 #[test]
 fn unknown_attributes_go_by_their_flags() {
-    assert_eq!(decode_attrs(&with(OPTIONAL, 226, b"tunnel")).unwrap().unknown, []);
+    assert_eq!(decode_attrs(&with(OPTIONAL, 228, b"new")).unwrap().unknown, []);
     let kept = decode_attrs(&with(OPTIONAL_TRANSITIVE | 0x1f, 100, b"?")).unwrap();
     let value = Bytes::from_static(b"?");
     assert_eq!(
@@ -226,6 +227,85 @@ fn values_are_bounded() {
     refused(Known::Service, b"\x03\x64\0\x01/ ", "visible ASCII");
     let long = [b"\x03\x64\0\x01/".as_slice(), &[b'x'; 255]].concat();
     refused(Known::Service, &long, "a path of 256 bytes is longer than 255");
+}
+
+/// Serial 5, MTU 1420, a key, no endpoint, address 10.9.0.1.
+const TUNNEL: [&[u8]; 5] = [
+    &[0, 0, 0, 0, 0, 0, 0, 5],
+    &[5, 0x8c],
+    &[7; 32],
+    &[0],
+    &[1, 4, 10, 9, 0, 1],
+];
+
+/// A set of prefixes with TUNNEL, one part of it replaced.
+fn tunnelled(part: usize, bytes: &[u8]) -> Bytes {
+    let mut value = TUNNEL;
+    value[part] = bytes;
+    [&without(Known::Service)[..], &tlv(OPTIONAL, 226, &value.concat())]
+        .concat()
+        .into()
+}
+
+#[test]
+fn tunnel_is_read_whole_and_its_addresses_are_a_set() {
+    let read = |raw: &Bytes| decode_attrs(raw).unwrap().tunnel.unwrap();
+    let plain = read(&tunnelled(3, &[0]));
+    assert_eq!((plain.serial, plain.mtu, plain.public_key), (5, 1420, [7; 32]));
+    assert_eq!(
+        (plain.endpoint, &plain.addresses[..]),
+        (None, &["10.9.0.1/32".parse().unwrap()][..])
+    );
+    let endpoint = read(&tunnelled(3, &[6, 0, 9, 192, 0, 2, 1])).endpoint;
+    assert_eq!(endpoint, Some("192.0.2.1:9".parse().unwrap()));
+    let addresses = &read(&tunnelled(4, &[3, 4, 10, 9, 0, 2, 4, 10, 9, 0, 1, 4, 10, 9, 0, 2])).addresses;
+    assert_eq!(
+        *addresses,
+        ["10.9.0.1/32", "10.9.0.2/32"].map(|text| text.parse().unwrap())
+    );
+}
+
+#[test]
+fn a_malformed_tunnel_is_refused_for_what_is_wrong() {
+    let refused = |part: usize, bytes: &[u8], problem: &str| {
+        let text = error(&tunnelled(part, bytes));
+        assert!(
+            text.starts_with("TUNNEL (226) at byte 38: ") && text.ends_with(problem),
+            "{text}"
+        );
+    };
+    refused(1, &[4, 0xff], "an MTU of 1279 is below 1280");
+    refused(2, &[0; 32], "a key of zeros is no key");
+    refused(2, &[7; 31], "its length is wrong");
+    for (bytes, problem) in [
+        (&[6, 0, 0, 192, 0, 2, 1][..], "nothing listens on port 0"),
+        (&[6, 0, 9, 0, 0, 0, 0], "0.0.0.0 is not the address of a host"),
+        (&[6, 0, 9, 224, 0, 0, 1], "224.0.0.1 is not the address of a host"),
+        (&[5, 0, 9, 192, 0, 2], "its length is wrong"),
+        (&[1, 0], "its length is wrong"),
+        (&[255, 0, 9], "its length is wrong"),
+    ] {
+        refused(3, bytes, problem);
+    }
+    let mapped = [&[1, 16][..], &[0; 10], &[0xff, 0xff, 10, 9, 0, 1]].concat();
+    let nine = [&[9][..], &[4, 10, 9, 0, 1].repeat(9)].concat();
+    for (bytes, problem) in [
+        (&[0][..], "0 addresses, there are 1 to 8"),
+        (&nine, "9 addresses, there are 1 to 8"),
+        (
+            &[1, 4, 255, 255, 255, 255],
+            "255.255.255.255 is not the address of a host",
+        ),
+        (&mapped, "::ffff:10.9.0.1 is not the address of a host"),
+        (&[1, 5, 10, 9, 0, 1, 0], "its length is wrong"),
+        (&[2, 4, 10, 9, 0, 1], "its length is wrong"),
+        (&[1, 4, 10, 9, 0, 1, 0], "its length is wrong"),
+        (&[], "its length is wrong"),
+    ] {
+        refused(4, bytes, problem);
+    }
+    let text = error(&with(OPTIONAL, 226, &TUNNEL.concat()));
+    assert_eq!(text, "TUNNEL (226) is of prefixes, not of names");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::wire::names::is_label;
 /// What is wrong with one attribute, as a part of a sentence.
 pub(super) type Problem = Cow<'static, str>;
 
-const BAD_LENGTH: Problem = Cow::Borrowed("its length is wrong");
+pub(super) const BAD_LENGTH: Problem = Cow::Borrowed("its length is wrong");
 
 /// Reads a value to its last byte.
 fn whole<'a, T>(
@@ -91,13 +91,18 @@ fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
 
 pub(super) fn next_hop(value: &[u8]) -> Result<SocketAddr, Problem> {
     let (port, ip) = whole((be_u16, rest), value)?;
+    Ok(SocketAddr::new(host(ip)?, port))
+}
+
+/// The address of a host, 4 or 16 bytes.
+pub(super) fn host(ip: &[u8]) -> Result<IpAddr, Problem> {
     let ip = match ip.len() {
         4 => IpAddr::V4(whole(be_u32, ip).map(Ipv4Addr::from_bits)?),
         16 => IpAddr::V6(whole(be_u128, ip).map(Ipv6Addr::from_bits)?),
         _ => return Err(BAD_LENGTH),
     };
     if is_host(ip) {
-        return Ok(SocketAddr::new(ip, port));
+        return Ok(ip);
     }
     Err(format!("{ip} is not the address of a host").into())
 }

@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalyst_core::attrs::{GRACEFUL_SHUTDOWN, OriginNode, Protocol, RouterId};
+use catalyst_core::attrs::{GRACEFUL_SHUTDOWN, OriginNode, Protocol, RouterId, Tunnel};
 use catalyst_core::event::{
-    Aggregate, AtLimit, DynamicPeers, GracefulRestartConfig, MaxRoutes, Members, PeerConfig, PlaneConfig, SpeakerConfig,
+    Aggregate, AtLimit, DynamicPeers, GracefulRestartConfig, MaxRoutes, Members, PeerConfig, PeerTunnel, PlaneConfig,
+    SpeakerConfig,
 };
 use catalyst_core::name::ServiceName;
 use catalyst_core::policy::{Action, CommunityPattern, Condition, NamePattern, Policy, Role, Statement, Verdict};
@@ -18,6 +19,35 @@ use super::super::input::Input;
 
 pub const PEERS: usize = 3;
 pub const OUR_AS: u32 = 65000;
+
+/// The addresses that peer `index` has in its tunnel; those past the peers are ours.
+pub fn tunnel_addresses(index: usize) -> [Prefix; 2] {
+    let host = index + 1;
+    [
+        prefix(&format!("10.1.0.{host}/32")),
+        prefix(&format!("2001:db8:1::{host}/128")),
+    ]
+}
+
+pub fn tunnel(index: usize, flags: u16) -> Tunnel {
+    let has = |bit: u16| flags & (1 << bit) != 0;
+    Tunnel {
+        public_key: [if has(0) { 7 } else { 8 }; 32],
+        endpoint: has(1).then(|| SocketAddr::new(address(index), 51_820)),
+        addresses: tunnel_addresses(index)[..if has(2) { 1 } else { 2 }].to_vec(),
+        mtu: 1420,
+        serial: u64::from(flags & 3),
+    }
+}
+
+fn peer_tunnel(index: usize, flags: u16) -> PeerTunnel {
+    let has = |bit: u16| flags & (1 << bit) != 0;
+    PeerTunnel {
+        addresses: tunnel_addresses(index).into_iter().collect(),
+        required: has(0),
+        own: has(1).then(|| tunnel(PEERS, flags >> 2).into()),
+    }
+}
 
 /// Names that cover each other, that are ours, and that are everything.
 pub const NAMES: [&str; 8] = [
@@ -33,11 +63,11 @@ pub const NAMES: [&str; 8] = [
 pub const PREFIXES: [&str; 8] = [
     "10.0.0.0/8",
     "10.1.0.0/16",
-    "192.0.2.0/24",
+    "10.1.0.2/32",
     "0.0.0.0/0",
     "127.0.0.0/8",
     "2001:db8::/32",
-    "2001:db8:1::/48",
+    "2001:db8:1::2/128",
     "::/0",
 ];
 pub const PLANES: [&str; 2] = ["envoy", "graphql"];
@@ -175,6 +205,7 @@ pub fn peer(index: usize, input: &mut Input<'_>) -> PeerConfig {
         max_routes: has(15).then(|| max_routes(input)),
         max_update_rate: has(9).then_some(2),
         max_frame: None,
+        tunnel: has(7).then(|| peer_tunnel(index, flags >> 8)),
         dynamic: None,
     }
 }

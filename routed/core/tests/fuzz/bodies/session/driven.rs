@@ -70,8 +70,8 @@ impl Deref for Driven {
     }
 }
 
-/// The bytes of the input that a configuration was made from, in hex; `bare` where domains and aggregates were then taken
-/// away; of a single peer, its number and then the bytes.
+/// The bytes of the input that a configuration was made from, in hex; `bare` where domains, aggregates and tunnels were then
+/// taken away; of a single peer, its number and then the bytes.
 pub struct Words;
 
 impl Configurations for Words {
@@ -81,6 +81,9 @@ impl Configurations for Words {
         let mut config = config::speaker(&mut Input(&data));
         if bare.is_some() {
             (config.domains, config.aggregates) = (Vec::new(), Vec::new());
+            config.peers.iter_mut().for_each(|peer| peer.tunnel = None);
+            let guests = config.dynamic_peers.iter_mut();
+            guests.for_each(|guests| guests.template.tunnel = None);
         }
         Some(config)
     }

@@ -11,7 +11,7 @@ use catalyst_core::route::{Destination, Endpoint, PlaneStatus};
 use catalyst_core::wire::{Message, encode};
 
 use super::super::input::Input;
-use super::config::{self, NAMES, PEERS, PLANES, PREFIXES, address, name, peer_name, prefix};
+use super::config::{self, NAMES, PEERS, PLANES, PREFIXES, address, name, peer_name, prefix, tunnel_addresses};
 use super::driven::hex;
 use super::{World, frames};
 
@@ -229,8 +229,12 @@ impl World {
     }
 
     fn next_hop(&mut self, input: &mut Input<'_>) {
-        let address = SocketAddr::new(address(input.below(PEERS)), 10_000);
-        let usable = input.bit();
+        let (at, usable) = (input.below(2 * PEERS), input.bit());
+        if at >= PEERS {
+            let [address, _] = tunnel_addresses(at - PEERS).map(|prefix| prefix.address());
+            return self.give(Event::Tunnel { address, up: usable });
+        }
+        let address = SocketAddr::new(address(at), 10_000);
         self.give(Event::NextHop { address, usable });
     }
 

@@ -13,7 +13,7 @@ use catalyst_core::wire::{
 };
 
 use super::super::input::Input;
-use super::config::{NAMES, OUR_AS, PREFIXES, address, prefix, who};
+use super::config::{NAMES, OUR_AS, PREFIXES, address, prefix, tunnel, tunnel_addresses, who};
 
 /// Whole frames, one after the other.
 pub fn of_peer(index: usize, input: &mut Input<'_>) -> BytesMut {
@@ -98,7 +98,17 @@ fn attrs(index: usize, is_name: bool, input: &mut Input<'_>) -> Attrs {
     let mut as_path: Vec<u32> = (index > 0 && !has(0)).then_some(asn).into_iter().collect();
     as_path.extend(std::iter::repeat_n(65100, usize::from(more & 3)));
     as_path.extend(has(1).then_some(OUR_AS));
-    let ip = address(if has(2) { 9 } else { index });
+    let ip = match (has(2), has(8)) {
+        (true, true) => tunnel_addresses(index)[0].address(),
+        (true, false) => address(9),
+        (false, _) => address(index),
+    };
+    // Where a name would have no SERVICE, a prefix has TUNNEL, and only some have what they must not.
+    let (has_service, has_tunnel) = if is_name {
+        (!has(12), has(12) && has(15))
+    } else {
+        (has(12) && has(11), has(12))
+    };
     let router_id = RouterId {
         asn: if has(3) { 65200 } else { asn },
         node: node.into(),
@@ -127,13 +137,14 @@ fn attrs(index: usize, is_name: bool, input: &mut Input<'_>) -> Attrs {
             .then(|| if has(11) { "k" } else { "c" }.into())
             .into_iter()
             .collect(),
-        service: (is_name != has(12)).then(|| ServiceAttr {
+        service: has_service.then(|| ServiceAttr {
             protocol,
             path: (protocol == Protocol::HttpGraphql).then(|| "/graphql".into()),
             weight: more.into(),
             health: 100,
         }),
         only_to_customer: has(13).then_some(if has(14) { asn } else { 65100 }),
+        tunnel: has_tunnel.then(|| tunnel(index, u16::from(more) >> 4).into()),
         unknown: has(15)
             .then(|| UnknownAttr {
                 flags: 0xe0,

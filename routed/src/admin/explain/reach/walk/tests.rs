@@ -50,6 +50,7 @@ fn path(peer: &str, note: Note) -> RouteView {
             cluster_list: Vec::new(),
             service: None,
             only_to_customer: None,
+            tunnel: None,
             unknown: Vec::new(),
         }),
         local_pref: 100,

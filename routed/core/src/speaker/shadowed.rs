@@ -1,0 +1,39 @@
+//! What a peer offers through its tunnel, and another path was better.
+
+use super::Speaker;
+use super::show::Rank;
+use crate::event::PeerName;
+use crate::prefix::Prefix;
+use crate::rib::{Note, Path};
+
+impl Speaker {
+    /// Of peers with tunnels: the prefixes that import accepted and that lead another way, in order; at most `limit` of each
+    /// peer.
+    #[must_use]
+    pub fn shadowed_prefixes(&self, limit: usize) -> Vec<(PeerName, Prefix)> {
+        let mut all = Vec::new();
+        for peer in self.peers.iter().filter(|peer| peer.config.tunnel.is_some()) {
+            let paths = self.rib.paths_from(peer.id);
+            let mut shadowed: Vec<Prefix> = paths
+                .filter(|path| path.note == Note::Accepted && self.is_beaten(path))
+                .filter_map(|path| self.rib.names.prefix(path.name))
+                .collect();
+            shadowed.sort_unstable();
+            shadowed.truncate(limit);
+            all.extend(shadowed.into_iter().map(|prefix| (peer.config.name.clone(), prefix)));
+        }
+        all
+    }
+
+    fn is_beaten(&self, path: &Path) -> bool {
+        // Most are to names, and most others lead the way.
+        let selected = self.rib.names.get(path.name).selected;
+        let leads = selected != 0 && self.rib.path(selected).peer == path.peer;
+        if leads || self.rib.names.prefix(path.name).is_none() {
+            return false;
+        }
+        let standings = self.standings(path.name);
+        let own = standings.iter().find(|(_, id)| self.rib.path(*id).peer == path.peer);
+        own.is_some_and(|(standing, _)| standing.rank > Rank::Multipath)
+    }
+}

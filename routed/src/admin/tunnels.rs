@@ -1,0 +1,82 @@
+//! The calls of `catalyst.admin.v1.Tunnels`.
+
+use catalyst_core::route::Destination;
+use catalyst_proto::admin::v1::tunnels_server::Tunnels;
+use catalyst_proto::admin::v1::{ListTunnelsRequest, ListTunnelsResponse, Tunnel};
+use catalyst_wireguard::{TunnelState, TunnelStatus, WireguardStats};
+use tonic::{Request, Response, Status};
+
+use super::service::gone;
+use crate::driver::{Gone, SpeakerHandle};
+
+/// So many shadowed prefixes of a peer are listed.
+const LISTED: usize = 1000;
+
+/// Tells of the tunnels.
+pub(super) struct TunnelsService {
+    /// `None`: the plugin is off.
+    stats: Option<WireguardStats>,
+    speaker: SpeakerHandle,
+}
+
+impl TunnelsService {
+    pub(super) fn new(stats: Option<WireguardStats>, speaker: SpeakerHandle) -> Self {
+        Self { stats, speaker }
+    }
+}
+
+#[tonic::async_trait]
+impl Tunnels for TunnelsService {
+    async fn list_tunnels(&self, _: Request<ListTunnelsRequest>) -> Result<Response<ListTunnelsResponse>, Status> {
+        let Some(stats) = &self.stats else {
+            return Err(Status::failed_precondition(
+                "the wireguard plugin is off: plugins.wireguard is not configured",
+            ));
+        };
+        let mut tunnels: Vec<Tunnel> = stats.tunnels().iter().map(convert).collect();
+        let shadowed = self.speaker.query(|speaker, _| speaker.shadowed_prefixes(LISTED)).await;
+        for (peer, prefix) in shadowed.map_err(|Gone| gone())? {
+            if let Some(tunnel) = tunnels.iter_mut().find(|tunnel| *tunnel.peer == *peer) {
+                tunnel.shadowed.push(Destination::from(prefix).to_string());
+            }
+        }
+        Ok(Response::new(ListTunnelsResponse {
+            tunnels,
+            drift_repairs: stats.drift_repairs(),
+            writes: stats.writes(),
+        }))
+    }
+}
+
+fn convert(tunnel: &TunnelStatus) -> Tunnel {
+    let age = tunnel
+        .handshake_age
+        .map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    Tunnel {
+        peer: tunnel.peer.to_string(),
+        organisation: tunnel.organisation.to_string(),
+        device: tunnel.device.to_string(),
+        state: tunnel.state.as_str().to_owned(),
+        reason: reason(&tunnel.state),
+        authenticated: tunnel.authenticated,
+        public_key: tunnel.public_key.map(|key| key.to_string()).unwrap_or_default(),
+        endpoint: tunnel.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        handshake_age_ms: age,
+        received_bytes: tunnel.received,
+        sent_bytes: tunnel.sent,
+        addresses: tunnel.addresses.iter().map(ToString::to_string).collect(),
+        prefixes: tunnel.allowed_prefixes.iter().map(ToString::to_string).collect(),
+        shadowed: Vec::new(),
+    }
+}
+
+fn reason(state: &TunnelState) -> String {
+    match state {
+        TunnelState::Up => String::new(),
+        TunnelState::Down => "nothing is heard from its other end".to_owned(),
+        TunnelState::Guarded(reason) => reason.to_string(),
+        TunnelState::WrongKey => {
+            "its other end announces another public key than the one that is configured".to_owned()
+        }
+    }
+}
