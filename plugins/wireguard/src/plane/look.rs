@@ -1,0 +1,157 @@
+//! The regular look at the peers: which tunnels are up, and what WireGuard, which notifies nobody, was told by others.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalyst_plugin::PlaneEvent;
+use tokio::time::Instant;
+
+use super::WireguardPlane;
+use crate::kernel::{Kernel, Peers, Probe};
+use crate::liveness::PeerId;
+use crate::plan::{Condition, PeerPlan};
+use crate::resource::{Key, Resource};
+use crate::stats::{TunnelState, TunnelStatus};
+
+/// A silent peer is called where it announces to be, no more often than this.
+const CALL_ANEW: Duration = Duration::from_secs(30);
+
+impl<K: Kernel> WireguardPlane<K> {
+    /// One look, and when the next is due. May be cancelled: then it is made again.
+    pub(super) async fn look(&mut self) {
+        if self.files.refresh(self.planner.config()) {
+            self.planner.set_preshared_keys(self.files.keys());
+            self.events.push_back(PlaneEvent::Replan);
+        }
+        let peers = match self.kernel.peers(&self.scope).await {
+            Ok(peers) => peers,
+            Err(error) => {
+                tracing::debug!(%error, "the peers cannot be looked at");
+                self.events.push_back(PlaneEvent::Resync);
+                Peers::default()
+            }
+        };
+        let now = Instant::now();
+        self.liveness.take(&peers.counters, now.into_std());
+        if self.was_changed(&peers.held) {
+            self.events.push_back(PlaneEvent::Resync);
+        }
+        self.call_anew(&peers, now);
+        self.tell();
+        self.show(&peers);
+        let probes = self.probes(now);
+        if !probes.is_empty() {
+            self.kernel.probe(probes).await;
+        }
+        self.look_at = now + self.planner.config().keepalive / 2;
+    }
+
+    /// Whether what the devices hold is not what was last found there or put there.
+    fn was_changed(&self, held: &BTreeMap<Key, Resource>) -> bool {
+        let of_peers = |key: &Key| matches!(key, Key::Peer { .. } | Key::Allowed { .. });
+        let expected = self.known.iter().filter(|(key, _)| of_peers(key)).map(|(key, known)| (key, *known));
+        let found = held.iter().filter(|(key, _)| of_peers(key)).map(|(key, it)| (key, it.fingerprint()));
+        !expected.eq(found)
+    }
+
+    /// A peer that is not heard may have moved while it could not say so.
+    fn call_anew(&mut self, peers: &Peers, now: Instant) {
+        let mut misled = Vec::new();
+        for plan in self.planner.peers().values() {
+            let (Condition::Planned { .. }, Some(id), Some(wanted)) = (&plan.condition, id_of(plan), plan.endpoint) else {
+                continue;
+            };
+            let due = self.called_anew.get(&id).is_none_or(|last| now.duration_since(*last) >= CALL_ANEW);
+            let elsewhere = peers.endpoints.get(&id).is_some_and(|called| *called != wanted);
+            if elsewhere && due && !self.liveness.is_up(&id) {
+                misled.push(id);
+            }
+        }
+        self.called_anew.retain(|id, _| peers.counters.contains_key(id));
+        for id in misled {
+            self.called_anew.insert(id.clone(), now);
+            self.misled.insert(id);
+            self.events.push_back(PlaneEvent::Resync);
+        }
+    }
+
+    /// Tells the core what it does not know yet of tunnel addresses.
+    fn tell(&mut self) {
+        let mut now: BTreeMap<IpAddr, bool> = self.told.keys().map(|address| (*address, false)).collect();
+        for plan in self.planner.peers().values() {
+            let up = id_of(plan).is_some_and(|id| self.liveness.is_up(&id));
+            now.extend(plan.addresses.iter().map(|address| (*address, up)));
+        }
+        for (address, up) in now {
+            if self.told.get(&address).copied().unwrap_or(false) != up {
+                tracing::info!(%address, up, "tunnel");
+                self.events.push_back(PlaneEvent::Tunnel(address, up));
+            }
+            if up {
+                self.told.insert(address, true);
+            } else {
+                self.told.remove(&address);
+            }
+        }
+    }
+
+    /// Of two idle ends only one sends keepalives: a packet from either starts the timers of both anew. What was not
+    /// heard for a keepalive is therefore asked for an answer.
+    fn probes(&self, now: Instant) -> Vec<Probe> {
+        let config = self.planner.config();
+        let mut probes = Vec::new();
+        for plan in self.planner.peers().values() {
+            let Some(id) = id_of(plan) else { continue };
+            let quiet = self.liveness.silence(&id, now.into_std()).is_some_and(|silence| silence >= config.keepalive / 2);
+            let Some(ours) = config.tunnels.get(&plan.organisation).filter(|_| quiet) else { continue };
+            let pair = plan.addresses.iter().find_map(|to| {
+                let from = ours.addresses.iter().find(|from| from.address().is_ipv4() == to.is_ipv4())?;
+                Some((from.address(), *to))
+            });
+            probes.extend(pair.map(|(from, to)| Probe { device: plan.device.clone(), from, to }));
+        }
+        probes
+    }
+
+    fn show(&self, peers: &Peers) {
+        let row = |(name, plan): (&Arc<str>, &PeerPlan)| {
+            let id = id_of(plan);
+            let counted = id.as_ref().and_then(|id| peers.counters.get(id));
+            let counters = counted.copied().unwrap_or_default();
+            let heard_from = id.as_ref().and_then(|id| peers.endpoints.get(id)).copied();
+            TunnelStatus {
+                peer: name.clone(),
+                organisation: plan.organisation.clone(),
+                device: plan.device.clone(),
+                state: self.state(plan, counted.is_some()),
+                authenticated: plan.condition == Condition::Planned { pinned: true },
+                public_key: plan.public_key,
+                endpoint: heard_from.or(plan.endpoint),
+                handshake_age: counters.handshake_age,
+                received: counters.received,
+                sent: counters.sent,
+                addresses: plan.addresses.clone(),
+                allowed_prefixes: plan.allowed.iter().copied().collect(),
+            }
+        };
+        let tunnels = self.planner.peers().iter().map(row).collect();
+        self.stats.shown().tunnels = tunnels;
+    }
+
+    fn state(&self, plan: &PeerPlan, in_place: bool) -> TunnelState {
+        match &plan.condition {
+            Condition::Guarded => TunnelState::Guarded("its tunnel is not known yet".into()),
+            Condition::WrongKey => TunnelState::WrongKey,
+            Condition::Refused(why) => TunnelState::Guarded(why.clone()),
+            Condition::Planned { .. } if !in_place => TunnelState::Guarded("not in the kernel yet".into()),
+            Condition::Planned { .. } if id_of(plan).is_some_and(|id| self.liveness.is_up(&id)) => TunnelState::Up,
+            Condition::Planned { .. } => TunnelState::Down,
+        }
+    }
+}
+
+fn id_of(plan: &PeerPlan) -> Option<PeerId> {
+    Some((plan.device.clone(), plan.public_key?))
+}

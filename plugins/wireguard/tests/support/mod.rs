@@ -1,0 +1,88 @@
+//! Configurations and routes of tests.
+#![allow(clippy::unwrap_used, dead_code, reason = "shared helpers of several tests")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalyst_plugin::{NextHop, Prefix, PrefixRoute, Table, Target, Tunnel};
+use catalyst_wireguard::{PrivateKey, TunnelDevice, TunnelPeer, WireguardConfig};
+
+pub(crate) fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+pub(crate) fn prefixes(texts: &[&str]) -> Vec<Prefix> {
+    texts.iter().map(|text| prefix(text)).collect()
+}
+
+/// A node with devices to `b` and `c`, and no peers.
+pub(crate) fn config() -> WireguardConfig {
+    let tunnel = |device: &str, port, addresses: [&str; 2]| TunnelDevice {
+        device: device.into(),
+        listen_port: port,
+        addresses: prefixes(&addresses),
+        mtu: 1420,
+    };
+    WireguardConfig {
+        private_key: PrivateKey::from_bytes([99; 32]),
+        generation: 0,
+        table: 1790,
+        rule_priority: 1790,
+        protocol: 179,
+        keepalive: Duration::from_secs(5),
+        tunnels: [
+            ("b".into(), tunnel("wg-b", 51821, ["10.255.1.1/32", "fd00:1::1/128"])),
+            ("c".into(), tunnel("wg-c", 51822, ["10.255.2.1/32", "fd00:2::1/128"])),
+        ]
+        .into(),
+        peers: [].into(),
+        own_prefixes: prefixes(&["10.1.0.0/16"]),
+    }
+}
+
+pub(crate) fn peer(organisation: &str, addresses: &[&str], allowed: &[&str]) -> TunnelPeer {
+    TunnelPeer {
+        organisation: organisation.into(),
+        addresses: prefixes(addresses),
+        public_key: None,
+        preshared_key: None,
+        endpoint: None,
+        allowed_prefixes: prefixes(allowed),
+        static_tunnel: None,
+        static_prefixes: Vec::new(),
+    }
+}
+
+pub(crate) fn tunnel(key: u8, serial: u64, addresses: &[&str]) -> Arc<Tunnel> {
+    Arc::new(Tunnel {
+        public_key: [key; 32],
+        endpoint: Some(SocketAddr::from(([192, 0, 2, key], 51820))),
+        addresses: prefixes(addresses),
+        mtu: 1420,
+        serial,
+    })
+}
+
+/// A route of `prefix` by next hop.
+pub(crate) fn via(prefix: Prefix, hop: &str) -> Arc<PrefixRoute> {
+    route(prefix, hop, None)
+}
+
+/// The route of a tunnel address that announces a tunnel.
+pub(crate) fn announced(host: &str, tunnel: Arc<Tunnel>) -> Arc<PrefixRoute> {
+    let prefix = prefix(host);
+    route(prefix, &prefix.address().to_string(), Some(tunnel))
+}
+
+fn route(prefix: Prefix, hop: &str, tunnel: Option<Arc<Tunnel>>) -> Arc<PrefixRoute> {
+    let address = SocketAddr::new(hop.parse().unwrap(), 0);
+    Arc::new(PrefixRoute {
+        prefix,
+        table: Table::External,
+        origin: None,
+        target: Target::Remote(vec![NextHop { address, weight: 1 }]),
+        exported_to: Arc::default(),
+        tunnel,
+    })
+}
