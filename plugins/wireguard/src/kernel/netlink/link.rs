@@ -1,0 +1,177 @@
+//! Devices. Ours are known by their alias, which says whose they are; a name alone is nobody's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+
+use super::socket::{Ask, ENODEV, Netlink, forgive};
+use super::wg::Read;
+use super::{KernelError, Scope, unreachable_because};
+use crate::resource::{Device, Resource};
+
+/// Reverse path filter: any way back will do (RFC 3704 section 2.4). What a peer may send as is checked by WireGuard.
+const LOOSE: &str = "2";
+
+/// A device of ours.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) name: Arc<str>,
+    pub(super) index: u32,
+    pub(super) up: bool,
+    mtu: u32,
+    alias: String,
+}
+
+impl Found {
+    pub(super) fn is_ours(&self, scope: &Scope) -> bool {
+        self.alias.starts_with(&scope.alias_prefix())
+    }
+
+    pub(super) fn resource(&self, scope: &Scope, read: &Read) -> Resource {
+        let organisation = self.alias.strip_prefix(&scope.alias_prefix()).unwrap_or_default();
+        let Some(public_key) = read.public_key else { return Resource::Altered };
+        Resource::Device(Device {
+            organisation: organisation.into(),
+            private_key: None,
+            public_key,
+            listen_port: read.listen_port,
+            mtu: self.mtu,
+        })
+    }
+}
+
+/// The WireGuard devices with our alias.
+pub(super) fn ours(netlink: &mut Netlink, scope: &Scope) -> Result<Vec<Found>, KernelError> {
+    let links = netlink.request("list devices", &Message::GetLink(LinkMessage::default()), Ask::Dump)?;
+    let found = links.iter().filter_map(|message| match message {
+        Message::NewLink(link) if is_wireguard(link) => read(link),
+        _ => None,
+    });
+    Ok(found.filter(|found| found.is_ours(scope)).collect())
+}
+
+/// The index of a device by name.
+pub(super) fn index(netlink: &mut Netlink, name: &str) -> Result<u32, KernelError> {
+    by_name(netlink, name)?.map(|link| link.header.index).ok_or_else(|| KernelError::Refused {
+        what: format!("device {name}").into(),
+        errno: ENODEV,
+    })
+}
+
+fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<LinkMessage>, KernelError> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    match netlink.request(&format!("look up device {name}"), &Message::GetLink(link), Ask::Do(0)) {
+        Err(KernelError::Refused { errno: ENODEV, .. }) => Ok(None),
+        Err(error) => Err(error),
+        Ok(found) => Ok(found.into_iter().find_map(|message| match message {
+            Message::NewLink(link) => Some(link),
+            _ => None,
+        })),
+    }
+}
+
+/// Makes the device, or takes the one that is there if it is ours; gives its index. One without an alias, a key or a
+/// peer is ours too, if it is under our name: a start that was cut short.
+pub(super) fn make(
+    netlink: &mut Netlink,
+    scope: &Scope,
+    name: &Arc<str>,
+    device: &Device,
+    is_blank: impl FnOnce() -> Result<bool, KernelError>,
+) -> Result<u32, KernelError> {
+    let index = match by_name(netlink, name)? {
+        Some(link) => {
+            let alias = read(&link).map(|found| found.alias).unwrap_or_default();
+            let marked = alias.starts_with(&scope.alias_prefix());
+            if !is_wireguard(&link) || !(marked || alias.is_empty() && is_blank()?) {
+                return Err(KernelError::Foreign(name.clone()));
+            }
+            link.header.index
+        }
+        None => {
+            create(netlink, name)?;
+            index(netlink, name)?
+        }
+    };
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::IfAlias(scope.alias(&device.organisation)));
+    link.attributes.push(LinkAttribute::Mtu(device.mtu));
+    netlink.request(&format!("mark device {name}"), &Message::SetLink(link), Ask::Do(0))?;
+    Ok(index)
+}
+
+fn create(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]));
+    let what = format!("make WireGuard device {name}");
+    netlink.request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL)).map(drop)
+}
+
+pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+    netlink.request("set device up", &Message::SetLink(link), Ask::Do(0)).map(drop)
+}
+
+/// Only one of ours.
+pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, name: &Arc<str>) -> Result<(), KernelError> {
+    let Some(found) = by_name(netlink, name)?.as_ref().and_then(read) else { return Ok(()) };
+    if !found.is_ours(scope) {
+        return Err(KernelError::Foreign(name.clone()));
+    }
+    let mut link = LinkMessage::default();
+    link.header.index = found.index;
+    forgive(netlink.request(&format!("remove device {name}"), &Message::DelLink(link), Ask::Do(0)), &[ENODEV])
+}
+
+pub(super) fn is_wireguard(link: &LinkMessage) -> bool {
+    link.attributes.iter().any(|attribute| {
+        matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.contains(&LinkInfo::Kind(InfoKind::Wireguard)))
+    })
+}
+
+pub(super) fn read(link: &LinkMessage) -> Option<Found> {
+    let mut found = Found {
+        name: "".into(),
+        index: link.header.index,
+        up: link.header.flags.contains(LinkFlags::Up),
+        mtu: 0,
+        alias: String::new(),
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => found.name = name.as_str().into(),
+            LinkAttribute::IfAlias(alias) => found.alias.clone_from(alias),
+            LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            _ => {}
+        }
+    }
+    (!found.name.is_empty()).then_some(found)
+}
+
+/// Names of devices are checked: no path leads out of the folder.
+fn reverse_path_filter(name: &str) -> PathBuf {
+    ["/proc/sys/net/ipv4/conf", name, "rp_filter"].iter().collect()
+}
+
+/// `None`: not to be seen here.
+pub(super) fn is_loose(name: &str) -> Option<bool> {
+    fs::read_to_string(reverse_path_filter(name)).ok().map(|mode| mode.trim() == LOOSE)
+}
+
+pub(super) fn loosen(name: &str) -> Result<(), KernelError> {
+    if is_loose(name) == Some(true) {
+        return Ok(());
+    }
+    fs::write(reverse_path_filter(name), LOOSE)
+        .map_err(|error| unreachable_because(&format!("reverse path filter of {name}"), &error))
+}
