@@ -31,7 +31,8 @@ type Task = Box<dyn FnOnce(&mut Worker) + Send>;
 #[derive(Debug)]
 pub struct NetlinkKernel {
     tasks: std_mpsc::Sender<Task>,
-    watch: Option<Watch>,
+    /// `None` until it is first asked for, and where it cannot be had.
+    watch: Option<Result<Watch, KernelError>>,
     /// Our own messages are known by it.
     port: u32,
 }
@@ -105,16 +106,14 @@ impl Kernel for NetlinkKernel {
     }
 
     async fn changed(&mut self, scope: &Scope) {
-        if self.watch.is_none() {
-            match Watch::start(self.port) {
-                Ok(watch) => self.watch = Some(watch),
-                // Drift is then found by the next full comparison; WireGuard's own at the next look.
-                Err(error) => tracing::warn!(%error, "changes by others are not heard of at once"),
-            }
-        }
-        match &mut self.watch {
-            Some(watch) => watch.changed(scope).await,
-            None => std::future::pending().await,
+        let port = self.port;
+        let start = || {
+            // Drift is then found by the next full comparison; WireGuard's own at the next look.
+            Watch::start(port).inspect_err(|error| tracing::warn!(%error, "changes by others are not heard of at once"))
+        };
+        match self.watch.get_or_insert_with(start) {
+            Ok(watch) => watch.changed(scope).await,
+            Err(_) => std::future::pending().await,
         }
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
         String::from_utf8_lossy(&probe.stderr)
     );
     sh("ip link del wg-probe");
+    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test());
 }
@@ -71,9 +72,9 @@ pub(crate) fn shown() -> String {
     sh("for f in -4 -6; do
             echo \"# ip $f\"; ip $f route show table 1790 2>/dev/null | sort; ip $f rule show | grep 1790 || true
         done
-        for d in $(ip -o link show type wireguard | cut -d: -f2); do
+        for d in $(ip -o link show type wireguard | cut -d: -f2 | sort); do
             echo \"# $d\"; ip -d link show $d | grep -oE 'mtu [0-9]+|alias .*|[<,]UP[,>]'
-            ip -o addr show $d | awk '{print $3, $4}'; cat /proc/sys/net/ipv4/conf/$d/rp_filter
+            ip -o addr show $d | awk '{print $3, $4}' | sort; cat /proc/sys/net/ipv4/conf/$d/rp_filter
             wg show $d listen-port; wg show $d public-key
             wg show $d preshared-keys | sort; wg show $d persistent-keepalive | sort
             wg show $d allowed-ips | while read -r k a; do echo $k $(echo $a | tr ' ' '\\n' | sort); done | sort
@@ -134,7 +135,7 @@ impl Run {
 
     /// Takes reports until a condition holds.
     pub(crate) async fn reported(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + 10 * DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         while !holds(self) {
             let report = tokio::time::timeout_at(deadline, self.reports.recv()).await;
             let report = report.unwrap_or_else(|_| panic!("not in time: {what}; {:?}", self.statuses));

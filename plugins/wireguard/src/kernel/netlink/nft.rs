@@ -13,6 +13,8 @@ use super::{KernelError, Scope, unreachable_because};
 use crate::resource::{Filter, Resource};
 
 const PROGRAM: &str = "nft";
+/// What `-` stands for, where there is no /dev/stdin too.
+const STDIN: &str = "/proc/self/fd/0";
 const CHAIN: &str = "postrouting";
 /// Marks our rules; another text, another version of them.
 const COMMENT: &str = "catalyst-1";
@@ -47,7 +49,7 @@ pub(super) fn remove(table: u32) -> Result<(), KernelError> {
 }
 
 fn change(commands: &Value) -> Result<(), KernelError> {
-    let output = run(&["--json", "--file", "-"], Some(commands.to_string()))?;
+    let output = run(&["--json", "--file", STDIN], Some(commands.to_string()))?;
     if output.status.success() {
         return Ok(());
     }

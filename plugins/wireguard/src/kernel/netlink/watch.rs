@@ -18,7 +18,8 @@ const BUFFER_BYTES: usize = 1 << 16;
 /// The sockets that notifications come by.
 pub(super) struct Watch {
     route: TokioSocket,
-    nftables: TokioSocket,
+    /// Missing where there is no nftables; the plane then says so anyway.
+    nftables: Option<TokioSocket>,
     /// What we change ourselves is told to us too, with this number.
     own_port: u32,
 }
@@ -34,7 +35,7 @@ impl Watch {
         let start = || {
             Ok::<_, io::Error>(Self {
                 route: listen(netlink_sys::protocols::NETLINK_ROUTE, &ROUTE_GROUPS)?,
-                nftables: listen(netlink_sys::protocols::NETLINK_NETFILTER, &[NFTABLES_GROUP])?,
+                nftables: listen(netlink_sys::protocols::NETLINK_NETFILTER, &[NFTABLES_GROUP]).ok(),
                 own_port,
             })
         };
@@ -47,7 +48,7 @@ impl Watch {
         let own_port = self.own_port;
         tokio::select! {
             () = wait(&self.route, |message| of_route(message, scope, own_port)) => {}
-            () = wait(&self.nftables, |message| mentions(message, filter.as_bytes())) => {}
+            () = wait_if_any(self.nftables.as_ref(), |message| mentions(message, filter.as_bytes())) => {}
         }
     }
 }
@@ -57,6 +58,13 @@ fn listen(protocol: isize, groups: &[u32]) -> io::Result<TokioSocket> {
     socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
     groups.iter().try_for_each(|group| socket.socket_mut().add_membership(*group))?;
     Ok(socket)
+}
+
+async fn wait_if_any(socket: Option<&TokioSocket>, concerns: impl Fn(&[u8]) -> bool) {
+    match socket {
+        Some(socket) => wait(socket, concerns).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait(socket: &TokioSocket, concerns: impl Fn(&[u8]) -> bool) {
