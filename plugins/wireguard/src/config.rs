@@ -93,7 +93,10 @@ pub struct ConfigError {
 type Checked = Result<(), ConfigError>;
 
 fn refuse<T>(place: impl Into<String>, reason: impl Into<String>) -> Result<T, ConfigError> {
-    Err(ConfigError { place: place.into(), reason: reason.into() })
+    Err(ConfigError {
+        place: place.into(),
+        reason: reason.into(),
+    })
 }
 
 impl WireguardConfig {
@@ -116,10 +119,16 @@ impl WireguardConfig {
             return refuse("table", format!("{} is a table of the system", self.table));
         }
         if self.rule_priority == 0 || self.rule_priority >= MAIN_RULE {
-            return refuse("rule_priority", format!("1 to {}, before the rule of table main", MAIN_RULE - 1));
+            return refuse(
+                "rule_priority",
+                format!("1 to {}, before the rule of table main", MAIN_RULE - 1),
+            );
         }
         if self.protocol <= LAST_SYSTEM_PROTOCOL {
-            return refuse("protocol", format!("0 to {LAST_SYSTEM_PROTOCOL} are the kernel's and the administrator's"));
+            return refuse(
+                "protocol",
+                format!("0 to {LAST_SYSTEM_PROTOCOL} are the kernel's and the administrator's"),
+            );
         }
         if !(1..=65535).contains(&self.keepalive.as_secs()) || self.keepalive.subsec_nanos() != 0 {
             return refuse("keepalive", "whole seconds, 1 to 65535");
@@ -135,7 +144,10 @@ impl WireguardConfig {
                 return refuse(place("device"), "1 to 15 letters, digits, '-', '_' or '.'");
             }
             if !devices.insert(&tunnel.device) {
-                return refuse(place("device"), format!("{} is the device of another tunnel", tunnel.device));
+                return refuse(
+                    place("device"),
+                    format!("{} is the device of another tunnel", tunnel.device),
+                );
             }
             if tunnel.listen_port == 0 || !ports.insert(tunnel.listen_port) {
                 return refuse(place("listen_port"), "1 to 65535, another one for each tunnel");
@@ -150,7 +162,10 @@ impl WireguardConfig {
 
     fn check_peer(&self, place: &str, peer: &TunnelPeer) -> Checked {
         if !self.tunnels.contains_key(&peer.organisation) {
-            return refuse(format!("{place}.organisation"), format!("there is no tunnels.{}", peer.organisation));
+            return refuse(
+                format!("{place}.organisation"),
+                format!("there is no tunnels.{}", peer.organisation),
+            );
         }
         let own = || self.tunnels.values().flat_map(|tunnel| &tunnel.addresses);
         for (key, prefixes) in [
@@ -160,7 +175,10 @@ impl WireguardConfig {
         ] {
             for prefix in prefixes {
                 if prefix.is_martian() {
-                    return refuse(format!("{place}.{key}"), format!("{prefix} is not routed between networks"));
+                    return refuse(
+                        format!("{place}.{key}"),
+                        format!("{prefix} is not routed between networks"),
+                    );
                 }
                 if own().any(|own| own.covers(*prefix)) {
                     return refuse(format!("{place}.{key}"), format!("{prefix} is our own address"));
@@ -176,7 +194,10 @@ impl WireguardConfig {
             check_hosts(&format!("{place}.static_tunnel.addresses"), &tunnel.addresses)?;
             let within = |host: &Prefix| peer.addresses.iter().any(|range| range.covers(*host));
             if !tunnel.addresses.iter().all(within) {
-                return refuse(format!("{place}.static_tunnel.addresses"), "not within the peer's addresses");
+                return refuse(
+                    format!("{place}.static_tunnel.addresses"),
+                    "not within the peer's addresses",
+                );
             }
         }
         Ok(())
@@ -188,7 +209,10 @@ impl WireguardConfig {
         for (name, peer) in &self.peers {
             ranges.extend(peer.addresses.iter().map(|range| (*range, name)));
             if let Some(twice) = peer.static_prefixes.iter().find(|prefix| !fixed.insert(**prefix)) {
-                return refuse(format!("peers.{name}.static_prefixes"), format!("{twice} is another peer's too"));
+                return refuse(
+                    format!("peers.{name}.static_prefixes"),
+                    format!("{twice} is another peer's too"),
+                );
             }
         }
         // Sorted, a prefix stands right before those within it.
@@ -254,8 +278,14 @@ fn check_hosts(place: &str, addresses: &[Prefix]) -> Checked {
     if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
         return refuse(place, format!("1 to {MAX_ADDRESSES} addresses"));
     }
-    match addresses.iter().find(|address| !is_host(**address) || address.is_martian()) {
-        Some(wrong) => refuse(place, format!("{wrong}: a tunnel address is a host (/32, /128) that is routed")),
+    match addresses
+        .iter()
+        .find(|address| !is_host(**address) || address.is_martian())
+    {
+        Some(wrong) => refuse(
+            place,
+            format!("{wrong}: a tunnel address is a host (/32, /128) that is routed"),
+        ),
         None => Ok(()),
     }
 }
@@ -300,7 +330,11 @@ mod tests {
             protocol: 179,
             keepalive: Duration::from_secs(5),
             tunnels: [("b".into(), tunnel)].into(),
-            peers: [("b1".into(), peer("10.255.1.0/28")), ("b2".into(), peer("10.255.1.16/28"))].into(),
+            peers: [
+                ("b1".into(), peer("10.255.1.0/28")),
+                ("b2".into(), peer("10.255.1.16/28")),
+            ]
+            .into(),
             own_prefixes: prefixes(&["10.1.0.0/16"]),
         }
     }
@@ -312,9 +346,15 @@ mod tests {
             ("table: 254 is a table", |c| c.table = 254),
             ("rule_priority: 1 to 32765", |c| c.rule_priority = 32766),
             ("protocol: 0 to 4", |c| c.protocol = 4),
-            ("keepalive: whole seconds", |c| c.keepalive = Duration::from_millis(1500)),
-            ("tunnels.b.device: 1 to 15", |c| c.tunnels.get_mut("b").unwrap().device = "a-name-with-16-b".into()),
-            ("tunnels.b.mtu: at least 1280", |c| c.tunnels.get_mut("b").unwrap().mtu = 1279),
+            ("keepalive: whole seconds", |c| {
+                c.keepalive = Duration::from_millis(1500)
+            }),
+            ("tunnels.b.device: 1 to 15", |c| {
+                c.tunnels.get_mut("b").unwrap().device = "a-name-with-16-b".into()
+            }),
+            ("tunnels.b.mtu: at least 1280", |c| {
+                c.tunnels.get_mut("b").unwrap().mtu = 1279
+            }),
             ("tunnels.b.addresses: 10.0.0.0/8: a tunnel address is a host", |c| {
                 c.tunnels.get_mut("b").unwrap().addresses = prefixes(&["10.0.0.0/8"]);
             }),
@@ -324,20 +364,31 @@ mod tests {
             ("peers.b1.allowed_prefixes: 127.0.0.0/8 is not routed", |c| {
                 c.peers.get_mut("b1").unwrap().allowed_prefixes = prefixes(&["127.0.0.0/8"]);
             }),
-            ("peers.b1.allowed_prefixes: 10.1.2.0/24 overlaps our own 10.1.0.0/16", |c| {
-                c.peers.get_mut("b1").unwrap().allowed_prefixes = prefixes(&["10.1.2.0/24"]);
-            }),
-            ("peers.b1.allowed_prefixes: 10.0.0.0/8 overlaps our own 10.1.0.0/16", |c| {
-                c.peers.get_mut("b1").unwrap().allowed_prefixes = prefixes(&["10.0.0.0/8"]);
-            }),
+            (
+                "peers.b1.allowed_prefixes: 10.1.2.0/24 overlaps our own 10.1.0.0/16",
+                |c| {
+                    c.peers.get_mut("b1").unwrap().allowed_prefixes = prefixes(&["10.1.2.0/24"]);
+                },
+            ),
+            (
+                "peers.b1.allowed_prefixes: 10.0.0.0/8 overlaps our own 10.1.0.0/16",
+                |c| {
+                    c.peers.get_mut("b1").unwrap().allowed_prefixes = prefixes(&["10.0.0.0/8"]);
+                },
+            ),
             ("peers.b1.addresses: 10.255.0.1/32 is our own address", |c| {
                 c.peers.get_mut("b1").unwrap().addresses = prefixes(&["10.255.0.1/32"]);
             }),
-            ("peers.b2.addresses: 10.255.1.4/32 is within 10.255.1.0/28 of peer b1", |c| {
-                c.peers.get_mut("b2").unwrap().addresses = prefixes(&["10.255.1.4/32"]);
-            }),
+            (
+                "peers.b2.addresses: 10.255.1.4/32 is within 10.255.1.0/28 of peer b1",
+                |c| {
+                    c.peers.get_mut("b2").unwrap().addresses = prefixes(&["10.255.1.4/32"]);
+                },
+            ),
             ("peers.b2.static_prefixes: 10.9.0.0/16 is another peer's too", |c| {
-                c.peers.values_mut().for_each(|peer| peer.static_prefixes = prefixes(&["10.9.0.0/16"]));
+                c.peers
+                    .values_mut()
+                    .for_each(|peer| peer.static_prefixes = prefixes(&["10.9.0.0/16"]));
             }),
             ("peers.b2.endpoint: 10.2.3.4:51820 lies within 10.2.0.0/16", |c| {
                 c.peers.get_mut("b2").unwrap().endpoint = Some("10.2.3.4:51820".parse().unwrap());

@@ -113,7 +113,10 @@ impl PrivateKey {
     /// The file cannot be read or made, is readable by others, or holds no key.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         match Self::load(path) {
-            Err(KeyError { fault: FileFault::Io(error), .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(KeyError {
+                fault: FileFault::Io(error),
+                ..
+            }) if error.kind() == io::ErrorKind::NotFound => {
                 let key = Self::generate().map_err(|error| at(path)(error.into()))?;
                 match write_new(path, &key.0) {
                     // Made by somebody else meanwhile: theirs is the one.
@@ -188,7 +191,10 @@ pub(crate) fn random() -> io::Result<Zeroizing<[u8; KEY_BYTES]>> {
 }
 
 fn at(path: &Path) -> impl FnOnce(FileFault) -> KeyError + '_ {
-    |fault| KeyError { path: path.into(), fault }
+    |fault| KeyError {
+        path: path.into(),
+        fault,
+    }
 }
 
 fn read(path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, FileFault> {
@@ -215,13 +221,21 @@ fn decode(text: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyFault> {
 
 /// Written whole under another name first: a crash leaves no half a key.
 fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(format!(".new-{}", std::process::id()));
     let mut text = Zeroizing::new(STANDARD.encode(key));
     text.push('\n');
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&fresh)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(MODE)
+        .open(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     // A link fails where the name is taken; a rename would replace a key that is in use.
@@ -286,7 +300,10 @@ mod tests {
             let (_dir, path) = file(text, mode);
             let error = PresharedKey::load(&path).unwrap_err();
             let (shown, debug) = (error.to_string(), format!("{error:?}"));
-            assert!(shown.starts_with(path.to_str().unwrap()) && shown.contains(said), "{shown}");
+            assert!(
+                shown.starts_with(path.to_str().unwrap()) && shown.contains(said),
+                "{shown}"
+            );
             assert!(!shown.contains(cut) && !debug.contains(cut), "{shown} {debug}");
         }
         let missing = PrivateKey::load(Path::new("/nowhere/key")).unwrap_err().to_string();

@@ -54,7 +54,10 @@ pub(crate) struct Liveness {
 
 impl Liveness {
     pub(crate) fn new(keepalive: Duration) -> Self {
-        Self { keepalive, tracks: BTreeMap::new() }
+        Self {
+            keepalive,
+            tracks: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn set_keepalive(&mut self, keepalive: Duration) {
@@ -65,7 +68,10 @@ impl Liveness {
     pub(crate) fn take(&mut self, counters: &BTreeMap<PeerId, PeerCounters>, now: Instant) {
         self.tracks.retain(|id, _| counters.contains_key(id));
         for (id, counted) in counters {
-            let track = self.tracks.entry(id.clone()).or_insert_with(|| Track::new(counted, now));
+            let track = self
+                .tracks
+                .entry(id.clone())
+                .or_insert_with(|| Track::new(counted, now));
             track.take(counted, now, self.keepalive);
         }
     }
@@ -76,7 +82,9 @@ impl Liveness {
 
     /// How long nothing was heard of it.
     pub(crate) fn silence(&self, id: &PeerId, now: Instant) -> Option<Duration> {
-        self.tracks.get(id).map(|track| now.saturating_duration_since(track.heard_at))
+        self.tracks
+            .get(id)
+            .map(|track| now.saturating_duration_since(track.heard_at))
     }
 }
 
@@ -122,7 +130,9 @@ impl Track {
         if heard {
             self.heard_again.get_or_insert(now);
         }
-        let hold_down = keepalive.saturating_mul(1 << self.flaps.saturating_sub(1).min(10)).min(MAX_HOLD_DOWN);
+        let hold_down = keepalive
+            .saturating_mul(1 << self.flaps.saturating_sub(1).min(10))
+            .min(MAX_HOLD_DOWN);
         let held = |since: Instant| now.saturating_duration_since(since) >= hold_down;
         if !self.fell || self.heard_again.is_some_and(held) {
             (self.up, self.since, self.heard_again) = (true, now, None);
@@ -150,7 +160,12 @@ mod tests {
     impl World {
         fn new() -> Self {
             let now = Instant::now();
-            Self { liveness: Liveness::new(KEEPALIVE), now, received: 0, handshake: None }
+            Self {
+                liveness: Liveness::new(KEEPALIVE),
+                now,
+                received: 0,
+                handshake: None,
+            }
         }
 
         /// Looks every half keepalive for so many seconds; whether it is up at the end.

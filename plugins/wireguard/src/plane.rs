@@ -55,7 +55,10 @@ pub struct WireguardPlane<K> {
     files: PresharedKeyFiles,
     liveness: Liveness,
     stats: WireguardStats,
-    settings: (WireguardSettings, mpsc::Receiver<(WireguardConfig, oneshot::Sender<()>)>),
+    settings: (
+        WireguardSettings,
+        mpsc::Receiver<(WireguardConfig, oneshot::Sender<()>)>,
+    ),
     /// What was last found or put into the kernel: what differs from it later is somebody else's doing.
     known: BTreeMap<Key, u64>,
     /// Peers whose endpoint is to be set once more: they are silent where they are called.
@@ -133,13 +136,17 @@ impl<K: Kernel> WireguardPlane<K> {
                 None => Some(None),
             };
         }
-        let Key::Endpoint { device, key: peer } = key else { return Some(Some(found)) };
+        let Key::Endpoint { device, key: peer } = key else {
+            return Some(Some(found));
+        };
         // A peer may be anywhere by now: what counts is where it was last called.
         let wanted = self.planner.wanted(key)?;
         if self.misled.contains(&(device.clone(), *peer)) {
             return Some(None);
         }
-        Some(Some(self.known.get(key).copied().unwrap_or_else(|| wanted.fingerprint())))
+        Some(Some(
+            self.known.get(key).copied().unwrap_or_else(|| wanted.fingerprint()),
+        ))
     }
 
     fn note_drift(&mut self, observed: &BTreeMap<Key, Resource>) {
@@ -149,7 +156,11 @@ impl<K: Kernel> WireguardPlane<K> {
         });
         let drifted: Vec<Key> = drifted.map(|(key, _)| key.clone()).collect();
         if let Some(first) = drifted.first() {
-            tracing::warn!(pieces = drifted.len(), ?first, "somebody else changed our part of the kernel; put right");
+            tracing::warn!(
+                pieces = drifted.len(),
+                ?first,
+                "somebody else changed our part of the kernel; put right"
+            );
             self.stats.shown().drift_repairs += drifted.len() as u64;
         }
         for key in drifted {
@@ -169,8 +180,13 @@ impl<K: Kernel> WireguardPlane<K> {
     }
 
     async fn put(&mut self, resources: Vec<(Key, Resource)>) -> Vec<(Key, KernelError)> {
-        let known: Vec<(Key, u64)> = (resources.iter()).map(|(key, it)| (key.clone(), it.fingerprint())).collect();
-        let operations = resources.into_iter().map(|(key, resource)| Operation::Put(key, resource)).collect();
+        let known: Vec<(Key, u64)> = (resources.iter())
+            .map(|(key, it)| (key.clone(), it.fingerprint()))
+            .collect();
+        let operations = resources
+            .into_iter()
+            .map(|(key, resource)| Operation::Put(key, resource))
+            .collect();
         let failed = self.carry_out(operations).await;
         let is_failed: BTreeSet<&Key> = failed.iter().map(|(key, _)| key).collect();
         for (key, fingerprint) in known {
@@ -202,15 +218,20 @@ impl<K: Kernel> WireguardPlane<K> {
         let (mut peers, mut devices) = (BTreeSet::new(), BTreeSet::new());
         for key in keys {
             match key {
-                Key::Peer { device, key } => { peers.insert((device.clone(), Resource::Allowed(*key).fingerprint())); }
-                Key::Device(device) => { devices.insert(device.clone()); }
+                Key::Peer { device, key } => {
+                    peers.insert((device.clone(), Resource::Allowed(*key).fingerprint()));
+                }
+                Key::Device(device) => {
+                    devices.insert(device.clone());
+                }
                 _ => {}
             }
         }
         let goes = |key: &&Key| match key {
-            Key::Allowed { device, .. } => {
-                self.known.get(*key).is_some_and(|owner| peers.contains(&(device.clone(), *owner)))
-            }
+            Key::Allowed { device, .. } => self
+                .known
+                .get(*key)
+                .is_some_and(|owner| peers.contains(&(device.clone(), *owner))),
             Key::Address { device, .. } => devices.contains(device),
             _ => false,
         };
@@ -221,7 +242,10 @@ impl<K: Kernel> WireguardPlane<K> {
     fn forget(&mut self, gone: &Key) {
         self.known.remove(gone);
         if let Key::Peer { device, key } = gone {
-            self.known.remove(&Key::Endpoint { device: device.clone(), key: *key });
+            self.known.remove(&Key::Endpoint {
+                device: device.clone(),
+                key: *key,
+            });
         }
     }
 
@@ -248,10 +272,14 @@ impl<K: Kernel> WireguardPlane<K> {
         let pause = FIRST_RETRY.saturating_mul(1 << self.retries.min(10)).min(MAX_RETRY);
         self.retries = self.retries.saturating_add(1);
         self.retry_at = Some(Instant::now() + pause);
-        for (key, error) in &failed {
-            tracing::warn!(resource = ?key, %error, ?pause, "the kernel refused a change; trying again");
+        if let Some((key, error)) = failed.first() {
+            let changes = failed.len();
+            tracing::warn!(changes, first = ?key, %error, ?pause, "the kernel refused changes; trying again");
         }
-        failed.into_iter().map(|(key, error)| (key, Verdict::Pending(error.to_string().into()))).collect()
+        failed
+            .into_iter()
+            .map(|(key, error)| (key, Verdict::Pending(error.to_string().into())))
+            .collect()
     }
 }
 
@@ -282,7 +310,11 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
     }
 
     async fn observe(&mut self) -> Result<BTreeMap<Key, Option<u64>>, PlaneError> {
-        let observed = self.kernel.observe(&self.scope).await.map_err(|error| PlaneError(error.to_string()))?;
+        let observed = self
+            .kernel
+            .observe(&self.scope)
+            .await
+            .map_err(|error| PlaneError(error.to_string()))?;
         self.note_drift(&observed);
         let mut held = BTreeMap::new();
         for (key, resource) in &observed {
@@ -298,15 +330,23 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
 
     async fn apply(&mut self, diff: Diff<Key, Resource>) -> Result<Vec<(Key, Verdict)>, PlaneError> {
         let mut upsert = diff.upsert;
-        let refused: Vec<_> = upsert.extract_if(.., |(key, _)| matches!(key, Key::Refused(_))).collect();
+        let refused: Vec<_> = upsert
+            .extract_if(.., |(key, _)| matches!(key, Key::Refused(_)))
+            .collect();
         self.raise_guards(&mut upsert).await?;
         upsert.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut failed = self.put(upsert).await;
         failed.extend(self.remove(diff.remove).await);
         let mut verdicts = self.verdicts(failed);
         verdicts.extend(refused.into_iter().filter_map(|(key, resource)| {
-            let Resource::Refused(refusal) = resource else { return None };
-            let verdict = if refusal.waits { Verdict::Pending(refusal.reason) } else { Verdict::Rejected(refusal.reason) };
+            let Resource::Refused(refusal) = resource else {
+                return None;
+            };
+            let verdict = if refusal.waits {
+                Verdict::Pending(refusal.reason)
+            } else {
+                Verdict::Rejected(refusal.reason)
+            };
             Some((key, verdict))
         }));
         Ok(verdicts)

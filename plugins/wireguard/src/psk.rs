@@ -23,9 +23,15 @@ pub(crate) struct PresharedKeyFiles {
 impl PresharedKeyFiles {
     /// Reads what has changed. Whether anything came of it.
     pub(crate) fn refresh(&mut self, config: &WireguardConfig) -> bool {
-        let files = || config.peers.iter().filter_map(|(name, peer)| Some((name, peer.preshared_key.as_ref()?)));
+        let files = || {
+            config
+                .peers
+                .iter()
+                .filter_map(|(name, peer)| Some((name, peer.preshared_key.as_ref()?)))
+        };
         let before = self.keys.clone();
-        self.seen.retain(|name, _| config.peers.get(name).is_some_and(|peer| peer.preshared_key.is_some()));
+        self.seen
+            .retain(|name, _| config.peers.get(name).is_some_and(|peer| peer.preshared_key.is_some()));
         self.keys.retain(|name, _| self.seen.contains_key(name));
         for (name, path) in files() {
             let now = (path.clone(), stamp(path));

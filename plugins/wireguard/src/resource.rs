@@ -192,7 +192,10 @@ impl Resource {
             Self::Altered => content.tag(3),
             Self::Filter(filter) => {
                 content.tag(4);
-                filter.guarded.iter().for_each(|prefix| content.text(&prefix.to_string()));
+                filter
+                    .guarded
+                    .iter()
+                    .for_each(|prefix| content.text(&prefix.to_string()));
                 content.tag(0);
                 filter.devices.iter().for_each(|device| content.text(device));
             }
@@ -301,12 +304,25 @@ mod tests {
         let mut keys = vec![
             Key::Refused(prefix),
             Key::Route { table, prefix },
-            Key::Allowed { device: device.clone(), prefix },
-            Key::Peer { device: device.clone(), key: PublicKey([1; 32]) },
-            Key::Address { device: device.clone(), prefix },
+            Key::Allowed {
+                device: device.clone(),
+                prefix,
+            },
+            Key::Peer {
+                device: device.clone(),
+                key: PublicKey([1; 32]),
+            },
+            Key::Address {
+                device: device.clone(),
+                prefix,
+            },
             Key::Device(device),
             Key::Filter { table },
-            Key::Rule { table, priority: 1, family: Family::V4 },
+            Key::Rule {
+                table,
+                priority: 1,
+                family: Family::V4,
+            },
             Key::Guard { table, prefix },
         ];
         let reversed: Vec<Key> = keys.iter().rev().cloned().collect();

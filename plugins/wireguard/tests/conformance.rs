@@ -35,12 +35,18 @@ fn prefix_of(name: &ServiceName) -> Prefix {
 }
 
 fn name_of(prefix: Prefix) -> Option<ServiceName> {
-    let number = prefix.to_string().strip_prefix("10.2.")?.strip_suffix(".0/24")?.to_owned();
+    let number = prefix
+        .to_string()
+        .strip_prefix("10.2.")?
+        .strip_suffix(".0/24")?
+        .to_owned();
     Some(ServiceName::parse(&format!("svc-{number}.dc1.acme")).unwrap())
 }
 
 fn translated(route: &Route) -> Arc<PrefixRoute> {
-    let Target::Local(endpoints) = &route.target else { unreachable!("made below") };
+    let Target::Local(endpoints) = &route.target else {
+        unreachable!("made below")
+    };
     via(prefix_of(&route.name), &format!("10.255.3.{}", endpoints[0].port))
 }
 
@@ -55,7 +61,10 @@ impl DataPlane for Named {
 
     fn plan(&mut self, routes: &RouteTable, touched: Touched<'_>) -> Vec<Wanted<Self>> {
         let Touched::Names(names) = touched else {
-            self.table = routes.iter().map(|(name, route)| (prefix_of(name), translated(route))).collect();
+            self.table = routes
+                .iter()
+                .map(|(name, route)| (prefix_of(name), translated(route)))
+                .collect();
             return self.plane.plan(&self.table, Touched::All);
         };
         let touched: Vec<Prefix> = names.iter().map(prefix_of).collect();
@@ -127,7 +136,11 @@ fn route(name: &ServiceName, peer: u16) -> Arc<Route> {
         path: None,
         table: Table::External,
         origin: None,
-        target: Target::Local(vec![Endpoint { host: "peer".into(), port: peer, weight: 1 }]),
+        target: Target::Local(vec![Endpoint {
+            host: "peer".into(),
+            port: peer,
+            weight: 1,
+        }]),
         exported_to: Arc::default(),
     })
 }
@@ -137,7 +150,10 @@ impl Harness for WireguardHarness {
 
     async fn plane(&mut self) -> Named {
         let plane = WireguardPlane::new(six_peers(), FakeKernel(self.0.clone())).unwrap();
-        Named { plane, table: RouteTable::new() }
+        Named {
+            plane,
+            table: RouteTable::new(),
+        }
     }
 
     fn route(&self, name: &ServiceName, variant: u32) -> Arc<Route> {
@@ -156,13 +172,26 @@ impl Harness for WireguardHarness {
             && state.held.contains_key(&Key::Filter { table: 1790 });
         let mut served = BTreeMap::new();
         for (held, resource) in &state.held {
-            let (Key::Route { prefix, .. }, Resource::Route(route)) = (held, resource) else { continue };
+            let (Key::Route { prefix, .. }, Resource::Route(route)) = (held, resource) else {
+                continue;
+            };
             let device = route.device.clone();
-            let allowed = Key::Allowed { device: device.clone(), prefix: *prefix };
-            let Some(Resource::Allowed(owner)) = state.held.get(&allowed) else { continue };
+            let allowed = Key::Allowed {
+                device: device.clone(),
+                prefix: *prefix,
+            };
+            let Some(Resource::Allowed(owner)) = state.held.get(&allowed) else {
+                continue;
+            };
             let there = state.held.contains_key(&Key::Peer { device, key: *owner });
             if let (true, true, Some(name)) = (guarded, there, name_of(*prefix)) {
-                served.insert(name, (0..6).find(|number| *owner == PublicKey([key(*number); 32])).unwrap().into());
+                served.insert(
+                    name,
+                    (0..6)
+                        .find(|number| *owner == PublicKey([key(*number); 32]))
+                        .unwrap()
+                        .into(),
+                );
             }
         }
         served

@@ -92,7 +92,10 @@ impl State {
     }
 
     fn has_peer(&self, device: &Arc<str>, key: PublicKey) -> bool {
-        self.held.contains_key(&Key::Peer { device: device.clone(), key })
+        self.held.contains_key(&Key::Peer {
+            device: device.clone(),
+            key,
+        })
     }
 
     fn carry_out(&mut self, operation: &Operation) -> Result<(), KernelError> {
@@ -144,9 +147,9 @@ impl State {
             Key::Peer { device, key } => self.delete_peer(device, *key),
             // An address takes the routes from it along.
             Key::Address { prefix, .. } => {
-                self.held.retain(|_, resource| {
-                    !matches!(resource, Resource::Route(route) if route.source == Some(prefix.address()))
-                });
+                self.held.retain(
+                    |_, resource| !matches!(resource, Resource::Route(route) if route.source == Some(prefix.address())),
+                );
             }
             _ => {}
         }
@@ -155,12 +158,18 @@ impl State {
 }
 
 fn refused(what: &str, errno: i32) -> KernelError {
-    KernelError::Refused { what: what.into(), errno }
+    KernelError::Refused {
+        what: what.into(),
+        errno,
+    }
 }
 
 fn ask(state: &State) -> Result<(), KernelError> {
     if state.unreachable {
-        return Err(KernelError::Unreachable { what: "observe".into(), why: "injected".into() });
+        return Err(KernelError::Unreachable {
+            what: "observe".into(),
+            why: "injected".into(),
+        });
     }
     Ok(())
 }

@@ -64,7 +64,11 @@ impl NetlinkKernel {
         };
         let started = thread::Builder::new().name("netlink".to_owned()).spawn(run);
         started.map_err(|error| unreachable_because("netlink thread", &error))?;
-        Ok(Self { tasks, watch: None, port })
+        Ok(Self {
+            tasks,
+            watch: None,
+            port,
+        })
     }
 
     async fn ask<T: Send + 'static>(
@@ -145,9 +149,15 @@ impl Worker {
     ) -> Result<(), KernelError> {
         let family = self.family()?;
         // It may have gone since the list was read.
-        let Some(device) = wg::read(&mut self.generic, family, &found.name)? else { return Ok(()) };
+        let Some(device) = wg::read(&mut self.generic, family, &found.name)? else {
+            return Ok(());
+        };
         let whole = found.up && link::is_loose(&found.name) != Some(false);
-        let resource = if whole { found.resource(scope, &device) } else { Resource::Altered };
+        let resource = if whole {
+            found.resource(scope, &device)
+        } else {
+            Resource::Altered
+        };
         held.insert(Key::Device(found.name.clone()), resource);
         let mut peers = Peers::default();
         device.into_peers(&found.name, &mut peers);
@@ -172,7 +182,7 @@ impl Worker {
     fn apply(&mut self, scope: &Scope, operations: &[Operation]) -> Vec<Result<(), KernelError>> {
         let mut outcomes = Vec::with_capacity(operations.len());
         for run in operations.chunk_by(wg::in_one_message) {
-            if run.len() > 1 && self.run(run).is_ok() {
+            if run.len() > 1 && self.run(scope, run).is_ok() {
                 outcomes.extend(run.iter().map(|_| Ok(())));
             } else {
                 outcomes.extend(run.iter().map(|operation| self.one(scope, operation)));
@@ -181,7 +191,15 @@ impl Worker {
         outcomes
     }
 
-    fn run(&mut self, operations: &[Operation]) -> Result<(), KernelError> {
+    fn run(&mut self, scope: &Scope, operations: &[Operation]) -> Result<(), KernelError> {
+        let Some(device) = operations.first().and_then(wg::device_of) else {
+            return Ok(());
+        };
+        match link::index(&mut self.route, scope, device) {
+            // With the device they are gone too.
+            Err(_) if matches!(operations, [Operation::Remove(_), ..]) => return Ok(()),
+            found => found?,
+        };
         let family = self.family()?;
         wg::change(&mut self.generic, family, operations)
     }
@@ -190,9 +208,13 @@ impl Worker {
         match operation {
             Operation::Put(Key::Device(name), Resource::Device(device)) => self.put_device(scope, name, device),
             Operation::Remove(Key::Device(name)) => link::remove(&mut self.route, scope, name),
-            Operation::Put(Key::Address { device, prefix }, _) => address::put(&mut self.route, device, *prefix),
-            Operation::Remove(Key::Address { device, prefix }) => address::remove(&mut self.route, device, *prefix),
-            Operation::Put(Key::Guard { table, prefix }, _) => route::put_guard(&mut self.route, scope, *table, *prefix),
+            Operation::Put(Key::Address { device, prefix }, _) => address::put(&mut self.route, scope, device, *prefix),
+            Operation::Remove(Key::Address { device, prefix }) => {
+                address::remove(&mut self.route, scope, device, *prefix)
+            }
+            Operation::Put(Key::Guard { table, prefix }, _) => {
+                route::put_guard(&mut self.route, scope, *table, *prefix)
+            }
             Operation::Remove(Key::Guard { table, prefix }) => {
                 route::remove_guard(&mut self.route, scope, *table, *prefix)
             }
@@ -200,15 +222,22 @@ impl Worker {
                 route::put(&mut self.route, scope, *table, *prefix, route)
             }
             Operation::Remove(Key::Route { table, prefix }) => route::remove(&mut self.route, scope, *table, *prefix),
-            Operation::Put(Key::Rule { table, priority, family }, _) => {
-                rule::put(&mut self.route, scope, *table, *priority, *family)
-            }
-            Operation::Remove(Key::Rule { table, priority, family }) => {
-                rule::remove(&mut self.route, scope, *table, *priority, *family)
-            }
+            Operation::Put(
+                Key::Rule {
+                    table,
+                    priority,
+                    family,
+                },
+                _,
+            ) => rule::put(&mut self.route, scope, *table, *priority, *family),
+            Operation::Remove(Key::Rule {
+                table,
+                priority,
+                family,
+            }) => rule::remove(&mut self.route, scope, *table, *priority, *family),
             Operation::Put(Key::Filter { table }, Resource::Filter(filter)) => nft::put(*table, filter),
             Operation::Remove(Key::Filter { table }) => nft::remove(*table),
-            Operation::Put(..) | Operation::Remove(_) => self.run(std::slice::from_ref(operation)),
+            Operation::Put(..) | Operation::Remove(_) => self.run(scope, std::slice::from_ref(operation)),
         }
     }
 
@@ -237,5 +266,8 @@ impl Worker {
 }
 
 pub(super) fn unreachable_because(what: &str, why: &dyn std::fmt::Display) -> KernelError {
-    KernelError::Unreachable { what: what.into(), why: why.to_string().into() }
+    KernelError::Unreachable {
+        what: what.into(),
+        why: why.to_string().into(),
+    }
 }

@@ -17,8 +17,8 @@ use crate::config::{WireguardConfig, covering, is_host};
 use crate::keys::{PresharedKey, PublicKey};
 use crate::resource::{Device, Family, Filter, Key, Refusal, Resource};
 
-pub use peer::{Condition, PeerPlan};
 use peer::PeerRoutes;
+pub use peer::{Condition, PeerPlan};
 
 /// The pre-shared keys of peers that are to have one, or why it cannot be had.
 pub type PresharedKeys = BTreeMap<Arc<str>, Result<PresharedKey, Arc<str>>>;
@@ -62,7 +62,9 @@ impl Index {
     fn of(config: &WireguardConfig) -> Self {
         let peers = || config.peers.iter();
         Self {
-            addresses: peers().flat_map(|(name, peer)| peer.addresses.iter().map(|p| (*p, name.clone()))).collect(),
+            addresses: peers()
+                .flat_map(|(name, peer)| peer.addresses.iter().map(|p| (*p, name.clone())))
+                .collect(),
             guarded: config.guarded(),
             fixed_prefixes: peers()
                 .flat_map(|(name, peer)| peer.static_prefixes.iter().map(|p| (*p, name.clone())))
@@ -76,7 +78,9 @@ impl Index {
     }
 
     fn peer_at(&self, address: IpAddr) -> Option<&Arc<str>> {
-        Prefix::of_host(address).and_supernets().find_map(|range| self.addresses.get(&range))
+        Prefix::of_host(address)
+            .and_supernets()
+            .find_map(|range| self.addresses.get(&range))
     }
 }
 
@@ -172,7 +176,11 @@ impl Planner {
             }
             Key::Peer { device, key } | Key::Endpoint { device, key } => {
                 let claims = self.claims.get(&(device.clone(), *key));
-                claims.into_iter().flatten().flat_map(|peer| self.prefixes_of(peer)).collect()
+                claims
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|peer| self.prefixes_of(peer))
+                    .collect()
             }
             Key::Allowed { prefix, .. } | Key::Route { prefix, .. } | Key::Refused(prefix) => vec![*prefix],
         }
@@ -190,18 +198,30 @@ impl Planner {
     fn owner(&self, prefix: Prefix) -> Option<&Arc<str>> {
         let fixed = self.index.fixed_prefixes.get(&prefix);
         // A static tunnel's addresses have no route of their own.
-        fixed.or_else(|| self.owners.get(&prefix)).or_else(|| self.index.peer_at(prefix.address()))
+        fixed
+            .or_else(|| self.owners.get(&prefix))
+            .or_else(|| self.index.peer_at(prefix.address()))
     }
 
     /// Of several peers that say they have one key, the one that is pinned to it, else the first by name.
     fn claim(&self, device: &Arc<str>, key: PublicKey) -> Option<&Arc<str>> {
         let claims = self.claims.get(&(device.clone(), key))?;
-        let pinned = |name: &&Arc<str>| self.config.peers.get(*name).is_some_and(|peer| peer.public_key == Some(key));
+        let pinned = |name: &&Arc<str>| {
+            self.config
+                .peers
+                .get(*name)
+                .is_some_and(|peer| peer.public_key == Some(key))
+        };
         claims.iter().find(pinned).or_else(|| claims.first())
     }
 
     fn plan_all(&mut self, routes: &RouteTable<PrefixRoute>) -> Vec<Wanted> {
-        self.routes = self.config.peers.keys().map(|name| (name.clone(), PeerRoutes::default())).collect();
+        self.routes = self
+            .config
+            .peers
+            .keys()
+            .map(|name| (name.clone(), PeerRoutes::default()))
+            .collect();
         self.owners.clear();
         self.claims.clear();
         self.plans.clear();
@@ -212,11 +232,17 @@ impl Planner {
         }
         let peers: Vec<Arc<str>> = self.config.peers.keys().cloned().collect();
         peers.iter().for_each(|peer| drop(self.update_claim(peer)));
-        let mut wanted: Vec<Wanted> = (self.fixed.iter()).map(|(key, resource)| (key.clone(), Some(resource.clone()))).collect();
+        let mut wanted: Vec<Wanted> = (self.fixed.iter())
+            .map(|(key, resource)| (key.clone(), Some(resource.clone())))
+            .collect();
         for peer in peers {
             wanted.extend(self.replan(&peer));
         }
-        wanted.extend(self.strays.iter().map(|(prefix, why)| (Key::Refused(*prefix), Some(why.clone()))));
+        wanted.extend(
+            self.strays
+                .iter()
+                .map(|(prefix, why)| (Key::Refused(*prefix), Some(why.clone()))),
+        );
         wanted
     }
 
@@ -263,7 +289,10 @@ impl Planner {
             }
             Ok(None) => {}
             Err(reason) => {
-                let refusal = Refusal { reason: reason.into(), waits: false };
+                let refusal = Refusal {
+                    reason: reason.into(),
+                    waits: false,
+                };
                 self.strays.insert(prefix, Resource::Refused(refusal));
             }
         }
@@ -272,13 +301,18 @@ impl Planner {
     /// The peer whose tunnel a route goes through; none for a route that has nothing to do with tunnels.
     fn peer_of(&self, route: &PrefixRoute) -> Result<Option<Arc<str>>, String> {
         if route.tunnel.is_some() {
-            let peer = self.index.peer_at(route.prefix.address()).filter(|_| is_host(route.prefix));
+            let peer = self
+                .index
+                .peer_at(route.prefix.address())
+                .filter(|_| is_host(route.prefix));
             return match peer {
                 Some(peer) => Ok(Some(peer.clone())),
                 None => Err("no peer is configured with this tunnel address".to_owned()),
             };
         }
-        let Target::Remote(hops) = &route.target else { return Ok(None) };
+        let Target::Remote(hops) = &route.target else {
+            return Ok(None);
+        };
         let tunnelled = hops.iter().find_map(|hop| self.index.peer_at(hop.address.ip()));
         if let Some(peer) = tunnelled {
             return Ok(Some(peer.clone()));
@@ -297,7 +331,9 @@ impl Planner {
     fn update_claim(&mut self, peer: &Arc<str>) -> Vec<Arc<str>> {
         let key = self.chosen(peer).map(|tunnel| PublicKey(tunnel.public_key));
         let now = key.and_then(|key| Some((self.device_of(peer)?.clone(), key)));
-        let Some(routes) = self.routes.get_mut(peer) else { return Vec::new() };
+        let Some(routes) = self.routes.get_mut(peer) else {
+            return Vec::new();
+        };
         let before = std::mem::replace(&mut routes.claim, now.clone());
         if before == now {
             return Vec::new();
@@ -326,7 +362,10 @@ impl Planner {
         let now = self.plans.get(peer).map(|plan| &plan.resources);
         let mut wanted = Vec::new();
         if let Some(before) = &before {
-            let gone = before.resources.keys().filter(|key| now.is_none_or(|now| !now.contains_key(*key)));
+            let gone = before
+                .resources
+                .keys()
+                .filter(|key| now.is_none_or(|now| !now.contains_key(*key)));
             wanted.extend(gone.map(|key| (key.clone(), None)));
         }
         for (key, resource) in now.into_iter().flatten() {
@@ -350,12 +389,21 @@ fn fixed(config: &WireguardConfig, index: &Index) -> BTreeMap<Key, Resource> {
     }
     for family in [Family::V4, Family::V6] {
         let priority = config.rule_priority;
-        wanted.insert(Key::Rule { table, priority, family }, Resource::Rule);
+        wanted.insert(
+            Key::Rule {
+                table,
+                priority,
+                family,
+            },
+            Resource::Rule,
+        );
     }
     let filter = Filter {
         guarded: outermost(&index.guarded),
         // What is sent to an address of this host stays on it.
-        devices: (config.tunnels.values().map(|tunnel| tunnel.device.clone())).chain(["lo".into()]).collect(),
+        devices: (config.tunnels.values().map(|tunnel| tunnel.device.clone()))
+            .chain(["lo".into()])
+            .collect(),
     };
     wanted.insert(Key::Filter { table }, Resource::Filter(filter));
     for (organisation, tunnel) in &config.tunnels {
@@ -369,7 +417,13 @@ fn fixed(config: &WireguardConfig, index: &Index) -> BTreeMap<Key, Resource> {
         wanted.insert(Key::Device(tunnel.device.clone()), Resource::Device(device));
         for prefix in &tunnel.addresses {
             let device = tunnel.device.clone();
-            wanted.insert(Key::Address { device, prefix: *prefix }, Resource::Address);
+            wanted.insert(
+                Key::Address {
+                    device,
+                    prefix: *prefix,
+                },
+                Resource::Address,
+            );
         }
     }
     wanted

@@ -81,7 +81,13 @@ impl Planner {
     /// The tunnel that counts: the one by hand, else the newest that the peer announces.
     pub(super) fn chosen(&self, peer: &str) -> Option<&Arc<Tunnel>> {
         let by_hand = self.config.peers.get(peer).and_then(|peer| peer.static_tunnel.as_ref());
-        let announced = || self.routes.get(peer)?.tunnels.values().max_by_key(|tunnel| (tunnel.serial, tunnel.public_key));
+        let announced = || {
+            self.routes
+                .get(peer)?
+                .tunnels
+                .values()
+                .max_by_key(|tunnel| (tunnel.serial, tunnel.public_key))
+        };
         by_hand.or_else(announced)
     }
 
@@ -96,8 +102,12 @@ impl Planner {
             allowed: BTreeSet::new(),
             resources: BTreeMap::new(),
         };
-        let Some(peer) = self.config.peers.get(name) else { return plan };
-        let Some(ours) = self.config.tunnels.get(&peer.organisation) else { return plan };
+        let Some(peer) = self.config.peers.get(name) else {
+            return plan;
+        };
+        let Some(ours) = self.config.tunnels.get(&peer.organisation) else {
+            return plan;
+        };
         plan.organisation = peer.organisation.clone();
         plan.device = ours.device.clone();
         let tunnel = self.chosen(name).cloned();
@@ -108,7 +118,10 @@ impl Planner {
             (Condition::Planned { .. }, Some(tunnel)) => self.fill(&mut plan, name, peer, ours, &tunnel),
             (condition, _) => {
                 let refusal = refusal_of(condition, name);
-                self.prefixes_of(name).into_iter().map(|prefix| (prefix, refusal.clone())).collect()
+                self.prefixes_of(name)
+                    .into_iter()
+                    .map(|prefix| (prefix, refusal.clone()))
+                    .collect()
             }
         };
         for (prefix, refusal) in refusals {
@@ -118,7 +131,9 @@ impl Planner {
     }
 
     fn condition(&self, name: &Arc<str>, peer: &TunnelPeer, plan: &PeerPlan) -> Condition {
-        let Some(key) = plan.public_key else { return Condition::Guarded };
+        let Some(key) = plan.public_key else {
+            return Condition::Guarded;
+        };
         if peer.public_key.is_some_and(|pinned| pinned != key) {
             return Condition::WrongKey;
         }
@@ -137,7 +152,9 @@ impl Planner {
         if let Some(Err(why)) = self.preshared_keys.get(name) {
             return Condition::Refused(format!("no pre-shared key: {why}").into());
         }
-        Condition::Planned { pinned: peer.public_key.is_some() }
+        Condition::Planned {
+            pinned: peer.public_key.is_some(),
+        }
     }
 
     /// The tunnel and everything that goes through it. Gives the routes that do not.
@@ -152,10 +169,25 @@ impl Planner {
         let (device, key) = (plan.device.clone(), PublicKey(tunnel.public_key));
         let preshared_key = self.preshared_keys.get(name).and_then(|key| key.clone().ok());
         let keepalive_s = u16::try_from(self.config.keepalive.as_secs()).unwrap_or(u16::MAX);
-        let there = Resource::Peer(Peer { preshared_key, keepalive_s });
-        plan.resources.insert(Key::Peer { device: device.clone(), key }, there);
+        let there = Resource::Peer(Peer {
+            preshared_key,
+            keepalive_s,
+        });
+        plan.resources.insert(
+            Key::Peer {
+                device: device.clone(),
+                key,
+            },
+            there,
+        );
         if let Some(endpoint) = plan.endpoint {
-            plan.resources.insert(Key::Endpoint { device: device.clone(), key }, Resource::Endpoint(endpoint));
+            plan.resources.insert(
+                Key::Endpoint {
+                    device: device.clone(),
+                    key,
+                },
+                Resource::Endpoint(endpoint),
+            );
         }
         let (good, refusals) = self.sort_out(name, peer, tunnel);
         let mtu = u32::from(tunnel.mtu.max(crate::config::MIN_MTU));
@@ -166,8 +198,15 @@ impl Planner {
                 mtu: (mtu < u32::from(ours.mtu)).then_some(mtu),
             };
             let table = self.config.table;
-            plan.resources.insert(Key::Allowed { device: device.clone(), prefix }, Resource::Allowed(key));
-            plan.resources.insert(Key::Route { table, prefix }, Resource::Route(route));
+            plan.resources.insert(
+                Key::Allowed {
+                    device: device.clone(),
+                    prefix,
+                },
+                Resource::Allowed(key),
+            );
+            plan.resources
+                .insert(Key::Route { table, prefix }, Resource::Route(route));
             if tunnel.addresses.contains(&prefix) {
                 plan.addresses.push(prefix.address());
             }
@@ -183,7 +222,9 @@ impl Planner {
         if peer.static_tunnel.is_some() {
             good.extend(&tunnel.addresses);
         }
-        let Some(routes) = self.routes.get(name) else { return (good, refusals) };
+        let Some(routes) = self.routes.get(name) else {
+            return (good, refusals);
+        };
         for (host, announced) in &routes.tunnels {
             if peer.static_tunnel.is_some() {
                 if !tunnel.addresses.contains(host) {
@@ -222,7 +263,9 @@ impl Planner {
     }
 
     fn is_address(&self, prefix: Prefix) -> bool {
-        prefix.and_supernets().any(|range| self.index.addresses.contains_key(&range))
+        prefix
+            .and_supernets()
+            .any(|range| self.index.addresses.contains_key(&range))
     }
 
     fn may_be_remote(&self, prefix: Prefix) -> Result<(), String> {
@@ -244,17 +287,25 @@ fn source(ours: &TunnelDevice, prefix: Prefix) -> Option<IpAddr> {
 }
 
 fn no(reason: &str) -> Refusal {
-    Refusal { reason: reason.into(), waits: false }
+    Refusal {
+        reason: reason.into(),
+        waits: false,
+    }
 }
 
 fn waits(reason: &str) -> Refusal {
-    Refusal { reason: reason.into(), waits: true }
+    Refusal {
+        reason: reason.into(),
+        waits: true,
+    }
 }
 
 fn refusal_of(condition: &Condition, peer: &str) -> Refusal {
     match condition {
         Condition::Guarded => waits(&format!("the tunnel of peer {peer} is not known yet")),
-        Condition::WrongKey => no(&format!("peer {peer} announces another key than the one it is pinned to")),
+        Condition::WrongKey => no(&format!(
+            "peer {peer} announces another key than the one it is pinned to"
+        )),
         Condition::Refused(why) => no(&format!("peer {peer} has no tunnel: {why}")),
         Condition::Planned { .. } => waits(&format!("peer {peer} has no tunnel")),
     }

@@ -19,8 +19,10 @@ use crate::stats::{TunnelState, TunnelStatus};
 const CALL_ANEW: Duration = Duration::from_secs(30);
 
 impl<K: Kernel> WireguardPlane<K> {
-    /// One look, and when the next is due. May be cancelled: then it is made again.
+    /// One look, and when the next is due. One that is cut short, by a route that changes, is made again, but a bit
+    /// later: with a change every moment nothing else would be done.
     pub(super) async fn look(&mut self) {
+        self.look_at = Instant::now() + self.planner.config().keepalive / 8;
         if self.files.refresh(self.planner.config()) {
             self.planner.set_preshared_keys(self.files.keys());
             self.events.push_back(PlaneEvent::Replan);
@@ -51,8 +53,15 @@ impl<K: Kernel> WireguardPlane<K> {
     /// Whether what the devices hold is not what was last found there or put there.
     fn was_changed(&self, held: &BTreeMap<Key, Resource>) -> bool {
         let of_peers = |key: &Key| matches!(key, Key::Peer { .. } | Key::Allowed { .. });
-        let expected = self.known.iter().filter(|(key, _)| of_peers(key)).map(|(key, known)| (key, *known));
-        let found = held.iter().filter(|(key, _)| of_peers(key)).map(|(key, it)| (key, it.fingerprint()));
+        let expected = self
+            .known
+            .iter()
+            .filter(|(key, _)| of_peers(key))
+            .map(|(key, known)| (key, *known));
+        let found = held
+            .iter()
+            .filter(|(key, _)| of_peers(key))
+            .map(|(key, it)| (key, it.fingerprint()));
         !expected.eq(found)
     }
 
@@ -60,10 +69,14 @@ impl<K: Kernel> WireguardPlane<K> {
     fn call_anew(&mut self, peers: &Peers, now: Instant) {
         let mut misled = Vec::new();
         for plan in self.planner.peers().values() {
-            let (Condition::Planned { .. }, Some(id), Some(wanted)) = (&plan.condition, id_of(plan), plan.endpoint) else {
+            let (Condition::Planned { .. }, Some(id), Some(wanted)) = (&plan.condition, id_of(plan), plan.endpoint)
+            else {
                 continue;
             };
-            let due = self.called_anew.get(&id).is_none_or(|last| now.duration_since(*last) >= CALL_ANEW);
+            let due = self
+                .called_anew
+                .get(&id)
+                .is_none_or(|last| now.duration_since(*last) >= CALL_ANEW);
             let elsewhere = peers.endpoints.get(&id).is_some_and(|called| *called != wanted);
             if elsewhere && due && !self.liveness.is_up(&id) {
                 misled.push(id);
@@ -104,13 +117,25 @@ impl<K: Kernel> WireguardPlane<K> {
         let mut probes = Vec::new();
         for plan in self.planner.peers().values() {
             let Some(id) = id_of(plan) else { continue };
-            let quiet = self.liveness.silence(&id, now.into_std()).is_some_and(|silence| silence >= config.keepalive / 2);
-            let Some(ours) = config.tunnels.get(&plan.organisation).filter(|_| quiet) else { continue };
+            let quiet = self
+                .liveness
+                .silence(&id, now.into_std())
+                .is_some_and(|silence| silence >= config.keepalive / 2);
+            let Some(ours) = config.tunnels.get(&plan.organisation).filter(|_| quiet) else {
+                continue;
+            };
             let pair = plan.addresses.iter().find_map(|to| {
-                let from = ours.addresses.iter().find(|from| from.address().is_ipv4() == to.is_ipv4())?;
+                let from = ours
+                    .addresses
+                    .iter()
+                    .find(|from| from.address().is_ipv4() == to.is_ipv4())?;
                 Some((from.address(), *to))
             });
-            probes.extend(pair.map(|(from, to)| Probe { device: plan.device.clone(), from, to }));
+            probes.extend(pair.map(|(from, to)| Probe {
+                device: plan.device.clone(),
+                from,
+                to,
+            }));
         }
         probes
     }

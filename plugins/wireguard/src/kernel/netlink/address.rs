@@ -8,10 +8,10 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 
-use super::KernelError;
 use super::link::{self, Found};
 use super::route::af;
 use super::socket::{Ask, EADDRNOTAVAIL, ENODEV, Netlink, forgive};
+use super::{KernelError, Scope};
 use crate::resource::{Key, Resource};
 
 pub(super) fn observe(
@@ -22,12 +22,28 @@ pub(super) fn observe(
     if links.is_empty() {
         return Ok(());
     }
-    let all = netlink.request("list addresses", &Message::GetAddress(AddressMessage::default()), Ask::Dump)?;
+    let all = netlink.request(
+        "list addresses",
+        &Message::GetAddress(AddressMessage::default()),
+        Ask::Dump,
+    )?;
     for message in all {
-        let Message::NewAddress(address) = message else { continue };
-        let Some(found) = links.iter().find(|found| found.index == address.header.index) else { continue };
-        let Some(prefix) = ip(&address).and_then(|ip| Prefix::of(ip, address.header.prefix_len).ok()) else { continue };
-        held.insert(Key::Address { device: found.name.clone(), prefix }, Resource::Address);
+        let Message::NewAddress(address) = message else {
+            continue;
+        };
+        let Some(found) = links.iter().find(|found| found.index == address.header.index) else {
+            continue;
+        };
+        let Some(prefix) = ip(&address).and_then(|ip| Prefix::of(ip, address.header.prefix_len).ok()) else {
+            continue;
+        };
+        held.insert(
+            Key::Address {
+                device: found.name.clone(),
+                prefix,
+            },
+            Resource::Address,
+        );
     }
     Ok(())
 }
@@ -46,24 +62,34 @@ fn ip(address: &AddressMessage) -> Option<IpAddr> {
     local.or_else(remote)
 }
 
-pub(super) fn put(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
-    let message = message(netlink, device, prefix)?;
+pub(super) fn put(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<(), KernelError> {
+    let message = message(netlink, scope, device, prefix)?;
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
-    netlink.request(&format!("address {prefix} of {device}"), &Message::NewAddress(message), Ask::Do(flags)).map(drop)
+    netlink
+        .request(
+            &format!("address {prefix} of {device}"),
+            &Message::NewAddress(message),
+            Ask::Do(flags),
+        )
+        .map(drop)
 }
 
-pub(super) fn remove(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
-    let message = match message(netlink, device, prefix) {
-        Err(KernelError::Refused { errno: ENODEV, .. }) => return Ok(()),
+pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<(), KernelError> {
+    let message = match message(netlink, scope, device, prefix) {
+        Err(KernelError::Refused { errno: ENODEV, .. } | KernelError::Foreign(_)) => return Ok(()),
         made => made?,
     };
-    let done = netlink.request(&format!("remove address {prefix}"), &Message::DelAddress(message), Ask::Do(0));
+    let done = netlink.request(
+        &format!("remove address {prefix}"),
+        &Message::DelAddress(message),
+        Ask::Do(0),
+    );
     forgive(done, &[EADDRNOTAVAIL])
 }
 
-fn message(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<AddressMessage, KernelError> {
+fn message(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<AddressMessage, KernelError> {
     let mut message = AddressMessage::default();
-    message.header.index = link::index(netlink, device)?;
+    message.header.index = link::index(netlink, scope, device)?;
     message.header.family = af(prefix);
     message.header.prefix_len = prefix.length();
     // Nobody else can have it on this link.

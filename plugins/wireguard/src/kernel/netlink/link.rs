@@ -33,7 +33,9 @@ impl Found {
 
     pub(super) fn resource(&self, scope: &Scope, read: &Read) -> Resource {
         let organisation = self.alias.strip_prefix(&scope.alias_prefix()).unwrap_or_default();
-        let Some(public_key) = read.public_key else { return Resource::Altered };
+        let Some(public_key) = read.public_key else {
+            return Resource::Altered;
+        };
         Resource::Device(Device {
             organisation: organisation.into(),
             private_key: None,
@@ -54,12 +56,17 @@ pub(super) fn ours(netlink: &mut Netlink, scope: &Scope) -> Result<Vec<Found>, K
     Ok(found.filter(|found| found.is_ours(scope)).collect())
 }
 
-/// The index of a device by name.
-pub(super) fn index(netlink: &mut Netlink, name: &str) -> Result<u32, KernelError> {
-    by_name(netlink, name)?.map(|link| link.header.index).ok_or_else(|| KernelError::Refused {
+/// The index of a device of ours. What is somebody else's is not touched, whatever its name.
+pub(super) fn index(netlink: &mut Netlink, scope: &Scope, name: &str) -> Result<u32, KernelError> {
+    let gone = || KernelError::Refused {
         what: format!("device {name}").into(),
         errno: ENODEV,
-    })
+    };
+    let found = by_name(netlink, name)?.ok_or_else(gone)?;
+    if !is_wireguard(&found) || !read(&found).is_some_and(|found| found.is_ours(scope)) {
+        return Err(KernelError::Foreign(name.into()));
+    }
+    Ok(found.header.index)
 }
 
 fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<LinkMessage>, KernelError> {
@@ -95,12 +102,17 @@ pub(super) fn make(
         }
         None => {
             create(netlink, name)?;
-            index(netlink, name)?
+            let gone = || KernelError::Refused {
+                what: format!("device {name}").into(),
+                errno: ENODEV,
+            };
+            by_name(netlink, name)?.ok_or_else(gone)?.header.index
         }
     };
     let mut link = LinkMessage::default();
     link.header.index = index;
-    link.attributes.push(LinkAttribute::IfAlias(scope.alias(&device.organisation)));
+    link.attributes
+        .push(LinkAttribute::IfAlias(scope.alias(&device.organisation)));
     link.attributes.push(LinkAttribute::Mtu(device.mtu));
     netlink.request(&format!("mark device {name}"), &Message::SetLink(link), Ask::Do(0))?;
     Ok(index)
@@ -109,9 +121,12 @@ pub(super) fn make(
 fn create(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]));
+    link.attributes
+        .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]));
     let what = format!("make WireGuard device {name}");
-    netlink.request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL)).map(drop)
+    netlink
+        .request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL))
+        .map(drop)
 }
 
 pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
@@ -119,18 +134,25 @@ pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError
     link.header.index = index;
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
-    netlink.request("set device up", &Message::SetLink(link), Ask::Do(0)).map(drop)
+    netlink
+        .request("set device up", &Message::SetLink(link), Ask::Do(0))
+        .map(drop)
 }
 
 /// Only one of ours.
 pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, name: &Arc<str>) -> Result<(), KernelError> {
-    let Some(found) = by_name(netlink, name)?.as_ref().and_then(read) else { return Ok(()) };
+    let Some(found) = by_name(netlink, name)?.as_ref().and_then(read) else {
+        return Ok(());
+    };
     if !found.is_ours(scope) {
         return Err(KernelError::Foreign(name.clone()));
     }
     let mut link = LinkMessage::default();
     link.header.index = found.index;
-    forgive(netlink.request(&format!("remove device {name}"), &Message::DelLink(link), Ask::Do(0)), &[ENODEV])
+    forgive(
+        netlink.request(&format!("remove device {name}"), &Message::DelLink(link), Ask::Do(0)),
+        &[ENODEV],
+    )
 }
 
 pub(super) fn is_wireguard(link: &LinkMessage) -> bool {
@@ -165,7 +187,9 @@ fn reverse_path_filter(name: &str) -> PathBuf {
 
 /// `None`: not to be seen here.
 pub(super) fn is_loose(name: &str) -> Option<bool> {
-    fs::read_to_string(reverse_path_filter(name)).ok().map(|mode| mode.trim() == LOOSE)
+    fs::read_to_string(reverse_path_filter(name))
+        .ok()
+        .map(|mode| mode.trim() == LOOSE)
 }
 
 pub(super) fn loosen(name: &str) -> Result<(), KernelError> {

@@ -53,7 +53,10 @@ fn change(commands: &Value) -> Result<(), KernelError> {
     if output.status.success() {
         return Ok(());
     }
-    let said: String = String::from_utf8_lossy(&output.stderr).chars().take(MAX_WORDS).collect();
+    let said: String = String::from_utf8_lossy(&output.stderr)
+        .chars()
+        .take(MAX_WORDS)
+        .collect();
     Err(unreachable_because("nft", &said.trim()))
 }
 
@@ -77,7 +80,11 @@ fn run(arguments: &[&str], input: Option<String>) -> Result<Output, KernelError>
 fn commands(name: &str, filter: &Filter) -> Value {
     let table = json!({"family": "inet", "name": name});
     let add = |object: Value| json!({"add": object});
-    let mut all = vec![add(json!({"table": table})), json!({"delete": {"table": table}}), add(json!({"table": table}))];
+    let mut all = vec![
+        add(json!({"table": table})),
+        json!({"delete": {"table": table}}),
+        add(json!({"table": table})),
+    ];
     let devices: Vec<&str> = filter.devices.iter().map(AsRef::as_ref).collect();
     all.push(add(set(name, DEVICES, "ifname", &json!([]), &json!(devices))));
     all.push(add(json!({"chain": {
@@ -88,16 +95,18 @@ fn commands(name: &str, filter: &Filter) -> Value {
         let of_family = |prefix: &&Prefix| prefix.address().is_ipv4() == (protocol == "ip");
         let elements: Vec<Value> = filter.guarded.iter().filter(of_family).map(element).collect();
         all.push(add(set(name, guarded, kind, &json!(["interval"]), &json!(elements))));
-        all.push(add(json!({"rule": {"family": "inet", "table": name, "chain": CHAIN, "comment": COMMENT, "expr": [
-            {"match": {
-                "op": "==",
-                "left": {"payload": {"protocol": protocol, "field": "daddr"}},
-                "right": format!("@{guarded}"),
-            }},
-            {"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": format!("@{DEVICES}")}},
-            {"counter": null},
-            {"drop": null},
-        ]}})));
+        all.push(add(
+            json!({"rule": {"family": "inet", "table": name, "chain": CHAIN, "comment": COMMENT, "expr": [
+                {"match": {
+                    "op": "==",
+                    "left": {"payload": {"protocol": protocol, "field": "daddr"}},
+                    "right": format!("@{guarded}"),
+                }},
+                {"match": {"op": "!=", "left": {"meta": {"key": "oifname"}}, "right": format!("@{DEVICES}")}},
+                {"counter": null},
+                {"drop": null},
+            ]}}),
+        ));
     }
     json!({"nftables": all})
 }
@@ -128,7 +137,9 @@ fn read(listed: &Value) -> Option<Filter> {
             let elements = set.get("elem").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             match name {
                 DEVICES => filter.devices = elements.iter().map(device).collect::<Option<_>>()?,
-                _ => filter.guarded.append(&mut elements.iter().map(prefix).collect::<Option<BTreeSet<_>>>()?),
+                _ => filter
+                    .guarded
+                    .append(&mut elements.iter().map(prefix).collect::<Option<BTreeSet<_>>>()?),
             }
         } else if let Some(chain) = object.get("chain") {
             chains += 1;
@@ -163,14 +174,21 @@ mod tests {
 
     fn filter() -> Filter {
         Filter {
-            guarded: ["10.2.0.0/16", "10.255.1.2/32", "fd00::/16"].map(|text| text.parse().unwrap()).into(),
+            guarded: ["10.2.0.0/16", "10.255.1.2/32", "fd00::/16"]
+                .map(|text| text.parse().unwrap())
+                .into(),
             devices: ["wg-b", "lo"].map(Into::into).into(),
         }
     }
 
     /// What nft lists is what it was given, without the verbs, hosts as plain addresses.
     fn listed(commands: &Value) -> Value {
-        let all = commands["nftables"].as_array().unwrap().iter().skip(2).map(|command| command["add"].clone());
+        let all = commands["nftables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .skip(2)
+            .map(|command| command["add"].clone());
         let mut listed = json!({"nftables": all.collect::<Vec<_>>()});
         for object in listed["nftables"].as_array_mut().unwrap() {
             for element in object["set"]["elem"].as_array_mut().into_iter().flatten() {
@@ -197,7 +215,12 @@ mod tests {
         let last = objects.iter().rposition(|object| is("rule", object)).unwrap();
         objects.remove(last);
         let mut accepts = whole.clone();
-        let rule = accepts["nftables"].as_array_mut().unwrap().iter_mut().find(|object| is("rule", object)).unwrap();
+        let rule = accepts["nftables"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .find(|object| is("rule", object))
+            .unwrap();
         rule["rule"]["expr"][3] = json!({"accept": null});
         for altered in [without_rule, accepts, json!({}), json!({"nftables": []})] {
             assert_eq!(read(&altered), None);

@@ -20,7 +20,11 @@ const GUARD_METRIC: u32 = u32::MAX - 1;
 const ROUTE_METRIC: u32 = 100;
 
 pub(super) fn af(prefix: Prefix) -> AddressFamily {
-    if prefix.address().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if prefix.address().is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 pub(super) fn observe(
@@ -78,7 +82,13 @@ fn read(route: &RouteMessage, table: u32, links: &[Found]) -> Option<(Key, Resou
             RouteAttribute::Oif(index) => device = links.iter().find(|found| found.index == *index),
             RouteAttribute::PrefSource(address) => source = ip(address),
             RouteAttribute::Metrics(metrics) => {
-                mtu = metrics.iter().find_map(|metric| if let RouteMetric::Mtu(mtu) = metric { Some(*mtu) } else { None });
+                mtu = metrics.iter().find_map(|metric| {
+                    if let RouteMetric::Mtu(mtu) = metric {
+                        Some(*mtu)
+                    } else {
+                        None
+                    }
+                });
             }
             RouteAttribute::Gateway(_) | RouteAttribute::MultiPath(_) | RouteAttribute::Encap(_) => plain = false,
             _ => {}
@@ -88,8 +98,15 @@ fn read(route: &RouteMessage, table: u32, links: &[Found]) -> Option<(Key, Resou
     match (route.header.kind, metric) {
         (RouteType::Unreachable, GUARD_METRIC) => Some((Key::Guard { table, prefix }, Resource::Guard)),
         (RouteType::Unicast, ROUTE_METRIC) => {
-            let way = device.filter(|_| plain).map(|found| Route { device: found.name.clone(), source, mtu });
-            Some((Key::Route { table, prefix }, way.map_or(Resource::Altered, Resource::Route)))
+            let way = device.filter(|_| plain).map(|found| Route {
+                device: found.name.clone(),
+                source,
+                mtu,
+            });
+            Some((
+                Key::Route { table, prefix },
+                way.map_or(Resource::Altered, Resource::Route),
+            ))
         }
         _ => None,
     }
@@ -114,19 +131,18 @@ fn message(scope: &Scope, table: u32, prefix: Prefix, kind: RouteType, metric: u
     };
     message.attributes.push(RouteAttribute::Table(table));
     message.attributes.push(RouteAttribute::Priority(metric));
-    message.attributes.push(RouteAttribute::Destination(prefix.address().into()));
+    message
+        .attributes
+        .push(RouteAttribute::Destination(prefix.address().into()));
     message
 }
 
-pub(super) fn put_guard(
-    netlink: &mut Netlink,
-    scope: &Scope,
-    table: u32,
-    prefix: Prefix,
-) -> Result<(), KernelError> {
+pub(super) fn put_guard(netlink: &mut Netlink, scope: &Scope, table: u32, prefix: Prefix) -> Result<(), KernelError> {
     let guard = message(scope, table, prefix, RouteType::Unreachable, GUARD_METRIC);
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
-    netlink.request(&format!("guard {prefix}"), &Message::NewRoute(guard), Ask::Do(flags)).map(drop)
+    netlink
+        .request(&format!("guard {prefix}"), &Message::NewRoute(guard), Ask::Do(flags))
+        .map(drop)
 }
 
 pub(super) fn remove_guard(
@@ -149,17 +165,31 @@ pub(super) fn put(
 ) -> Result<(), KernelError> {
     let mut message = message(scope, table, prefix, RouteType::Unicast, ROUTE_METRIC);
     message.header.scope = RouteScope::Link;
-    message.attributes.push(RouteAttribute::Oif(link::index(netlink, &route.device)?));
-    message.attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));
-    message.attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
+    message
+        .attributes
+        .push(RouteAttribute::Oif(link::index(netlink, scope, &route.device)?));
+    message
+        .attributes
+        .extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));
+    message.attributes.extend(
+        route
+            .mtu
+            .map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])),
+    );
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
     let what = format!("route {prefix} into {}", route.device);
-    netlink.request(&what, &Message::NewRoute(message), Ask::Do(flags)).map(drop)
+    netlink
+        .request(&what, &Message::NewRoute(message), Ask::Do(flags))
+        .map(drop)
 }
 
 pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, table: u32, prefix: Prefix) -> Result<(), KernelError> {
     let mut message = message(scope, table, prefix, RouteType::Unicast, ROUTE_METRIC);
     message.header.scope = RouteScope::NoWhere;
-    let done = netlink.request(&format!("remove route {prefix}"), &Message::DelRoute(message), Ask::Do(0));
+    let done = netlink.request(
+        &format!("remove route {prefix}"),
+        &Message::DelRoute(message),
+        Ask::Do(0),
+    );
     forgive(done, &[ESRCH])
 }

@@ -29,8 +29,16 @@ pub(super) fn observe(
         for message in netlink.request("list rules", &Message::GetRule(filter), Ask::Dump)? {
             let Message::NewRule(rule) = message else { continue };
             if let Some(priority) = priority_of_ours(&rule, scope) {
-                let key = Key::Rule { table: scope.table, priority, family };
-                let plain = if is_plain(&rule) { Resource::Rule } else { Resource::Altered };
+                let key = Key::Rule {
+                    table: scope.table,
+                    priority,
+                    family,
+                };
+                let plain = if is_plain(&rule) {
+                    Resource::Rule
+                } else {
+                    Resource::Altered
+                };
                 held.insert(key, plain);
             }
         }
@@ -75,7 +83,9 @@ fn message(scope: &Scope, table: u32, priority: u32, family: Family) -> RuleMess
     message.header.action = RuleAction::ToTable;
     message.attributes.push(RuleAttribute::Table(table));
     message.attributes.push(RuleAttribute::Priority(priority));
-    message.attributes.push(RuleAttribute::Protocol(RouteProtocol::from(scope.protocol)));
+    message
+        .attributes
+        .push(RuleAttribute::Protocol(RouteProtocol::from(scope.protocol)));
     message
 }
 
@@ -88,7 +98,11 @@ pub(super) fn put(
 ) -> Result<(), KernelError> {
     let rule = message(scope, table, priority, family);
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    let done = netlink.request(&format!("rule to table {table}"), &Message::NewRule(rule), Ask::Do(flags));
+    let done = netlink.request(
+        &format!("rule to table {table}"),
+        &Message::NewRule(rule),
+        Ask::Do(flags),
+    );
     forgive(done, &[EEXIST])
 }
 
@@ -100,6 +114,10 @@ pub(super) fn remove(
     family: Family,
 ) -> Result<(), KernelError> {
     let rule = message(scope, table, priority, family);
-    let done = netlink.request(&format!("remove rule to table {table}"), &Message::DelRule(rule), Ask::Do(0));
+    let done = netlink.request(
+        &format!("remove rule to table {table}"),
+        &Message::DelRule(rule),
+        Ask::Do(0),
+    );
     forgive(done, &[ENOENT])
 }

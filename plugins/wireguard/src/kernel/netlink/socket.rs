@@ -46,7 +46,11 @@ impl Netlink {
             if protocol == netlink_sys::protocols::NETLINK_ROUTE {
                 socket.set_netlink_get_strict_chk(true)?;
             }
-            Ok::<_, std::io::Error>(Self { socket, sequence: 0, port })
+            Ok::<_, std::io::Error>(Self {
+                socket,
+                sequence: 0,
+                port,
+            })
         };
         open().map_err(|error| unreachable_because("netlink", &error))
     }
@@ -83,7 +87,9 @@ impl Netlink {
         // Private keys pass through here.
         let mut bytes = zeroize::Zeroizing::new(vec![0; packet.buffer_len()]);
         packet.serialize(&mut bytes);
-        self.socket.send(&bytes, 0).map_err(|error| unreachable_because(what, &error))?;
+        self.socket
+            .send(&bytes, 0)
+            .map_err(|error| unreachable_because(what, &error))?;
         Ok(())
     }
 
@@ -122,14 +128,19 @@ impl Netlink {
 }
 
 fn refused(what: &str, code: i32) -> KernelError {
-    KernelError::Refused { what: what.into(), errno: code.saturating_abs() }
+    KernelError::Refused {
+        what: what.into(),
+        errno: code.saturating_abs(),
+    }
 }
 
 /// The messages of one read.
 pub(super) fn split(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let length = bytes.first_chunk::<4>().map(|length| u32::from_ne_bytes(*length))?;
-        let length = usize::try_from(length).ok().filter(|length| (HEADER_BYTES..=bytes.len()).contains(length))?;
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| (HEADER_BYTES..=bytes.len()).contains(length))?;
         let (message, _) = bytes.split_at(length);
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)

@@ -56,7 +56,9 @@ impl Watch {
 fn listen(protocol: isize, groups: &[u32]) -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(protocol)?;
     socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
-    groups.iter().try_for_each(|group| socket.socket_mut().add_membership(*group))?;
+    groups
+        .iter()
+        .try_for_each(|group| socket.socket_mut().add_membership(*group))?;
     Ok(socket)
 }
 
@@ -91,14 +93,19 @@ async fn wait(socket: &TokioSocket, concerns: impl Fn(&[u8]) -> bool) {
 }
 
 fn of_route(bytes: &[u8], scope: &Scope, own_port: u32) -> bool {
-    let Ok(message) = NetlinkMessage::<Message>::deserialize(bytes) else { return false };
+    let Ok(message) = NetlinkMessage::<Message>::deserialize(bytes) else {
+        return false;
+    };
     if message.header.port_number == own_port {
         return false;
     }
-    let NetlinkPayload::InnerMessage(message) = message.payload else { return false };
+    let NetlinkPayload::InnerMessage(message) = message.payload else {
+        return false;
+    };
     match message {
-        Message::NewLink(link) | Message::DelLink(link) => link::read(&link)
-            .is_some_and(|found| scope.devices.contains(&found.name) || found.is_ours(scope)),
+        Message::NewLink(link) | Message::DelLink(link) => {
+            link::read(&link).is_some_and(|found| scope.devices.contains(&found.name) || found.is_ours(scope))
+        }
         Message::NewRoute(route) | Message::DelRoute(route) => route::is_ours(&route, scope),
         Message::NewRule(rule) | Message::DelRule(rule) => rule::priority_of_ours(&rule, scope).is_some(),
         // Which device has the number is not said; addresses change rarely.

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use catalyst_plugin::Prefix;
+use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
-use netlink_packet_generic::GenlMessage;
 use netlink_packet_wireguard::{
     WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardAttribute, WireguardCmd,
     WireguardMessage, WireguardPeer, WireguardPeerAttribute as Attribute, WireguardPeerFlags, WireguardTimeSpec,
@@ -36,14 +36,20 @@ pub(super) fn family(netlink: &mut Netlink) -> Result<u16, KernelError> {
     let what = "WireGuard in this kernel";
     let found = match netlink.request(what, &GenlMessage::from_payload(ask), Ask::Do(0)) {
         Err(KernelError::Refused { errno: ENOENT, .. }) => {
-            return Err(unreachable_because(what, &"there is none (its module may have to be loaded)"));
+            return Err(unreachable_because(
+                what,
+                &"there is none (its module may have to be loaded)",
+            ));
         }
         found => found?,
     };
-    let id = found.iter().flat_map(|message| &message.payload.nlas).find_map(|attribute| match attribute {
-        GenlCtrlAttrs::FamilyId(id) => Some(*id),
-        _ => None,
-    });
+    let id = found
+        .iter()
+        .flat_map(|message| &message.payload.nlas)
+        .find_map(|attribute| match attribute {
+            GenlCtrlAttrs::FamilyId(id) => Some(*id),
+            _ => None,
+        });
     id.ok_or_else(|| unreachable_because(what, &"its family has no number"))
 }
 
@@ -119,12 +125,27 @@ impl Read {
             let id = (device.clone(), key);
             peers.counters.insert(id.clone(), peer.counters);
             peers.endpoints.extend(peer.endpoint.map(|endpoint| (id, endpoint)));
-            let content = Peer { preshared_key: peer.preshared_key, keepalive_s: peer.keepalive_s };
-            peers.held.insert(Key::Peer { device: device.clone(), key }, Resource::Peer(content));
-            let allowed = peer.allowed.into_iter();
-            peers.held.extend(
-                allowed.map(|prefix| (Key::Allowed { device: device.clone(), prefix }, Resource::Allowed(key))),
+            let content = Peer {
+                preshared_key: peer.preshared_key,
+                keepalive_s: peer.keepalive_s,
+            };
+            peers.held.insert(
+                Key::Peer {
+                    device: device.clone(),
+                    key,
+                },
+                Resource::Peer(content),
             );
+            let allowed = peer.allowed.into_iter();
+            peers.held.extend(allowed.map(|prefix| {
+                (
+                    Key::Allowed {
+                        device: device.clone(),
+                        prefix,
+                    },
+                    Resource::Allowed(key),
+                )
+            }));
         }
     }
 }
@@ -165,7 +186,9 @@ pub(super) fn configure(netlink: &mut Netlink, family: u16, name: &str, device: 
     let key = device.private_key.as_ref();
     attributes.extend(key.map(|key| WireguardAttribute::PrivateKey(*key.bytes())));
     let change = message(family, WireguardCmd::SetDevice, attributes);
-    netlink.request(&format!("configure device {name}"), &change, Ask::Do(0)).map(drop)
+    netlink
+        .request(&format!("configure device {name}"), &change, Ask::Do(0))
+        .map(drop)
 }
 
 /// Whether two changes that follow each other may go in one message: the same kind, on one device.
@@ -191,11 +214,9 @@ pub(super) fn in_one_message(one: &Operation, other: &Operation) -> bool {
 /// Changes of one kind to the peers of one device. The caller bounds their number: a message holds 64 KiB, and the kernel
 /// does all of it before it does anything else.
 pub(super) fn change(netlink: &mut Netlink, family: u16, operations: &[Operation]) -> Result<(), KernelError> {
-    let device = operations.first().and_then(|first| match first.key() {
-        Key::Peer { device, .. } | Key::Endpoint { device, .. } | Key::Allowed { device, .. } => Some(device),
-        _ => None,
-    });
-    let Some(device) = device else { return Ok(()) };
+    let Some(device) = operations.first().and_then(device_of) else {
+        return Ok(());
+    };
     let peers = match operations {
         [Operation::Remove(Key::Allowed { .. }), ..] => move_away(operations)?,
         _ => operations.iter().filter_map(peer_change).collect(),
@@ -203,13 +224,27 @@ pub(super) fn change(netlink: &mut Netlink, family: u16, operations: &[Operation
     if peers.is_empty() {
         return Ok(());
     }
-    let attributes = vec![WireguardAttribute::IfName(device.to_string()), WireguardAttribute::Peers(peers)];
+    let attributes = vec![
+        WireguardAttribute::IfName(device.to_string()),
+        WireguardAttribute::Peers(peers),
+    ];
     let change = message(family, WireguardCmd::SetDevice, attributes);
-    let removing = matches!(operations, [Operation::Remove(_), ..]);
-    match netlink.request(&format!("change peers of {device}"), &change, Ask::Do(0)) {
-        // With the device they are gone too.
-        Err(KernelError::Refused { errno: ENODEV, .. }) if removing => Ok(()),
-        done => done.map(drop),
+    netlink
+        .request(&format!("change peers of {device}"), &change, Ask::Do(0))
+        .map(drop)
+}
+
+/// The device whose peers are changed.
+pub(super) fn device_of(operation: &Operation) -> Option<&Arc<str>> {
+    match operation.key() {
+        Key::Peer { device, .. } | Key::Endpoint { device, .. } | Key::Allowed { device, .. } => Some(device),
+        Key::Guard { .. }
+        | Key::Rule { .. }
+        | Key::Filter { .. }
+        | Key::Device(_)
+        | Key::Address { .. }
+        | Key::Route { .. }
+        | Key::Refused(_) => None,
     }
 }
 
@@ -225,7 +260,11 @@ fn peer_change(operation: &Operation) -> Option<WireguardPeer> {
             vec![Attribute::PublicKey(key.0), update_only, Attribute::Endpoint(*endpoint)]
         }
         Operation::Put(Key::Allowed { prefix, .. }, Resource::Allowed(key)) => {
-            vec![Attribute::PublicKey(key.0), update_only, Attribute::AllowedIps(vec![allowed(*prefix)])]
+            vec![
+                Attribute::PublicKey(key.0),
+                update_only,
+                Attribute::AllowedIps(vec![allowed(*prefix)]),
+            ]
         }
         Operation::Remove(Key::Peer { key, .. }) => {
             let remove = WireguardPeerFlags::RemoveMe | WireguardPeerFlags::UpdateOnly;
@@ -246,7 +285,10 @@ fn move_away(operations: &[Operation]) -> Result<Vec<WireguardPeer>, KernelError
         _ => None,
     });
     let taken = vec![Attribute::PublicKey(*nobody), Attribute::AllowedIps(prefixes.collect())];
-    let gone = vec![Attribute::PublicKey(*nobody), Attribute::Flags(WireguardPeerFlags::RemoveMe)];
+    let gone = vec![
+        Attribute::PublicKey(*nobody),
+        Attribute::Flags(WireguardPeerFlags::RemoveMe),
+    ];
     Ok(vec![WireguardPeer(taken), WireguardPeer(gone)])
 }
 
@@ -285,7 +327,13 @@ mod tests {
         read.take(told(2, vec![Attribute::AllowedIps(vec![range(4)])]), Duration::ZERO);
         let mut peers = Peers::default();
         read.into_peers(&"wg0".into(), &mut peers);
-        let of = |key: u8| peers.held.values().filter(|held| **held == Resource::Allowed(PublicKey([key; 32]))).count();
+        let of = |key: u8| {
+            peers
+                .held
+                .values()
+                .filter(|held| **held == Resource::Allowed(PublicKey([key; 32])))
+                .count()
+        };
         assert_eq!((peers.counters.len(), of(1), of(2)), (2, 3, 1));
         assert_eq!(peers.counters[&("wg0".into(), PublicKey([1; 32]))].received, 7);
     }
@@ -294,19 +342,47 @@ mod tests {
     fn only_a_new_peer_may_be_made() {
         let device: Arc<str> = "wg0".into();
         let (key, prefix) = (PublicKey([1; 32]), Prefix::new([10, 1, 0, 0].into(), 16).unwrap());
-        let peer = Peer { preshared_key: None, keepalive_s: 5 };
+        let peer = Peer {
+            preshared_key: None,
+            keepalive_s: 5,
+        };
         let flags = |operation: Operation| {
-            peer_change(&operation).unwrap().0.into_iter().find_map(|attribute| match attribute {
-                Attribute::Flags(flags) => Some(flags),
-                _ => None,
-            })
+            peer_change(&operation)
+                .unwrap()
+                .0
+                .into_iter()
+                .find_map(|attribute| match attribute {
+                    Attribute::Flags(flags) => Some(flags),
+                    _ => None,
+                })
         };
         let put = |key, resource| Operation::Put(key, resource);
-        assert_eq!(flags(put(Key::Peer { device: device.clone(), key }, Resource::Peer(peer))), None);
+        assert_eq!(
+            flags(put(
+                Key::Peer {
+                    device: device.clone(),
+                    key
+                },
+                Resource::Peer(peer)
+            )),
+            None
+        );
         let endpoint = Resource::Endpoint(([192, 0, 2, 1], 1).into());
         for update in [
-            put(Key::Endpoint { device: device.clone(), key }, endpoint),
-            put(Key::Allowed { device: device.clone(), prefix }, Resource::Allowed(key)),
+            put(
+                Key::Endpoint {
+                    device: device.clone(),
+                    key,
+                },
+                endpoint,
+            ),
+            put(
+                Key::Allowed {
+                    device: device.clone(),
+                    prefix,
+                },
+                Resource::Allowed(key),
+            ),
             Operation::Remove(Key::Peer { device, key }),
         ] {
             let flags = flags(update).unwrap();
@@ -316,7 +392,10 @@ mod tests {
 
     #[test]
     fn a_handshake_has_an_age_once_there_was_one() {
-        let at = |seconds| WireguardTimeSpec { seconds, nano_seconds: 0 };
+        let at = |seconds| WireguardTimeSpec {
+            seconds,
+            nano_seconds: 0,
+        };
         let now = Duration::from_secs(100);
         assert_eq!(age(at(0), now), None);
         assert_eq!(age(at(-1), now), None);
