@@ -3,6 +3,11 @@
 //! The kernel carries out a request while it is sent, and some take long: everything runs in a thread of its own, one
 //! request at a time, and nobody else waits. [`watch`] hears of what others change.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the attributes of the kernel are many and most are none of our business"
+)]
+
 mod address;
 mod link;
 mod nft;

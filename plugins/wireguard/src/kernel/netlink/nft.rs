@@ -214,7 +214,7 @@ mod tests {
         let objects = without_rule["nftables"].as_array_mut().unwrap();
         let last = objects.iter().rposition(|object| is("rule", object)).unwrap();
         objects.remove(last);
-        let mut accepts = whole.clone();
+        let mut accepts = whole;
         let rule = accepts["nftables"]
             .as_array_mut()
             .unwrap()
