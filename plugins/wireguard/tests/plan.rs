@@ -347,7 +347,7 @@ proptest! {
     /// The resources after any steps are those of planning the whole table, and no resource has two owners.
     #[test]
     fn planning_by_steps_is_planning_at_once(steps in proptest::collection::vec(proptest::collection::vec(change(), 1..4), 1..30)) {
-        let mut stepwise = planner(two_peers());
+        let (mut stepwise, mut whole) = (planner(two_peers()), planner(two_peers()));
         let mut routes = RouteTable::new();
         let mut held = all(&mut stepwise, &routes);
         for step in steps {
@@ -359,9 +359,9 @@ proptest! {
             }
             let touched: Vec<Prefix> = step.iter().map(|(prefix, _)| *prefix).collect();
             take(&mut held, stepwise.plan(&routes, Touched::Names(&touched)));
-            prop_assert_eq!(&held, &all(&mut planner(two_peers()), &routes));
-            for key in held.keys() {
-                prop_assert_eq!(stepwise.wanted(key).is_some(), !matches!(key, Key::Refused(_)) || stepwise.wanted(key).is_some());
+            prop_assert_eq!(&held, &all(&mut whole, &routes));
+            for key in held.keys().filter(|key| !matches!(key, Key::Refused(_))) {
+                prop_assert_eq!(stepwise.wanted(key), held.get(key));
             }
         }
     }
