@@ -191,7 +191,11 @@ mod tests {
             .map(|command| command["add"].clone());
         let mut listed = json!({"nftables": all.collect::<Vec<_>>()});
         for object in listed["nftables"].as_array_mut().unwrap() {
-            for element in object["set"]["elem"].as_array_mut().into_iter().flatten() {
+            let elements = object
+                .get_mut("set")
+                .and_then(|set| set.get_mut("elem"))
+                .and_then(Value::as_array_mut);
+            for element in elements.into_iter().flatten() {
                 if element["prefix"]["len"] == 32 {
                     *element = element["prefix"]["addr"].clone();
                 }
