@@ -97,7 +97,8 @@ impl<K: Kernel> WireguardPlane<K> {
             misled: BTreeSet::new(),
             called_anew: BTreeMap::new(),
             told: BTreeMap::new(),
-            events: VecDeque::new(),
+            // The kernel is always there.
+            events: [PlaneEvent::Connected(true)].into(),
             look_at: Instant::now(),
             retry_at: None,
             retries: 0,
