@@ -164,8 +164,11 @@ fn connect(
 ) -> Result<()> {
     host.connect(interface, [ours.parse()?, theirs.parse()?], router)?;
     if let Some(subnet) = subnet {
-        host.run(&format!("ip address add {subnet}10/64 dev {interface} nodad"))?;
-        router.run(&format!("ip address add {subnet}1/64 dev {interface} nodad"))?;
+        // A router asks for its neighbours from its link-local address.
+        for (end, number) in [(host, 10), (router, 1)] {
+            end.run(&format!("ip address add {subnet}{number}/64 dev {interface} nodad"))?;
+            end.run(&format!("ip address add fe80::{number}/64 dev {interface} nodad"))?;
+        }
     }
     Ok(())
 }
