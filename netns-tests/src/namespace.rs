@@ -1,7 +1,7 @@
 //! Networks of the kernel's own: namespaces, and what passes over an interface.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -10,9 +10,16 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, socket};
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::{RcvBufForce, RxqOvfl};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt, socket,
+};
 
 use crate::{Process, programs};
+
+/// What a capture may hold before it is looked at.
+const CAPTURE_BYTES: usize = 64 << 20;
 
 /// A network namespace with an interface `lo`. It is that of a process that does nothing, and gone with it, however the
 /// test ends.
@@ -143,12 +150,11 @@ impl Namespace {
         let (index, _) = link.split_once(':').with_context(|| format!("no index in {link:?}"))?;
         let index = index.parse()?;
         let socket = self.inside(|| {
-            Ok(socket(
-                AddressFamily::Packet,
-                SockType::Raw,
-                SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-                SockProtocol::EthAll,
-            )?)
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
+            setsockopt(&socket, RcvBufForce, &CAPTURE_BYTES)?;
+            setsockopt(&socket, RxqOvfl, &1)?;
+            Ok(socket)
         })?;
         Ok(Capture { socket, index })
     }
@@ -175,12 +181,30 @@ impl Capture {
     pub fn take(&self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         let mut buffer = vec![0; 65_536];
+        let mut control = cmsg_space!(u32);
         loop {
-            match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let received = recvmsg::<LinkAddr>(
+                self.socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut control),
+                MsgFlags::empty(),
+            );
+            let (length, from, lost) = match received {
                 Err(Errno::EAGAIN) => return Ok(frames),
                 Err(error) => return Err(io::Error::from(error)).context("cannot capture"),
-                Ok((length, Some(from))) if from.ifindex() == self.index => frames.push(buffer[..length].to_vec()),
-                Ok(_) => {}
+                Ok(message) => {
+                    let mut said = message.cmsgs()?;
+                    let lost = said.find_map(|said| match said {
+                        ControlMessageOwned::RxqOvfl(lost) => Some(lost),
+                        _ => None,
+                    });
+                    (message.bytes, message.address, lost)
+                }
+            };
+            ensure!(lost.is_none_or(|lost| lost == 0), "{lost:?} frames were lost to the capture");
+            if from.is_some_and(|from| from.ifindex() == self.index) {
+                frames.push(buffer[..length].to_vec());
             }
         }
     }

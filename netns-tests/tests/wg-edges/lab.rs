@@ -98,6 +98,22 @@ impl Lab {
         self.wait_up()
     }
 
+    /// Writes the configuration of a node anew and has it read.
+    pub(crate) fn reload(node: &Node) -> Result<()> {
+        node.write_config()?;
+        node.ctl_ok(&["reload"]).map(drop)
+    }
+
+    /// A flood of pings from the client, or another namespace, that goes on until it is dropped.
+    pub(crate) fn flood(&self, log: &str, from: &Namespace, address: &str, more: &[&str]) -> Result<Process> {
+        let arguments = [more, &["-i", "0.02", address]].concat();
+        from.start(self.a.folder(), log, Path::new("/usr/bin/ping"), &arguments)
+    }
+
+    pub(crate) fn edge_a(&self) -> Result<&Namespace> {
+        self.a.namespace.as_deref().context("edge A has a namespace")
+    }
+
     /// Waits until both ends call the tunnel up and traffic passes.
     pub(crate) fn wait_up(&self) -> Result<()> {
         for (node, peer) in [(&self.a, "beta"), (&self.b, "acme")] {

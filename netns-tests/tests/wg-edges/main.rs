@@ -2,6 +2,9 @@
 
 mod frames;
 mod lab;
+mod refused;
+mod restart;
+mod sealed;
 
 use anyhow::{Result, ensure};
 use catalyst_netns_tests::{LONG, poll, scenario};
