@@ -34,5 +34,6 @@ pub use node::{Example, Node, start_envoy};
 pub use poll::{LONG, poll, stays};
 pub use probes::{Probe, Probes};
 pub use process::Process;
+pub use programs::binary;
 pub use raw_peer::RawPeer;
 pub use reach::{check_none_returned, check_reach, offer_every_kind, withdraw_http};

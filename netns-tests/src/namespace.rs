@@ -1,18 +1,25 @@
 //! Networks of the kernel's own: namespaces, and what passes over an interface.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{AddressFamily, LinkAddr, SockFlag, SockProtocol, SockType, recvfrom, socket};
+use nix::cmsg_space;
+use nix::sys::socket::sockopt::{RcvBufForce, RxqOvfl};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt, socket,
+};
 
 use crate::{Process, programs};
+
+/// What a capture may hold before it is looked at.
+const CAPTURE_BYTES: usize = 64 << 20;
 
 /// A network namespace with an interface `lo`. It is that of a process that does nothing, and gone with it, however the
 /// test ends.
@@ -66,11 +73,51 @@ impl Namespace {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// What a command prints, whether it succeeds or not.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn say(&self, command: &str) -> Result<String> {
+        let output = self.command(command).output()?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path.display()));
+        command.arg(self.net_argument());
         command.args(words.split_whitespace());
         command
+    }
+
+    fn net_argument(&self) -> String {
+        format!("--net={}", self.path.display())
+    }
+
+    /// Starts a program in it; see [`Process::start`].
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self, folder: &Path, log: &str, program: &Path, arguments: &[&str]) -> Result<Process> {
+        let net = self.net_argument();
+        let program = program.to_str().context("the path of a program is no UTF-8")?;
+        let arguments = [&[&*net, program], arguments].concat();
+        Process::start(folder, log, &programs::on_path("nsenter")?, &arguments)
+    }
+
+    /// What `act` gives on a thread in it: sockets that it opens stay there.
+    ///
+    /// # Errors
+    /// What `act` fails with, or the namespace is gone.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let path = &self.path;
+        let acting = || -> Result<T> {
+            let namespace = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            setns(namespace, CloneFlags::CLONE_NEWNET)?;
+            act()
+        };
+        // A thread of its own enters the namespace, and ends.
+        let joined = std::thread::scope(|scope| scope.spawn(acting).join());
+        joined.unwrap_or_else(|_| bail!("the thread in {} panicked", self.name))
     }
 
     /// Connects it to `other`: an interface in each, with an address of the same /24. Both know each other's address on the
@@ -102,22 +149,14 @@ impl Namespace {
         let link = self.run(&format!("ip -oneline link show dev {interface}"))?;
         let (index, _) = link.split_once(':').with_context(|| format!("no index in {link:?}"))?;
         let index = index.parse()?;
-        let path = self.path.clone();
-        // A thread of its own enters the namespace; the socket stays there, and the thread ends.
-        let opening = std::thread::spawn(move || -> Result<OwnedFd> {
-            let namespace = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-            setns(namespace, CloneFlags::CLONE_NEWNET)?;
-            Ok(socket(
-                AddressFamily::Packet,
-                SockType::Raw,
-                SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
-                SockProtocol::EthAll,
-            )?)
-        });
-        let Ok(socket) = opening.join() else {
-            anyhow::bail!("the opening thread panicked")
-        };
-        Ok(Capture { socket: socket?, index })
+        let socket = self.inside(|| {
+            let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+            let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
+            setsockopt(&socket, RcvBufForce, &CAPTURE_BYTES)?;
+            setsockopt(&socket, RxqOvfl, &1)?;
+            Ok(socket)
+        })?;
+        Ok(Capture { socket, index })
     }
 }
 
@@ -142,12 +181,30 @@ impl Capture {
     pub fn take(&self) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::new();
         let mut buffer = vec![0; 65_536];
+        let mut control = cmsg_space!(u32);
         loop {
-            match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let received = recvmsg::<LinkAddr>(
+                self.socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut control),
+                MsgFlags::empty(),
+            );
+            let (length, from, lost) = match received {
                 Err(Errno::EAGAIN) => return Ok(frames),
                 Err(error) => return Err(io::Error::from(error)).context("cannot capture"),
-                Ok((length, Some(from))) if from.ifindex() == self.index => frames.push(buffer[..length].to_vec()),
-                Ok(_) => {}
+                Ok(message) => {
+                    let mut said = message.cmsgs()?;
+                    let lost = said.find_map(|said| match said {
+                        ControlMessageOwned::RxqOvfl(lost) => Some(lost),
+                        _ => None,
+                    });
+                    (message.bytes, message.address, lost)
+                }
+            };
+            ensure!(lost.is_none_or(|lost| lost == 0), "{lost:?} frames were lost to the capture");
+            if from.is_some_and(|from| from.ifindex() == self.index) {
+                frames.push(buffer[..length].to_vec());
             }
         }
     }

@@ -3,12 +3,23 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::config;
-use crate::{Client, Process, programs};
+use crate::{Client, Namespace, Process, programs};
+
+const ENVOY_ARGUMENTS: [&str; 7] = [
+    "-c",
+    "envoy.json",
+    "--disable-hot-restart",
+    "--concurrency",
+    "1",
+    "--log-level",
+    "info",
+];
 
 /// An example service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +86,8 @@ pub struct Node {
     pub envoy: Option<Process>,
     /// catalyst-gateway, while it runs.
     pub gateway: Option<Process>,
+    /// Where its programs run; `None`: with us.
+    pub namespace: Option<Arc<Namespace>>,
     examples: Vec<Process>,
     pub(crate) client: Client,
 }
@@ -91,9 +104,20 @@ impl Node {
             routed: None,
             envoy: None,
             gateway: None,
+            namespace: None,
             examples: Vec::new(),
             client: Client::default(),
         }
+    }
+
+    /// Puts it into a namespace, with a configuration of your own. Its address is the loopback of the namespace; those in
+    /// the configuration may be others. Before anything of it runs.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: Arc<Namespace>, config: Value) -> Self {
+        self.ip = Ipv4Addr::LOCALHOST;
+        self.namespace = Some(namespace);
+        self.config = config;
+        self
     }
 
     /// Turns the Envoy plugin on. Before peers of other organisations are added: they need a listener each.
@@ -151,8 +175,8 @@ impl Node {
         }
         let program = programs::binary(example.program())?;
         let log = format!("{}-{called}", example.program());
-        let mut process = Process::start(&self.folder, &log, &program, &arguments)?;
-        wait_for_port(&mut process, address)?;
+        let mut process = self.spawn(&log, &program, &arguments)?;
+        self.wait_for_port(&mut process, address)?;
         self.examples.push(process);
         Ok(address)
     }
@@ -173,7 +197,7 @@ impl Node {
     /// # Errors
     /// It cannot be started.
     pub fn run_program(&self, program: &str, log: &str, arguments: &[&str]) -> Result<Process> {
-        Process::start(&self.folder, log, &programs::binary(program)?, arguments)
+        self.spawn(log, &programs::binary(program)?, arguments)
     }
 
     /// Starts catalyst-routed, and Envoy and the gateway as far as their plugins are on.
@@ -208,7 +232,7 @@ impl Node {
         self.write_config()?;
         let program = programs::binary("catalyst-routed")?;
         let arguments = ["-c", "routed.json", "--log", config::LOG];
-        let mut process = Process::start(&self.folder, "routed", &program, &arguments)?;
+        let mut process = self.spawn("routed", &program, &arguments)?;
         let what = format!("the start of catalyst-routed {}", self.name);
         process.wait_until(&what, || self.ctl_json(&["show", "peers"]).map(drop))?;
         self.routed = Some(process);
@@ -222,8 +246,8 @@ impl Node {
     pub fn start_envoy(&mut self) -> Result<()> {
         let bootstrap = self.routed_ok(&["envoy-bootstrap", "-c", "routed.json"])?;
         fs::write(self.folder.join("envoy.json"), bootstrap)?;
-        let mut process = start_envoy(&self.folder)?;
-        wait_for_port(&mut process, self.ingress())?;
+        let mut process = self.spawn("envoy", &programs::envoy()?, &ENVOY_ARGUMENTS)?;
+        self.wait_for_port(&mut process, self.ingress())?;
         self.envoy = Some(process);
         Ok(())
     }
@@ -243,8 +267,8 @@ impl Node {
             "--name",
             &self.name,
         ];
-        let mut process = Process::start(&self.folder, "gateway", &programs::gateway()?, &arguments)?;
-        wait_for_port(&mut process, address)?;
+        let mut process = self.spawn("gateway", &programs::gateway()?, &arguments)?;
+        self.wait_for_port(&mut process, address)?;
         self.gateway = Some(process);
         Ok(())
     }
@@ -298,6 +322,31 @@ impl Node {
         (self.ip, config::EGRESS).into()
     }
 
+    fn spawn(&self, log: &str, program: &Path, arguments: &[&str]) -> Result<Process> {
+        match &self.namespace {
+            Some(namespace) => namespace.start(&self.folder, log, program, arguments),
+            None => Process::start(&self.folder, log, program, arguments),
+        }
+    }
+
+    /// What `act` gives where its programs run.
+    ///
+    /// # Errors
+    /// What `act` fails with.
+    pub fn inside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        match &self.namespace {
+            Some(namespace) => namespace.inside(act),
+            None => act(),
+        }
+    }
+
+    fn wait_for_port(&self, process: &mut Process, address: SocketAddr) -> Result<()> {
+        process.wait_until(&format!("a listener at {address}"), || {
+            let connect = || TcpStream::connect(address).map(drop);
+            self.inside(|| connect().with_context(|| format!("nothing listens at {address}")))
+        })
+    }
+
     /// The folder of its logs.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -310,22 +359,5 @@ impl Node {
 /// # Errors
 /// It cannot be started.
 pub fn start_envoy(folder: &Path) -> Result<Process> {
-    let arguments = [
-        "-c",
-        "envoy.json",
-        "--disable-hot-restart",
-        "--concurrency",
-        "1",
-        "--log-level",
-        "info",
-    ];
-    Process::start(folder, "envoy", &programs::envoy()?, &arguments)
-}
-
-fn wait_for_port(process: &mut Process, address: SocketAddr) -> Result<()> {
-    process.wait_until(&format!("a listener at {address}"), || {
-        TcpStream::connect(address)
-            .map(drop)
-            .with_context(|| format!("nothing listens at {address}"))
-    })
+    Process::start(folder, "envoy", &programs::envoy()?, &ENVOY_ARGUMENTS)
 }

@@ -159,7 +159,7 @@ impl Node {
     /// # Errors
     /// No answer.
     pub fn get(&self, host: &str, path: &str) -> Result<Answer> {
-        self.client.get(self.egress(), host, path)
+        self.inside(|| self.client.get(self.egress(), host, path))
     }
 
     /// GET through the ingress listener.
@@ -167,7 +167,7 @@ impl Node {
     /// # Errors
     /// No answer.
     pub fn get_ingress(&self, host: &str, path: &str) -> Result<Answer> {
-        self.client.get(self.ingress(), host, path)
+        self.inside(|| self.client.get(self.ingress(), host, path))
     }
 
     /// # Errors
@@ -188,9 +188,8 @@ impl Node {
     /// No answer, or none in JSON.
     pub fn graphql(&self, query: &str) -> Result<Value> {
         let body = json!({ "query": query }).to_string();
-        let answer = self
-            .client
-            .post(self.ingress(), &self.ingress().to_string(), "/graphql", &body)?;
+        let ingress = self.ingress();
+        let answer = self.inside(|| self.client.post(ingress, &ingress.to_string(), "/graphql", &body))?;
         answer.json()
     }
 
@@ -200,7 +199,7 @@ impl Node {
     /// No answer.
     pub fn envoy_admin(&self, path: &str) -> Result<String> {
         let address = SocketAddr::from((self.ip, config::ENVOY_ADMIN));
-        let answer = self.client.get(address, "admin", path)?;
+        let answer = self.inside(|| self.client.get(address, "admin", path))?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(answer.body)
     }

@@ -10,7 +10,10 @@ const BIN_DIR: &str = "CATALYST_BIN_DIR";
 const ENVOY: &str = "CATALYST_ENVOY";
 
 /// A program of the root workspace.
-pub(crate) fn binary(name: &str) -> Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn binary(name: &str) -> Result<PathBuf> {
     first_file(&[bin_dir()?.join(name)], name)
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// (crate, the crates of this repository that it may depend on outside its tests).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("catalyst-core", &[]),
     ("catalyst-sim", &["catalyst-core"]),
     ("catalyst-proto", &[]),
@@ -19,6 +19,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("catalyst-envoy", &["catalyst-plugin", "catalyst-proto"]),
     ("catalyst-graphql", &["catalyst-plugin", "catalyst-proto"]),
     ("catalyst-external", &["catalyst-plugin", "catalyst-proto"]),
+    ("catalyst-wireguard", &["catalyst-plugin"]),
     ("catalyst-gateway", &["catalyst-compose", "catalyst-proto"]),
     (
         "catalyst-routed",
@@ -29,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "catalyst-envoy",
             "catalyst-graphql",
             "catalyst-external",
+            "catalyst-wireguard",
         ],
     ),
     ("catalystctl", &["catalyst-proto"]),
@@ -47,7 +49,11 @@ const BANNED_BELOW: [(&str, &str); 4] = [
 ];
 
 /// (crate of somebody else, the only crate of ours that may use it directly).
-const ONLY_USER: [(&str, &str); 2] = [("envoy-types", "catalyst-envoy"), ("hive-router", "catalyst-gateway")];
+const ONLY_USER: [(&str, &str); 3] = [
+    ("envoy-types", "catalyst-envoy"),
+    ("hive-router", "catalyst-gateway"),
+    ("netlink-packet-wireguard", "catalyst-wireguard"),
+];
 
 /// Every arrow of both workspaces that is not allowed, one line each.
 ///

@@ -347,13 +347,13 @@ mod tests {
             ("rule_priority: 1 to 32765", |c| c.rule_priority = 32766),
             ("protocol: 0 to 4", |c| c.protocol = 4),
             ("keepalive: whole seconds", |c| {
-                c.keepalive = Duration::from_millis(1500)
+                c.keepalive = Duration::from_millis(1500);
             }),
             ("tunnels.b.device: 1 to 15", |c| {
-                c.tunnels.get_mut("b").unwrap().device = "a-name-with-16-b".into()
+                c.tunnels.get_mut("b").unwrap().device = "a-name-with-16-b".into();
             }),
             ("tunnels.b.mtu: at least 1280", |c| {
-                c.tunnels.get_mut("b").unwrap().mtu = 1279
+                c.tunnels.get_mut("b").unwrap().mtu = 1279;
             }),
             ("tunnels.b.addresses: 10.0.0.0/8: a tunnel address is a host", |c| {
                 c.tunnels.get_mut("b").unwrap().addresses = prefixes(&["10.0.0.0/8"]);

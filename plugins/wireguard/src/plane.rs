@@ -97,7 +97,8 @@ impl<K: Kernel> WireguardPlane<K> {
             misled: BTreeSet::new(),
             called_anew: BTreeMap::new(),
             told: BTreeMap::new(),
-            events: VecDeque::new(),
+            // The kernel is always there.
+            events: [PlaneEvent::Connected(true)].into(),
             look_at: Instant::now(),
             retry_at: None,
             retries: 0,
@@ -150,9 +151,10 @@ impl<K: Kernel> WireguardPlane<K> {
     }
 
     fn note_drift(&mut self, observed: &BTreeMap<Key, Resource>) {
-        let drifted = self.known.iter().filter(|(key, known)| match key {
-            Key::Endpoint { .. } => !observed.contains_key(*key),
-            key => observed.get(key).map(Resource::fingerprint) != Some(**known),
+        let drifted = self.known.iter().filter(|(key, known)| {
+            let found = observed.get(*key);
+            // An endpoint moves as its peer does.
+            found.is_none_or(|found| !matches!(key, Key::Endpoint { .. }) && found.fingerprint() != **known)
         });
         let drifted: Vec<Key> = drifted.map(|(key, _)| key.clone()).collect();
         if let Some(first) = drifted.first() {
@@ -217,23 +219,17 @@ impl<K: Kernel> WireguardPlane<K> {
     fn going_along(&self, keys: &[Key]) -> BTreeSet<Key> {
         let (mut peers, mut devices) = (BTreeSet::new(), BTreeSet::new());
         for key in keys {
-            match key {
-                Key::Peer { device, key } => {
-                    peers.insert((device.clone(), Resource::Allowed(*key).fingerprint()));
-                }
-                Key::Device(device) => {
-                    devices.insert(device.clone());
-                }
-                _ => {}
+            if let Key::Peer { device, key } = key {
+                peers.insert((device.clone(), Resource::Allowed(*key).fingerprint()));
+            } else if let Key::Device(device) = key {
+                devices.insert(device.clone());
             }
         }
-        let goes = |key: &&Key| match key {
-            Key::Allowed { device, .. } => self
-                .known
-                .get(*key)
-                .is_some_and(|owner| peers.contains(&(device.clone(), *owner))),
-            Key::Address { device, .. } => devices.contains(device),
-            _ => false,
+        let goes = |key: &&Key| {
+            if let Key::Allowed { device, .. } = key {
+                return (self.known.get(*key)).is_some_and(|owner| peers.contains(&(device.clone(), *owner)));
+            }
+            matches!(key, Key::Address { device, .. } if devices.contains(device))
         };
         keys.iter().filter(goes).cloned().collect()
     }
@@ -272,8 +268,9 @@ impl<K: Kernel> WireguardPlane<K> {
         let pause = FIRST_RETRY.saturating_mul(1 << self.retries.min(10)).min(MAX_RETRY);
         self.retries = self.retries.saturating_add(1);
         self.retry_at = Some(Instant::now() + pause);
-        for (key, error) in &failed {
-            tracing::warn!(resource = ?key, %error, ?pause, "the kernel refused a change; trying again");
+        if let Some((key, error)) = failed.first() {
+            let changes = failed.len();
+            tracing::warn!(changes, first = ?key, %error, ?pause, "the kernel refused changes; trying again");
         }
         failed
             .into_iter()

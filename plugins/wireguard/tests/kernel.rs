@@ -110,12 +110,14 @@ fn what_others_break_is_repaired() {
             if breaking.contains("listen-port") {
                 sh("ip rule del pref 1790");
             }
-            let repaired = |now: &str| {
-                now == whole && (run.stats.drift_repairs() > repairs || breaking.contains(&wg_key(77)))
-            };
+            let repaired =
+                |now: &str| now == whole && (run.stats.drift_repairs() > repairs || breaking.contains(&wg_key(77)));
             let deadline = std::time::Instant::now() + world::DEADLINE;
             while !repaired(&now) {
-                assert!(std::time::Instant::now() < deadline, "after {breaking:?}, not\n{whole}\nbut\n{now}");
+                assert!(
+                    std::time::Instant::now() < deadline,
+                    "after {breaking:?}, not\n{whole}\nbut\n{now}"
+                );
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 now = shown();
             }
@@ -182,6 +184,10 @@ fn what_is_not_ours_is_left_alone() {
             "{other:?}"
         );
         assert!(shown().contains("unreachable 10.2.0.0/16"), "guarded all the same");
+        assert!(
+            !sh("ip -o addr show dev wg-b").contains("10.255"),
+            "the stranger got our address"
+        );
         sh("ip link del wg-b");
         until("the device is made once the name is free", || {
             shown().contains("10.2.1.0/24 dev wg-b")
@@ -405,8 +411,7 @@ fn a_tunnel_is_up_while_it_is_heard_and_no_longer() {
             .await;
         // It roams, and what is announced does not pull it back.
         sh(
-            "ip -n far addr add 192.0.2.77/24 dev up1; ip -n far addr del 192.0.2.1/24 dev up1
-            ip -n far addr show up1 | grep -q 192.0.2.77; ip netns exec far ping -c 2 -W 2 10.255.1.1",
+            "ip -n far addr flush dev up1; ip -n far addr add 192.0.2.77/24 dev up1; ip netns exec far ping -c 2 -W 2 10.255.1.1",
         );
         assert!(
             sh("wg show wg-b endpoints").contains("192.0.2.77:"),

@@ -1,6 +1,8 @@
 //! A kernel in memory, with the habits of the real one that matter: an allowed address belongs to one peer and moves
 //! silently; updates of a peer that is not there do nothing; a device takes its peers, addresses and routes with it.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "most resources have no habits")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -3,6 +3,11 @@
 //! The kernel carries out a request while it is sent, and some take long: everything runs in a thread of its own, one
 //! request at a time, and nobody else waits. [`watch`] hears of what others change.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the attributes of the kernel are many and most are none of our business"
+)]
+
 mod address;
 mod link;
 mod nft;
@@ -182,7 +187,7 @@ impl Worker {
     fn apply(&mut self, scope: &Scope, operations: &[Operation]) -> Vec<Result<(), KernelError>> {
         let mut outcomes = Vec::with_capacity(operations.len());
         for run in operations.chunk_by(wg::in_one_message) {
-            if run.len() > 1 && self.run(run).is_ok() {
+            if run.len() > 1 && self.run(scope, run).is_ok() {
                 outcomes.extend(run.iter().map(|_| Ok(())));
             } else {
                 outcomes.extend(run.iter().map(|operation| self.one(scope, operation)));
@@ -191,7 +196,15 @@ impl Worker {
         outcomes
     }
 
-    fn run(&mut self, operations: &[Operation]) -> Result<(), KernelError> {
+    fn run(&mut self, scope: &Scope, operations: &[Operation]) -> Result<(), KernelError> {
+        let Some(device) = operations.first().and_then(wg::device_of) else {
+            return Ok(());
+        };
+        match link::index(&mut self.route, scope, device) {
+            // With the device they are gone too.
+            Err(_) if matches!(operations, [Operation::Remove(_), ..]) => return Ok(()),
+            found => found?,
+        };
         let family = self.family()?;
         wg::change(&mut self.generic, family, operations)
     }
@@ -200,8 +213,10 @@ impl Worker {
         match operation {
             Operation::Put(Key::Device(name), Resource::Device(device)) => self.put_device(scope, name, device),
             Operation::Remove(Key::Device(name)) => link::remove(&mut self.route, scope, name),
-            Operation::Put(Key::Address { device, prefix }, _) => address::put(&mut self.route, device, *prefix),
-            Operation::Remove(Key::Address { device, prefix }) => address::remove(&mut self.route, device, *prefix),
+            Operation::Put(Key::Address { device, prefix }, _) => address::put(&mut self.route, scope, device, *prefix),
+            Operation::Remove(Key::Address { device, prefix }) => {
+                address::remove(&mut self.route, scope, device, *prefix)
+            }
             Operation::Put(Key::Guard { table, prefix }, _) => {
                 route::put_guard(&mut self.route, scope, *table, *prefix)
             }
@@ -227,7 +242,7 @@ impl Worker {
             }) => rule::remove(&mut self.route, scope, *table, *priority, *family),
             Operation::Put(Key::Filter { table }, Resource::Filter(filter)) => nft::put(*table, filter),
             Operation::Remove(Key::Filter { table }) => nft::remove(*table),
-            Operation::Put(..) | Operation::Remove(_) => self.run(std::slice::from_ref(operation)),
+            Operation::Put(..) | Operation::Remove(_) => self.run(scope, std::slice::from_ref(operation)),
         }
     }
 

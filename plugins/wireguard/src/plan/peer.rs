@@ -137,7 +137,7 @@ impl Planner {
         if peer.public_key.is_some_and(|pinned| pinned != key) {
             return Condition::WrongKey;
         }
-        if Some(key) == self.index.public_key {
+        if key == self.index.public_key {
             return Condition::Refused("it announces our own key".into());
         }
         if let Some(other) = self.claim(&plan.device, key).filter(|other| *other != name) {

@@ -19,8 +19,10 @@ use crate::stats::{TunnelState, TunnelStatus};
 const CALL_ANEW: Duration = Duration::from_secs(30);
 
 impl<K: Kernel> WireguardPlane<K> {
-    /// One look, and when the next is due. May be cancelled: then it is made again.
+    /// One look, and when the next is due. One that is cut short, by a route that changes, is made again, but a bit
+    /// later: with a change every moment nothing else would be done.
     pub(super) async fn look(&mut self) {
+        self.look_at = Instant::now() + self.planner.config().keepalive / 8;
         if self.files.refresh(self.planner.config()) {
             self.planner.set_preshared_keys(self.files.keys());
             self.events.push_back(PlaneEvent::Replan);

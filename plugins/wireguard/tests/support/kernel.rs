@@ -32,16 +32,28 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
         assert!(done.success(), "{name}: {done}");
         return;
     }
-    sh("ip link set lo up; mount -t tmpfs run /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs run /run/netns; }");
-    let probe = Command::new("ip").args(["link", "add", "wg-probe", "type", "wireguard"]).output().unwrap();
+    sh(
+        "ip link set lo up; mount -t tmpfs run /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs run /run/netns; }",
+    );
+    let probe = Command::new("ip")
+        .args(["link", "add", "wg-probe", "type", "wireguard"])
+        .output()
+        .unwrap();
     assert!(
         probe.status.success(),
         "no WireGuard in this kernel, or not root (run it by `cargo xtask guest`): {}",
         String::from_utf8_lossy(&probe.stderr)
     );
     sh("ip link del wg-probe");
-    tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    tracing_subscriber::fmt()
+        .with_env_filter("info")
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(test());
 }
 
@@ -49,13 +61,23 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
 pub(crate) fn sh(script: &str) -> String {
     let output = Command::new("sh").args(["-ec", script]).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{script}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{script}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
 /// Whether a script succeeds.
 pub(crate) fn succeeds(script: &str) -> bool {
-    Command::new("sh").args(["-ec", script]).output().unwrap().status.success()
+    Command::new("sh")
+        .args(["-ec", script])
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 /// Polls until a condition holds.
@@ -110,7 +132,11 @@ impl Run {
             tunnels: BTreeMap::new(),
         };
         let routes = routes.into_iter().map(Selected::from).collect();
-        run.handle.feed.send(RouteUpdate::Reset { version: 1, routes, settled: true });
+        run.handle.feed.send(RouteUpdate::Reset {
+            version: 1,
+            routes,
+            settled: true,
+        });
         run.settle().await;
         run
     }
@@ -121,10 +147,18 @@ impl Run {
         self.version += 1;
         let changes = changes.into_iter().map(|(prefix, route)| {
             self.statuses.remove(&prefix.into());
-            Change { destination: prefix.into(), route: route.map(Selected::from) }
+            Change {
+                destination: prefix.into(),
+                route: route.map(Selected::from),
+            }
         });
         let changes = changes.collect();
-        self.handle.feed.send(RouteUpdate::Delta { from, to: self.version, changes, settled: true });
+        self.handle.feed.send(RouteUpdate::Delta {
+            from,
+            to: self.version,
+            changes,
+            settled: true,
+        });
         self.settle().await;
     }
 

@@ -8,10 +8,10 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 
-use super::KernelError;
 use super::link::{self, Found};
 use super::route::af;
 use super::socket::{Ask, EADDRNOTAVAIL, ENODEV, Netlink, forgive};
+use super::{KernelError, Scope};
 use crate::resource::{Key, Resource};
 
 pub(super) fn observe(
@@ -62,8 +62,8 @@ fn ip(address: &AddressMessage) -> Option<IpAddr> {
     local.or_else(remote)
 }
 
-pub(super) fn put(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
-    let message = message(netlink, device, prefix)?;
+pub(super) fn put(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<(), KernelError> {
+    let message = message(netlink, scope, device, prefix)?;
     let flags = NLM_F_CREATE | NLM_F_REPLACE;
     netlink
         .request(
@@ -74,9 +74,9 @@ pub(super) fn put(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result
         .map(drop)
 }
 
-pub(super) fn remove(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<(), KernelError> {
-    let message = match message(netlink, device, prefix) {
-        Err(KernelError::Refused { errno: ENODEV, .. }) => return Ok(()),
+pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<(), KernelError> {
+    let message = match message(netlink, scope, device, prefix) {
+        Err(KernelError::Refused { errno: ENODEV, .. } | KernelError::Foreign(_)) => return Ok(()),
         made => made?,
     };
     let done = netlink.request(
@@ -87,9 +87,9 @@ pub(super) fn remove(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Res
     forgive(done, &[EADDRNOTAVAIL])
 }
 
-fn message(netlink: &mut Netlink, device: &str, prefix: Prefix) -> Result<AddressMessage, KernelError> {
+fn message(netlink: &mut Netlink, scope: &Scope, device: &str, prefix: Prefix) -> Result<AddressMessage, KernelError> {
     let mut message = AddressMessage::default();
-    message.header.index = link::index(netlink, device)?;
+    message.header.index = link::index(netlink, scope, device)?;
     message.header.family = af(prefix);
     message.header.prefix_len = prefix.length();
     // Nobody else can have it on this link.

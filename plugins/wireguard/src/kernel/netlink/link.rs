@@ -56,14 +56,17 @@ pub(super) fn ours(netlink: &mut Netlink, scope: &Scope) -> Result<Vec<Found>, K
     Ok(found.filter(|found| found.is_ours(scope)).collect())
 }
 
-/// The index of a device by name.
-pub(super) fn index(netlink: &mut Netlink, name: &str) -> Result<u32, KernelError> {
-    by_name(netlink, name)?
-        .map(|link| link.header.index)
-        .ok_or_else(|| KernelError::Refused {
-            what: format!("device {name}").into(),
-            errno: ENODEV,
-        })
+/// The index of a device of ours. What is somebody else's is not touched, whatever its name.
+pub(super) fn index(netlink: &mut Netlink, scope: &Scope, name: &str) -> Result<u32, KernelError> {
+    let gone = || KernelError::Refused {
+        what: format!("device {name}").into(),
+        errno: ENODEV,
+    };
+    let found = by_name(netlink, name)?.ok_or_else(gone)?;
+    if !is_wireguard(&found) || !read(&found).is_some_and(|found| found.is_ours(scope)) {
+        return Err(KernelError::Foreign(name.into()));
+    }
+    Ok(found.header.index)
 }
 
 fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<LinkMessage>, KernelError> {
@@ -99,7 +102,11 @@ pub(super) fn make(
         }
         None => {
             create(netlink, name)?;
-            index(netlink, name)?
+            let gone = || KernelError::Refused {
+                what: format!("device {name}").into(),
+                errno: ENODEV,
+            };
+            by_name(netlink, name)?.ok_or_else(gone)?.header.index
         }
     };
     let mut link = LinkMessage::default();

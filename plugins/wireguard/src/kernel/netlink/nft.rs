@@ -191,7 +191,11 @@ mod tests {
             .map(|command| command["add"].clone());
         let mut listed = json!({"nftables": all.collect::<Vec<_>>()});
         for object in listed["nftables"].as_array_mut().unwrap() {
-            for element in object["set"]["elem"].as_array_mut().into_iter().flatten() {
+            let elements = object
+                .get_mut("set")
+                .and_then(|set| set.get_mut("elem"))
+                .and_then(Value::as_array_mut);
+            for element in elements.into_iter().flatten() {
                 if element["prefix"]["len"] == 32 {
                     *element = element["prefix"]["addr"].clone();
                 }
@@ -214,7 +218,7 @@ mod tests {
         let objects = without_rule["nftables"].as_array_mut().unwrap();
         let last = objects.iter().rposition(|object| is("rule", object)).unwrap();
         objects.remove(last);
-        let mut accepts = whole.clone();
+        let mut accepts = whole;
         let rule = accepts["nftables"]
             .as_array_mut()
             .unwrap()

@@ -167,7 +167,7 @@ pub(super) fn put(
     message.header.scope = RouteScope::Link;
     message
         .attributes
-        .push(RouteAttribute::Oif(link::index(netlink, &route.device)?));
+        .push(RouteAttribute::Oif(link::index(netlink, scope, &route.device)?));
     message
         .attributes
         .extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));

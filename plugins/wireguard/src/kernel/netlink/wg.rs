@@ -214,11 +214,9 @@ pub(super) fn in_one_message(one: &Operation, other: &Operation) -> bool {
 /// Changes of one kind to the peers of one device. The caller bounds their number: a message holds 64 KiB, and the kernel
 /// does all of it before it does anything else.
 pub(super) fn change(netlink: &mut Netlink, family: u16, operations: &[Operation]) -> Result<(), KernelError> {
-    let device = operations.first().and_then(|first| match first.key() {
-        Key::Peer { device, .. } | Key::Endpoint { device, .. } | Key::Allowed { device, .. } => Some(device),
-        _ => None,
-    });
-    let Some(device) = device else { return Ok(()) };
+    let Some(device) = operations.first().and_then(device_of) else {
+        return Ok(());
+    };
     let peers = match operations {
         [Operation::Remove(Key::Allowed { .. }), ..] => move_away(operations)?,
         _ => operations.iter().filter_map(peer_change).collect(),
@@ -231,11 +229,22 @@ pub(super) fn change(netlink: &mut Netlink, family: u16, operations: &[Operation
         WireguardAttribute::Peers(peers),
     ];
     let change = message(family, WireguardCmd::SetDevice, attributes);
-    let removing = matches!(operations, [Operation::Remove(_), ..]);
-    match netlink.request(&format!("change peers of {device}"), &change, Ask::Do(0)) {
-        // With the device they are gone too.
-        Err(KernelError::Refused { errno: ENODEV, .. }) if removing => Ok(()),
-        done => done.map(drop),
+    netlink
+        .request(&format!("change peers of {device}"), &change, Ask::Do(0))
+        .map(drop)
+}
+
+/// The device whose peers are changed.
+pub(super) fn device_of(operation: &Operation) -> Option<&Arc<str>> {
+    match operation.key() {
+        Key::Peer { device, .. } | Key::Endpoint { device, .. } | Key::Allowed { device, .. } => Some(device),
+        Key::Guard { .. }
+        | Key::Rule { .. }
+        | Key::Filter { .. }
+        | Key::Device(_)
+        | Key::Address { .. }
+        | Key::Route { .. }
+        | Key::Refused(_) => None,
     }
 }
 
