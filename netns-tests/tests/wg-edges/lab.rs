@@ -106,7 +106,7 @@ impl Lab {
 
     /// A flood of pings from the client, or another namespace, that goes on until it is dropped.
     pub(crate) fn flood(&self, log: &str, from: &Namespace, address: &str, more: &[&str]) -> Result<Process> {
-        let arguments = [more, &["-i", "0.02", address]].concat();
+        let arguments = [more, &["-q", "-i", "0.02", address]].concat();
         from.start(self.a.folder(), log, Path::new("/usr/bin/ping"), &arguments)
     }
 
