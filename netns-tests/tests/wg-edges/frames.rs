@@ -62,7 +62,8 @@ fn kind(frame: &[u8]) -> Kind {
 /// A packet without options, between the ends of the underlay.
 fn ipv4(packet: &[u8]) -> Kind {
     let addresses = [packet.get(12..16), packet.get(16..20)];
-    let is_underlay = |address: &Option<&[u8]>| matches!(address, Some([192, 0, 2, _] | [198, 51, 100, _]));
+    let is_underlay =
+        |address: &Option<&[u8]>| matches!(address, Some([192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _]));
     if packet.first() != Some(&0x45) || !addresses.iter().all(is_underlay) {
         return Kind::Clear;
     }

@@ -18,13 +18,23 @@ fn wg_edges_another_key_than_the_pinned_one_is_not_talked_to() -> Result<()> {
         let said = lab.client.say(&format!("ping -c 2 -W 2 {SERVICE}"))?;
         ensure!(said.contains("nreachable"), "{said}");
         ensure!(lab.call().is_err(), "there is an answer");
-        let peers = lab.a.namespace.as_ref().map(|edge| edge.run("wg show wg-beta peers")).transpose()?;
+        let peers = lab
+            .a
+            .namespace
+            .as_ref()
+            .map(|edge| edge.run("wg show wg-beta peers"))
+            .transpose()?;
         ensure!(peers.is_some_and(|peers| peers.trim().is_empty()), "there is a peer");
         ensure!(lab.a.check_programmed(ORDERS).is_err(), "{ORDERS} is in use");
         lab.check_sealed()?;
         ensure!(lab.seen.wireguard <= 20, "{:?}", lab.seen);
 
-        let key = lab.b.namespace.as_ref().map(|edge| edge.run("wg show wg-acme public-key")).transpose()?;
+        let key = lab
+            .b
+            .namespace
+            .as_ref()
+            .map(|edge| edge.run("wg show wg-acme public-key"))
+            .transpose()?;
         lab.a.config["peers"]["beta"]["tunnel"]["public_key"] = json!(key.unwrap_or_default().trim());
         Lab::reload(&lab.a)?;
         lab.wait_up()?;
@@ -49,7 +59,11 @@ fn wg_edges_what_a_peer_may_not_offer_never_reaches_the_kernel() -> Result<()> {
             "10.255.0.2/32",
         ];
         // Without a tunnel of its own nothing holds it back. Its next hop is still a tunnel address.
-        for (section, key) in [("/plugins", "wireguard"), ("/peers/acme", "tunnel"), ("/peers/acme", "allowed_prefixes")] {
+        for (section, key) in [
+            ("/plugins", "wireguard"),
+            ("/peers/acme", "tunnel"),
+            ("/peers/acme", "allowed_prefixes"),
+        ] {
             let section = lab.b.config.pointer_mut(section).and_then(Value::as_object_mut);
             section.context("a section")?.remove(key);
         }

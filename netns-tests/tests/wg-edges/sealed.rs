@@ -39,7 +39,10 @@ fn wg_edges_nothing_leaves_in_the_clear() -> Result<()> {
         ];
         for (what, commands) in foreign {
             let before = Instant::now();
-            let key = tunnel(&lab.a, "beta")?["public_key"].as_str().context("a key")?.to_owned();
+            let key = tunnel(&lab.a, "beta")?["public_key"]
+                .as_str()
+                .context("a key")?
+                .to_owned();
             for command in commands {
                 match *command {
                     "PEER" => edge.run(&format!("wg set wg-beta peer {key} remove"))?,
@@ -81,7 +84,10 @@ fn wg_edges_nothing_leaves_in_the_clear() -> Result<()> {
         Lab::reload(&lab.a)?;
         repaired(&mut lab, "a reload")?;
         let seen = &lab.seen;
-        eprintln!("underlay: {} WireGuard, {} peering, {} errors", seen.wireguard, seen.peering, seen.errors);
+        eprintln!(
+            "underlay: {} WireGuard, {} peering, {} errors",
+            seen.wireguard, seen.peering, seen.errors
+        );
         Ok(())
     })
 }
@@ -100,7 +106,12 @@ fn shared_secret(network: &mut Network) -> Result<Lab> {
 /// Nobody else may read it.
 fn write_secret(node: &Node, secret: &[u8]) -> Result<()> {
     let file = node.folder().join(PSK);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(file)?;
     Ok(file.write_all(secret)?)
 }
 
