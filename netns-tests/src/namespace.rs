@@ -196,9 +196,12 @@ impl Capture {
                 Err(error) => return Err(io::Error::from(error)).context("cannot capture"),
                 Ok(message) => {
                     let mut said = message.cmsgs()?;
-                    let lost = said.find_map(|said| match said {
-                        ControlMessageOwned::RxqOvfl(lost) => Some(lost),
-                        _ => None,
+                    let lost = said.find_map(|said| {
+                        if let ControlMessageOwned::RxqOvfl(lost) = said {
+                            Some(lost)
+                        } else {
+                            None
+                        }
                     });
                     (message.bytes, message.address, lost)
                 }

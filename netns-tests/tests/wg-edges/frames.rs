@@ -77,10 +77,14 @@ fn ipv4(packet: &[u8]) -> Kind {
         // A message type of WireGuard with its three reserved zeroes.
         Some(&UDP) if has_port(TUNNEL_PORT) && matches!(packet.get(28..32), Some([1..=4, 0, 0, 0])) => Kind::Wireguard,
         Some(&TCP) if has_port(PEERING_PORT) => Kind::Peering,
-        Some(&ICMP) if matches!(packet.get(20), Some(3 | 11)) => match ipv4(packet.get(28..).unwrap_or_default()) {
-            Kind::Clear => Kind::Clear,
-            _ => Kind::Error,
-        },
+        // It quotes the packet that it is about.
+        Some(&ICMP) if matches!(packet.get(20), Some(3 | 11)) => {
+            if ipv4(packet.get(28..).unwrap_or_default()) == Kind::Clear {
+                Kind::Clear
+            } else {
+                Kind::Error
+            }
+        }
         _ => Kind::Clear,
     }
 }
