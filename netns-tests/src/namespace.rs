@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::cmsg_space;
 use nix::sys::socket::sockopt::{RcvBufForce, RxqOvfl};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt, socket,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, recvmsg, setsockopt,
+    socket,
 };
 
 use crate::{Process, programs};
@@ -195,14 +196,20 @@ impl Capture {
                 Err(error) => return Err(io::Error::from(error)).context("cannot capture"),
                 Ok(message) => {
                     let mut said = message.cmsgs()?;
-                    let lost = said.find_map(|said| match said {
-                        ControlMessageOwned::RxqOvfl(lost) => Some(lost),
-                        _ => None,
+                    let lost = said.find_map(|said| {
+                        if let ControlMessageOwned::RxqOvfl(lost) = said {
+                            Some(lost)
+                        } else {
+                            None
+                        }
                     });
                     (message.bytes, message.address, lost)
                 }
             };
-            ensure!(lost.is_none_or(|lost| lost == 0), "{lost:?} frames were lost to the capture");
+            ensure!(
+                lost.is_none_or(|lost| lost == 0),
+                "{lost:?} frames were lost to the capture"
+            );
             if from.is_some_and(|from| from.ifindex() == self.index) {
                 frames.push(buffer[..length].to_vec());
             }

@@ -62,7 +62,8 @@ fn kind(frame: &[u8]) -> Kind {
 /// A packet without options, between the ends of the underlay.
 fn ipv4(packet: &[u8]) -> Kind {
     let addresses = [packet.get(12..16), packet.get(16..20)];
-    let is_underlay = |address: &Option<&[u8]>| matches!(address, Some([192, 0, 2, _] | [198, 51, 100, _]));
+    let is_underlay =
+        |address: &Option<&[u8]>| matches!(address, Some([192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _]));
     if packet.first() != Some(&0x45) || !addresses.iter().all(is_underlay) {
         return Kind::Clear;
     }
@@ -76,10 +77,14 @@ fn ipv4(packet: &[u8]) -> Kind {
         // A message type of WireGuard with its three reserved zeroes.
         Some(&UDP) if has_port(TUNNEL_PORT) && matches!(packet.get(28..32), Some([1..=4, 0, 0, 0])) => Kind::Wireguard,
         Some(&TCP) if has_port(PEERING_PORT) => Kind::Peering,
-        Some(&ICMP) if matches!(packet.get(20), Some(3 | 11)) => match ipv4(packet.get(28..).unwrap_or_default()) {
-            Kind::Clear => Kind::Clear,
-            _ => Kind::Error,
-        },
+        // It quotes the packet that it is about.
+        Some(&ICMP) if matches!(packet.get(20), Some(3 | 11)) => {
+            if ipv4(packet.get(28..).unwrap_or_default()) == Kind::Clear {
+                Kind::Clear
+            } else {
+                Kind::Error
+            }
+        }
         _ => Kind::Clear,
     }
 }

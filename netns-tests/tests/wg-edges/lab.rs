@@ -74,8 +74,8 @@ impl Lab {
         ];
         let capture = edge_a.capture("wan-a")?;
         Ok(Self {
-            a: node(network, "acme", 65001, edge_a)?,
-            b: node(network, "beta", 65002, edge_b)?,
+            a: node(network, "acme", "acme", 65001, edge_a)?,
+            b: node(network, "beta", "beta", 65002, edge_b)?,
             client,
             internet,
             seen: Seen::default(),
@@ -83,6 +83,24 @@ impl Lab {
             _service: service,
             _services: services,
         })
+    }
+
+    /// Another organisation, gamma, with a tunnel of its own to edge A and the same prefixes as beta. Runs nothing yet.
+    pub(crate) fn rival(&mut self, network: &mut Network) -> Result<Node> {
+        let edge = Namespace::new(network.folder(), "edge-c")?;
+        connect(&edge, "wan-c", ("203.0.113.1", "203.0.113.254"), None, &self.internet)?;
+        edge.run("ip route add default via 203.0.113.254")?;
+        let mut gamma = node(network, "beta", "gamma", 65003, edge)?;
+        gamma.config = like_gamma(&gamma.config)?;
+        let a = &mut self.a.config;
+        for section in ["/peers", "/plugins/envoy/peer_listeners", "/plugins/wireguard/tunnels"] {
+            let section = a.pointer_mut(section).context("a section")?;
+            section["gamma"] = like_gamma(&section["beta"])?;
+        }
+        let ours = &mut a["plugins"]["wireguard"]["tunnels"]["gamma"];
+        ours["listen_port"] = json!(51821);
+        ours["endpoint"] = json!("192.0.2.1:51821");
+        Ok(gamma)
     }
 
     /// Both edges run, and their tunnel is up.
@@ -106,7 +124,7 @@ impl Lab {
 
     /// A flood of pings from the client, or another namespace, that goes on until it is dropped.
     pub(crate) fn flood(&self, log: &str, from: &Namespace, address: &str, more: &[&str]) -> Result<Process> {
-        let arguments = [more, &["-i", "0.02", address]].concat();
+        let arguments = [more, &["-q", "-i", "0.02", address]].concat();
         from.start(self.a.folder(), log, Path::new("/usr/bin/ping"), &arguments)
     }
 
@@ -133,9 +151,7 @@ impl Lab {
     }
 
     fn call_at(&self, address: SocketAddr) -> Result<()> {
-        let answer = self
-            .client
-            .inside(|| Client::default().get(address, "service", "/"))?;
+        let answer = self.client.inside(|| Client::default().get(address, "service", "/"))?;
         ensure!(answer.status == 200, "{answer:?}");
         Ok(())
     }
@@ -203,8 +219,8 @@ fn hello(namespace: &Namespace, folder: &Path, address: SocketAddr) -> Result<Pr
 }
 
 /// As the example says, but for where its files are.
-fn node(network: &mut Network, name: &str, asn: u32, namespace: Namespace) -> Result<Node> {
-    let file = format!("../examples/two-organisations-tunnel/{name}.json");
+fn node(network: &mut Network, example: &str, name: &str, asn: u32, namespace: Namespace) -> Result<Node> {
+    let file = format!("../examples/two-organisations-tunnel/{example}.json");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let mut config: Value = serde_json::from_str(&fs::read_to_string(&file)?)?;
     config["node"]["state_dir"] = json!("state");
@@ -213,4 +229,19 @@ fn node(network: &mut Network, name: &str, asn: u32, namespace: Namespace) -> Re
     // Silence is noticed sooner than by default.
     config["plugins"]["wireguard"]["keepalive"] = json!("2s");
     Ok(network.node(name, asn, name)?.in_namespace(Arc::new(namespace), config))
+}
+
+/// A piece of configuration of or about beta, for gamma.
+fn like_gamma(beta: &Value) -> Result<Value> {
+    let mut text = beta.to_string();
+    for (of_beta, of_gamma) in [
+        ("beta", "gamma"),
+        ("65002", "65003"),
+        ("198.51.100.1", "203.0.113.1"),
+        ("10.255.0.", "10.255.1."),
+        ("fd00:255::", "fd00:255:1::"),
+    ] {
+        text = text.replace(of_beta, of_gamma);
+    }
+    Ok(serde_json::from_str(&text)?)
 }

@@ -4,6 +4,7 @@ mod frames;
 mod lab;
 mod refused;
 mod restart;
+mod rivals;
 mod sealed;
 
 use anyhow::{Result, ensure};

@@ -29,7 +29,10 @@ fn wg_edges_a_restart_writes_nothing_and_loses_nothing() -> Result<()> {
             ensure!(said.contains("packets transmitted"), "it goes on");
             Ok(said)
         })?;
-        let summary = said.lines().find(|line| line.contains("transmitted")).context("a summary")?;
+        let summary = said
+            .lines()
+            .find(|line| line.contains("transmitted"))
+            .context("a summary")?;
         // Past the time that a start waits for its peers.
         stays(Duration::from_secs(3), || Ok(()))?;
         let shown = lab.a.ctl_json(&["show", "tunnels"])?;

@@ -63,6 +63,9 @@ pub struct WireguardPlane<K> {
     known: BTreeMap<Key, u64>,
     /// Peers whose endpoint is to be set once more: they are silent where they are called.
     misled: BTreeSet<PeerId>,
+    /// Endpoints that the kernel has and that were not planned when it was looked at: of an earlier run. They may be newer than
+    /// what is announced, and stay.
+    live: BTreeSet<Key>,
     /// When an endpoint was last set for that reason.
     called_anew: BTreeMap<PeerId, Instant>,
     /// What the core was told of each tunnel address.
@@ -95,6 +98,7 @@ impl<K: Kernel> WireguardPlane<K> {
             settings: (WireguardSettings(settings), changes),
             known: BTreeMap::new(),
             misled: BTreeSet::new(),
+            live: BTreeSet::new(),
             called_anew: BTreeMap::new(),
             told: BTreeMap::new(),
             // The kernel is always there.
@@ -181,7 +185,10 @@ impl<K: Kernel> WireguardPlane<K> {
         }
     }
 
-    async fn put(&mut self, resources: Vec<(Key, Resource)>) -> Vec<(Key, KernelError)> {
+    async fn put(&mut self, mut resources: Vec<(Key, Resource)>) -> Vec<(Key, KernelError)> {
+        for (key, endpoint) in resources.extract_if(.., |(key, _)| self.live.remove(key)) {
+            self.known.insert(key, endpoint.fingerprint());
+        }
         let known: Vec<(Key, u64)> = (resources.iter())
             .map(|(key, it)| (key.clone(), it.fingerprint()))
             .collect();
@@ -312,6 +319,8 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
             .await
             .map_err(|error| PlaneError(error.to_string()))?;
         self.note_drift(&observed);
+        let unplanned = |key: &&Key| matches!(key, Key::Endpoint { .. }) && self.planner.wanted(key).is_none();
+        self.live = observed.keys().filter(unplanned).cloned().collect();
         let mut held = BTreeMap::new();
         for (key, resource) in &observed {
             if let Some(believed) = self.believed(key, resource) {

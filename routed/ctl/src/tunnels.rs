@@ -171,7 +171,7 @@ what others changed in the kernel was put right 1 time";
             (1023, "1023 B"),
             (1024, "1.0 KiB"),
             (1_300_000, "1.2 MiB"),
-            (u64::MAX, "16384.0 PiB"),
+            (u64::MAX, "16383.9 PiB"),
         ] {
             assert_eq!(bytes(number), text);
         }

@@ -36,8 +36,10 @@ impl Tunnels for TunnelsService {
         let mut tunnels: Vec<Tunnel> = stats.tunnels().iter().map(convert).collect();
         let shadowed = self.speaker.query(|speaker, _| speaker.shadowed_prefixes(LISTED)).await;
         for (peer, prefix) in shadowed.map_err(|Gone| gone())? {
-            if let Some(tunnel) = tunnels.iter_mut().find(|tunnel| *tunnel.peer == *peer) {
-                tunnel.shadowed.push(Destination::from(prefix).to_string());
+            let prefix = Destination::from(prefix).to_string();
+            let tunnel = tunnels.iter_mut().find(|tunnel| *tunnel.peer == *peer);
+            if let Some(tunnel) = tunnel.filter(|tunnel| !tunnel.prefixes.contains(&prefix)) {
+                tunnel.shadowed.push(prefix);
             }
         }
         Ok(Response::new(ListTunnelsResponse {

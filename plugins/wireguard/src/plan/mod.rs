@@ -123,6 +123,12 @@ impl Planner {
         &self.plans
     }
 
+    /// Whose tunnel a host would be the end of.
+    pub(crate) fn owner_of(&self, host: Prefix) -> Option<&Arc<str>> {
+        let address = host.address();
+        self.index.peer_at(address).filter(|_| Prefix::of_host(address) == host)
+    }
+
     /// What configuration alone wants under this key. It does not wait for the table to settle.
     #[must_use]
     pub fn fixed(&self, key: &Key) -> Option<&Resource> {

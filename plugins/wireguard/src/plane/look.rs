@@ -41,7 +41,7 @@ impl<K: Kernel> WireguardPlane<K> {
             self.events.push_back(PlaneEvent::Resync);
         }
         self.call_anew(&peers, now);
-        self.tell();
+        self.tell(&peers);
         self.show(&peers);
         let probes = self.probes(now);
         if !probes.is_empty() {
@@ -91,12 +91,14 @@ impl<K: Kernel> WireguardPlane<K> {
     }
 
     /// Tells the core what it does not know yet of tunnel addresses.
-    fn tell(&mut self) {
+    fn tell(&mut self, peers: &Peers) {
         let mut now: BTreeMap<IpAddr, bool> = self.told.keys().map(|address| (*address, false)).collect();
         for plan in self.planner.peers().values() {
             let up = id_of(plan).is_some_and(|id| self.liveness.is_up(&id));
             now.extend(plan.addresses.iter().map(|address| (*address, up)));
         }
+        let adopted: Vec<IpAddr> = self.adopted(peers).collect();
+        now.extend(adopted.into_iter().map(|address| (address, true)));
         for (address, up) in now {
             if self.told.get(&address).copied().unwrap_or(false) != up {
                 tracing::info!(%address, up, "tunnel");
@@ -108,6 +110,26 @@ impl<K: Kernel> WireguardPlane<K> {
                 self.told.remove(&address);
             }
         }
+    }
+
+    /// The addresses of tunnels that an earlier run made and whose peers have not announced them to this one yet. They are told
+    /// of before, so that the routes through them are good from the start, and what they have in the kernel stays.
+    fn adopted<'a>(&'a self, peers: &'a Peers) -> impl Iterator<Item = IpAddr> + 'a {
+        let held = peers.held.iter().filter_map(|(key, held)| match (key, held) {
+            (Key::Allowed { device, prefix }, Resource::Allowed(owner)) => Some((device, *prefix, *owner)),
+            _ => None,
+        });
+        held.filter_map(move |(device, prefix, owner)| {
+            let name = self.planner.owner_of(prefix)?;
+            let config = self.planner.config();
+            let configured = config.peers.get(name)?;
+            let ours = config.tunnels.get(&configured.organisation)?;
+            let plan = self.planner.peers().get(name);
+            let announced = plan.is_some_and(|plan| plan.public_key.is_some());
+            let other = configured.public_key.is_some_and(|pinned| pinned != owner);
+            let up = ours.device == *device && self.liveness.is_up(&(device.clone(), owner));
+            (up && !announced && !other).then(|| prefix.address())
+        })
     }
 
     /// Of two idle ends only one sends keepalives: a packet from either starts the timers of both anew. What was not

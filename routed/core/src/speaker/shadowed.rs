@@ -8,7 +8,7 @@ use crate::rib::{Note, Path};
 
 impl Speaker {
     /// Of peers with tunnels: the prefixes that import accepted and that lead another way, in order; at most `limit` of each
-    /// peer.
+    /// peer. Equally good ones are in it: a packet takes one way only, and which of them it takes is the data plane's choice.
     #[must_use]
     pub fn shadowed_prefixes(&self, limit: usize) -> Vec<(PeerName, Prefix)> {
         let mut all = Vec::new();
@@ -34,6 +34,6 @@ impl Speaker {
         }
         let standings = self.standings(path.name);
         let own = standings.iter().find(|(_, id)| self.rib.path(*id).peer == path.peer);
-        own.is_some_and(|(standing, _)| standing.rank > Rank::Multipath)
+        own.is_some_and(|(standing, _)| standing.rank >= Rank::Multipath)
     }
 }
