@@ -358,7 +358,9 @@ fn fix_of_import(path: &RouteView, facts: &Facts, config: &Config) -> String {
         Note::OwnAs | Note::OwnOriginator | Note::OwnCluster | Note::OwnOrganisation => {
             format!("it has come around to where it was before: {peer} needs a path of its own to it")
         }
-        Note::OwnPrefix | Note::Accepted => format!("this is no matter of policy: {peer} has to change"),
+        Note::OwnPrefix | Note::TunnelAddress | Note::Accepted => {
+            format!("this is no matter of policy: {peer} has to change")
+        }
     }
 }
 
@@ -381,6 +383,7 @@ fn fix_of_export(reason: &ExportReason, peer: &str, name: &ServiceName) -> Strin
         ExportReason::OnlyToCustomer { .. } => {
             format!("see peers[\"{peer}\"].role, and the role of the peer that it came from: it would be a route leak")
         }
+        ExportReason::Tunnel => "it is for the other end of the tunnel alone".to_owned(),
         ExportReason::NoAggregate => format!("see aggregates: of the one that covers {name}, `to` has to name {peer}"),
         ExportReason::TooLong => "see its AS path and communities".to_owned(),
         ExportReason::RejectedByDataPlane { .. } => "change the service as the data plane says".to_owned(),
