@@ -178,6 +178,7 @@ impl Speaker {
         self.all_usable = self.unusable.is_empty() && self.tunnels.is_empty();
     }
 
+    #[inline(never)]
     fn is_next_hop_usable(&self, path: &Path) -> bool {
         let next_hop = self.rib.attrs.next_hop(path.attr);
         if self.tunnels.is_empty() {
