@@ -19,27 +19,29 @@ const PIP: Need = Need {
     package: "python3-pip",
     probe: &["python3", "-m", "pip", "--version"],
 };
+/// Ties processes to the life of whoever started them.
+const UTIL_LINUX: Need = Need {
+    package: "util-linux",
+    probe: &["setpriv", "--version"],
+};
+/// Networks of namespaces, here or in a guest.
+const IPROUTE2: Need = Need {
+    package: "iproute2",
+    probe: &["ip", "-V"],
+};
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
 const ALWAYS: [Need; 6] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
     },
-    // Ties the processes that a test starts to the life of the test.
-    Need {
-        package: "util-linux",
-        probe: &["setpriv", "--version"],
-    },
+    UTIL_LINUX,
     // Brings Chromium itself along; a test uses the page of the gateway with it.
     Need {
         package: "chromium-driver",
         probe: &["chromedriver", "--version"],
     },
-    // Networks of namespaces, here or in a guest.
-    Need {
-        package: "iproute2",
-        probe: &["ip", "-V"],
-    },
+    IPROUTE2,
     Need {
         package: "iputils-ping",
         probe: &["ping", "-V"],
@@ -61,14 +63,8 @@ const GUEST: [Need; 4] = [
         package: "kmod",
         probe: &["/sbin/depmod", "--version"],
     },
-    Need {
-        package: "iproute2",
-        probe: &["ip", "-V"],
-    },
-    Need {
-        package: "util-linux",
-        probe: &["setpriv", "--version"],
-    },
+    IPROUTE2,
+    UTIL_LINUX,
 ];
 /// Nobody's PATH has it.
 const VIRTIOFSD: &str = "/usr/lib/qemu/virtiofsd";

@@ -265,7 +265,10 @@ impl<P: DataPlane> Reconciler<P> {
 
     async fn hear(&mut self, event: PlaneEvent<P::Key>) -> Result<(), Unheard> {
         match event {
-            PlaneEvent::Connected(true) => self.say(Report::Up).await,
+            PlaneEvent::Connected(true) => {
+                self.say(Report::Up).await?;
+                self.report_again().await
+            }
             PlaneEvent::Connected(false) => self.say(Report::Down).await,
             PlaneEvent::NextHop(address, usable) => self.say(Report::NextHop { address, usable }).await,
             PlaneEvent::Tunnel(address, up) => self.say(Report::Tunnel { address, up }).await,
@@ -385,6 +388,18 @@ impl<P: DataPlane> Reconciler<P> {
         self.say(Report::Plane { version, statuses }).await?;
         self.settled.send_replace(version);
         Ok(())
+    }
+
+    /// Says once more that the version is done: what was said before the first instance counted was not said of it. While
+    /// anything is pending there is more to come, and that says it.
+    async fn report_again(&mut self) -> Result<(), Unheard> {
+        match self.told_version {
+            Some(version) if !self.board.is_pending() => {
+                let statuses = Vec::new();
+                self.say(Report::Plane { version, statuses }).await
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn say(&mut self, report: Report) -> Result<(), Unheard> {

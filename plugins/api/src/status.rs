@@ -71,6 +71,12 @@ impl<K: Ord + Clone, D: Ord + Clone> Board<K, D> {
         self.troubles.insert(key.clone(), Trouble { verdict, names });
     }
 
+    /// Whether any resource waits for something.
+    pub(crate) fn is_pending(&self) -> bool {
+        let is_pending = |trouble: &Trouble<D>| matches!(trouble.verdict, Verdict::Pending(_));
+        self.troubles.values().any(is_pending)
+    }
+
     /// Nothing is wrong with the resource, or it is gone.
     pub(crate) fn clear(&mut self, key: &K) {
         let Some(trouble) = self.troubles.remove(key) else {

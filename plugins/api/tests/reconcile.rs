@@ -430,6 +430,34 @@ async fn news_of_the_plane_itself_is_handed_on() {
     assert_eq!(world.report().await, Report::Down);
 }
 
+/// A gate opens at a report that comes after the plane is up: what is in place by then has to be said once more.
+#[tokio::test(start_paused = true)]
+async fn what_is_done_is_said_again_once_an_instance_counts_unless_something_is_pending() {
+    let mut world = world(0, Outcomes::new());
+    world.send(reset(1, &[("a", Protocol::Http)], true));
+    assert_eq!(world.report().await, done(1));
+    world.events.send(PlaneEvent::Connected(true)).unwrap();
+    assert_eq!(world.report().await, Report::Up);
+    assert_eq!(world.report().await, done(1));
+
+    let a: ServiceName = "a".parse().unwrap();
+    let verdict = |verdict| PlaneEvent::Verdicts(vec![(a.clone(), verdict)]);
+    world.events.send(PlaneEvent::Connected(false)).unwrap();
+    world
+        .events
+        .send(verdict(Verdict::Pending("not taken yet".into())))
+        .unwrap();
+    world.events.send(PlaneEvent::Connected(true)).unwrap();
+    world.events.send(verdict(Verdict::Programmed)).unwrap();
+    assert_eq!(world.report().await, Report::Down);
+    assert!(matches!(world.report().await, Report::Plane { version: 1, statuses } if statuses.len() == 1));
+    assert_eq!(world.report().await, Report::Up);
+    let Report::Plane { version: 1, statuses } = world.report().await else {
+        panic!("the verdict is told")
+    };
+    assert!(matches!(&statuses[..], [(_, PlaneStatus::Programmed)]), "{statuses:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn ends_with_its_feed_even_inside_an_apply_and_with_its_reports() {
     let mut world = world(0, Outcomes::new());

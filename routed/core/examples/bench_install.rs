@@ -114,14 +114,7 @@ fn receive_and_send(routes: usize) {
     report("the new peer receives", receive(&mut receiver, 9, &frames, now), routes);
 
     let started = cpu_time();
-    speaker.handle(
-        Event::Closed {
-            conn: ConnId(1),
-            reason: "gone".into(),
-        },
-        now,
-    );
-    speaker.flush(now);
+    lose_first(&mut speaker, now);
     let mut withdrawals: Vec<Bytes> = sends(&mut speaker, 2);
     withdrawals.extend(credit(&mut speaker, 2, now));
     report(
@@ -156,6 +149,19 @@ fn fan_in_of(peers: u32, routes: usize) {
     );
 }
 
+/// The connection of the first peer is gone.
+fn lose_first(speaker: &mut Speaker, now: Instant) {
+    let reason = "gone".into();
+    speaker.handle(
+        Event::Closed {
+            conn: ConnId(1),
+            reason,
+        },
+        now,
+    );
+    speaker.flush(now);
+}
+
 /// What one peer tells goes to all others, each of which takes what it is sent at once.
 fn fan_out_to(peers: u32, routes: usize) {
     let now = Instant::now();
@@ -175,14 +181,7 @@ fn fan_out_to(peers: u32, routes: usize) {
         (resident_bytes() - before) as f64 / told as f64
     );
     let started = cpu_time();
-    speaker.handle(
-        Event::Closed {
-            conn: ConnId(1),
-            reason: "gone".into(),
-        },
-        now,
-    );
-    speaker.flush(now);
+    lose_first(&mut speaker, now);
     while take(&mut speaker, now) > 0 {
         speaker.flush(now);
     }
