@@ -727,3 +727,14 @@ fn an_aggregate_is_a_wildcard_towards_outside_peers() {
         r#"aggregates["*.acme"].members: expected own or any, found "all""#,
     );
 }
+
+#[test]
+fn a_program_for_wireguard_is_named_by_its_whole_path() {
+    set(&["plugins.wireguard.userspace=/usr/bin/wireguard-go"]).unwrap();
+    for program in ["wireguard-go", ""] {
+        set_refused(
+            &[&format!("plugins.wireguard.userspace={program}")],
+            &format!("plugins.wireguard.userspace: expected the absolute path of a program, found {program:?}"),
+        );
+    }
+}

@@ -30,7 +30,7 @@ const IPROUTE2: Need = Need {
     probe: &["ip", "-V"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 7] = [
+const ALWAYS: [Need; 8] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -49,6 +49,11 @@ const ALWAYS: [Need; 7] = [
     Need {
         package: "nftables",
         probe: &["/usr/sbin/nft", "--version"],
+    },
+    // Does WireGuard on kernels without.
+    Need {
+        package: "wireguard-go",
+        probe: &["wireguard-go", "--version"],
     },
     // Recommends a whole kernel.
     Need {

@@ -4,6 +4,7 @@ mod look;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_plugin::{
@@ -73,6 +74,8 @@ pub struct WireguardPlane<K> {
     events: VecDeque<PlaneEvent<Key>>,
     /// The next look at the peers.
     look_at: Instant,
+    /// Why a device is not there, as far as it could not be made.
+    faults: BTreeMap<Arc<str>, Arc<str>>,
     /// When what the kernel refused is tried again.
     retry_at: Option<Instant>,
     retries: u32,
@@ -104,6 +107,7 @@ impl<K: Kernel> WireguardPlane<K> {
             // The kernel is always there.
             events: [PlaneEvent::Connected(true)].into(),
             look_at: Instant::now(),
+            faults: BTreeMap::new(),
             retry_at: None,
             retries: 0,
         })
@@ -258,12 +262,22 @@ impl<K: Kernel> WireguardPlane<K> {
             let outcomes = self.kernel.apply(&self.scope, batch.to_vec()).await;
             self.stats.shown().writes += batch.len() as u64;
             for (operation, outcome) in batch.iter().zip(outcomes) {
+                if let Key::Device(device) = operation.key() {
+                    self.note_fault(device, outcome.as_ref().err());
+                }
                 if let Err(error) = outcome {
                     failed.push((operation.key().clone(), error));
                 }
             }
         }
         failed
+    }
+
+    fn note_fault(&mut self, device: &Arc<str>, error: Option<&KernelError>) {
+        match error {
+            Some(error) => self.faults.insert(device.clone(), error.to_string().into()),
+            None => self.faults.remove(device),
+        };
     }
 
     /// What the kernel refused is said of the routes concerned, and tried again later.

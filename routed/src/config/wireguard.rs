@@ -40,8 +40,9 @@ pub struct Wireguard {
     /// The `proto` number of our routes and rules (rtnetlink(7)), by which they are told from others'.
     #[schemars(range(min = 5, max = 255))]
     pub route_protocol: u8,
-    /// A program that does WireGuard outside of the kernel, started once for each device with its name: `wireguard-go`.
-    /// Default: the kernel does it.
+    /// A program that does WireGuard outside of the kernel, as `wireguard-go` does: started with the name of a device, it makes
+    /// it, goes into the background, and ends when the device is removed. It outlives catalyst-routed. Default: the kernel
+    /// does it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = "/usr/bin/wireguard-go")]
     pub userspace: Option<PathBuf>,

@@ -149,7 +149,8 @@ pub async fn start_planes(
         feeds.push(connect("envoy", feed, reports, speaker));
     }
     if let Some(wireguard) = tunnels.and_then(|tunnels| tunnels.wireguard(config)) {
-        let kernel = NetlinkKernel::open().context("plugins.wireguard")?;
+        let userspace = config.plugins.wireguard.as_ref().and_then(|it| it.userspace.clone());
+        let kernel = NetlinkKernel::open(userspace).context("plugins.wireguard")?;
         let plane = WireguardPlane::new(wireguard, kernel).context("plugins.wireguard")?;
         shown.wireguard = Some(plane.stats());
         settings.wireguard = Some(plane.settings());

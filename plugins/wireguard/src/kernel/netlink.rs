@@ -1,4 +1,4 @@
-//! The Linux kernel by netlink, and `nft` for the one table that it is asked for.
+//! The Linux kernel by netlink, and `nft` for the one table that it is asked for. WireGuard itself may be a program's ([`wg`]).
 //!
 //! The kernel carries out a request while it is sent, and some take long: everything runs in a thread of its own, one
 //! request at a time, and nobody else waits. [`watch`] hears of what others change.
@@ -19,6 +19,7 @@ mod watch;
 mod wg;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 
@@ -28,6 +29,7 @@ use super::{Kernel, KernelError, Operation, Peers, Probe, Scope};
 use crate::resource::{Key, Resource};
 use socket::Netlink;
 use watch::Watch;
+use wg::WireGuard;
 
 /// One thing to do for the thread.
 type Task = Box<dyn FnOnce(&mut Worker) + Send>;
@@ -45,21 +47,19 @@ pub struct NetlinkKernel {
 /// The thread's end.
 struct Worker {
     route: Netlink,
-    generic: Netlink,
-    /// The number of WireGuard's family, once asked for.
-    family: Option<u16>,
+    wireguard: WireGuard,
 }
 
 impl NetlinkKernel {
-    /// Opens the sockets and starts the thread, which ends with the last handle.
+    /// Opens the sockets and starts the thread, which ends with the last handle. `userspace` is the program that does
+    /// WireGuard in place of the kernel; its processes outlive all of this.
     ///
     /// # Errors
     /// There is no netlink here.
-    pub fn open() -> Result<Self, KernelError> {
+    pub fn open(userspace: Option<PathBuf>) -> Result<Self, KernelError> {
         let worker = Worker {
             route: Netlink::open(netlink_sys::protocols::NETLINK_ROUTE)?,
-            generic: Netlink::open(netlink_sys::protocols::NETLINK_GENERIC)?,
-            family: None,
+            wireguard: WireGuard::open(userspace)?,
         };
         let port = worker.route.port();
         let (tasks, queue) = std_mpsc::channel();
@@ -152,9 +152,9 @@ impl Worker {
         found: &link::Found,
         held: &mut BTreeMap<Key, Resource>,
     ) -> Result<(), KernelError> {
-        let family = self.family()?;
-        // It may have gone since the list was read.
-        let Some(device) = wg::read(&mut self.generic, family, &found.name)? else {
+        let Some(device) = self.read(found)? else {
+            // It may also have gone since the list was read.
+            held.insert(Key::Device(found.name.clone()), Resource::Altered);
             return Ok(());
         };
         let whole = found.up && link::is_loose(&found.name) != Some(false);
@@ -175,12 +175,26 @@ impl Worker {
     fn peers(&mut self, scope: &Scope) -> Result<Peers, KernelError> {
         let mut peers = Peers::default();
         for found in link::ours(&mut self.route, scope)? {
-            let family = self.family()?;
-            if let Some(device) = wg::read(&mut self.generic, family, &found.name)? {
+            if let Some(device) = self.read(&found)? {
                 device.into_peers(&found.name, &mut peers);
             }
         }
         Ok(peers)
+    }
+
+    /// `None`: there is no such device, or none that works.
+    fn read(&mut self, found: &link::Found) -> Result<Option<wg::Read>, KernelError> {
+        if !found.is_of(&self.wireguard) {
+            return Ok(None);
+        }
+        match self.wireguard.read(&found.name) {
+            // Of one process, which says nothing of the others.
+            Err(error) if self.wireguard.program().is_some() => {
+                tracing::warn!(device = %found.name, %error, "its process does not answer");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// Runs of changes to one device's peers go in one message; if that fails, one by one, so that each has its answer.
@@ -205,8 +219,7 @@ impl Worker {
             Err(_) if matches!(operations, [Operation::Remove(_), ..]) => return Ok(()),
             found => found?,
         };
-        let family = self.family()?;
-        wg::change(&mut self.generic, family, operations)
+        self.wireguard.change(operations)
     }
 
     fn one(&mut self, scope: &Scope, operation: &Operation) -> Result<(), KernelError> {
@@ -252,21 +265,10 @@ impl Worker {
         name: &std::sync::Arc<str>,
         device: &crate::resource::Device,
     ) -> Result<(), KernelError> {
-        let family = self.family()?;
-        let blank = |generic: &mut Netlink| Ok(wg::read(generic, family, name)?.is_some_and(|found| found.is_blank()));
-        let index = link::make(&mut self.route, scope, name, device, || blank(&mut self.generic))?;
+        let index = link::make(&mut self.route, &mut self.wireguard, scope, name, device)?;
         link::loosen(name)?;
-        wg::configure(&mut self.generic, family, name, device)?;
+        self.wireguard.configure(name, device)?;
         link::raise(&mut self.route, index)
-    }
-
-    fn family(&mut self) -> Result<u16, KernelError> {
-        if let Some(family) = self.family {
-            return Ok(family);
-        }
-        let family = wg::family(&mut self.generic)?;
-        self.family = Some(family);
-        Ok(family)
     }
 }
 

@@ -192,7 +192,10 @@ impl<K: Kernel> WireguardPlane<K> {
             Condition::Guarded => TunnelState::Guarded("its tunnel is not known yet".into()),
             Condition::WrongKey => TunnelState::WrongKey,
             Condition::Refused(why) => TunnelState::Guarded(why.clone()),
-            Condition::Planned { .. } if !in_place => TunnelState::Guarded("not in the kernel yet".into()),
+            Condition::Planned { .. } if !in_place => {
+                let fault = self.faults.get(&plan.device).cloned();
+                TunnelState::Guarded(fault.unwrap_or_else(|| "not in the kernel yet".into()))
+            }
             Condition::Planned { .. } if id_of(plan).is_some_and(|id| self.liveness.is_up(&id)) => TunnelState::Up,
             Condition::Planned { .. } => TunnelState::Down,
         }

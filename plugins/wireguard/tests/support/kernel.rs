@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,41 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// Set in the process that has the namespace to itself.
 const INSIDE: &str = "WGT_INSIDE";
 
-/// Runs a test in a namespace of its own: the test starts itself once more, there. Namespaces end with the process.
+/// What does WireGuard in the test program `userspace`, which runs the tests of the kernel's as a module.
+const PROGRAM: &str = "/usr/bin/wireguard-go";
+
+/// What does WireGuard in this test program; `None`: the kernel.
+pub(crate) fn userspace() -> Option<PathBuf> {
+    (env!("CARGO_CRATE_NAME") == "userspace").then(|| PROGRAM.into())
+}
+
+/// The kind of its devices.
+fn kind() -> &'static str {
+    userspace().map_or("wireguard", |_| "tun")
+}
+
+/// The command that makes a device which is nobody's.
+pub(crate) fn make(device: &str) -> String {
+    match userspace() {
+        Some(program) => format!("{} {device}", program.display()),
+        None => format!("ip link add {device} type wireguard"),
+    }
+}
+
+/// Runs a test in namespaces of its own: the test starts itself once more, there. All that it starts ends with it.
 pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F) {
     if std::env::var_os(INSIDE).is_none() {
         let exe = std::env::current_exe().unwrap();
         let done = Command::new("unshare")
-            .args(["--net", "--mount", "--"])
+            .args([
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "--",
+            ])
             .arg(exe)
             .args(["--exact", name, "--nocapture", "--test-threads=1"])
             .env(INSIDE, "1")
@@ -32,16 +62,12 @@ pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -
         assert!(done.success(), "{name}: {done}");
         return;
     }
-    sh(
-        "ip link set lo up; mount -t tmpfs run /run/netns 2>/dev/null || { mkdir -p /run/netns && mount -t tmpfs run /run/netns; }",
-    );
-    let probe = Command::new("ip")
-        .args(["link", "add", "wg-probe", "type", "wireguard"])
-        .output()
-        .unwrap();
+    sh("ip link set lo up
+        for folder in /run/netns /run/wireguard; do mkdir -p $folder; mount -t tmpfs test $folder; done");
+    let probe = Command::new("sh").args(["-c", &make("wg-probe")]).output().unwrap();
     assert!(
         probe.status.success(),
-        "no WireGuard in this kernel, or not root (run it by `cargo xtask guest`): {}",
+        "not root, or no WireGuard: in the kernel (run it by `cargo xtask guest`), or the package wireguard-go: {}",
         String::from_utf8_lossy(&probe.stderr)
     );
     sh("ip link del wg-probe");
@@ -91,17 +117,20 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Our part of the kernel as the usual tools show it, without what changes by itself.
 pub(crate) fn shown() -> String {
-    sh("for f in -4 -6; do
+    // A device may go at any moment.
+    let script = "set +e
+        for f in -4 -6; do
             echo \"# ip $f\"; ip $f route show table 1790 2>/dev/null | sort; ip $f rule show | grep 1790 || true
         done
-        for d in $(ip -o link show type wireguard | cut -d: -f2 | sort); do
+        for d in $(ip -o link show type KIND | cut -d: -f2 | sort); do
             echo \"# $d\"; ip -d link show $d | grep -oE 'mtu [0-9]+|alias .*|[<,]UP[,>]'
             ip -o addr show $d | awk '{print $3, $4}' | sort; cat /proc/sys/net/ipv4/conf/$d/rp_filter
             wg show $d listen-port; wg show $d public-key
             wg show $d preshared-keys | sort; wg show $d persistent-keepalive | sort
             wg show $d allowed-ips | while read -r k a; do echo $k $(echo $a | tr ' ' '\\n' | sort); done | sort
         done
-        echo '# nft'; nft list table inet catalyst_1790 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//' || true")
+        echo '# nft'; nft list table inet catalyst_1790 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//' || true";
+    sh(&script.replace("KIND", kind()))
 }
 
 /// A plane that runs under the reconcile loop, and what it reports.
@@ -118,7 +147,16 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn start(config: WireguardConfig, routes: Vec<Arc<PrefixRoute>>) -> Self {
-        let plane = WireguardPlane::new(config, NetlinkKernel::open().unwrap()).unwrap();
+        Self::start_with(userspace(), config, routes).await
+    }
+
+    /// With another program for WireGuard, or none.
+    pub(crate) async fn start_with(
+        program: Option<PathBuf>,
+        config: WireguardConfig,
+        routes: Vec<Arc<PrefixRoute>>,
+    ) -> Self {
+        let plane = WireguardPlane::new(config, NetlinkKernel::open(program).unwrap()).unwrap();
         let (stats, settings) = (plane.stats(), plane.settings());
         let (sender, reports) = mpsc::channel(1024);
         let mut run = Self {

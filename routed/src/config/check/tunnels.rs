@@ -89,12 +89,16 @@ fn check_wireguard(config: &Config, wireguard: &Wireguard, taken: &mut Taken, pr
     problems.unless(protocol >= 5, path.field("route_protocol"), || {
         format!("{protocol} is what the kernel and ip(8) use themselves; expected 5 to 255")
     });
-    for (key, file) in [
-        ("private_key_file", &wireguard.private_key_file),
-        ("userspace", &wireguard.userspace),
-    ] {
-        let empty = file.as_ref().is_some_and(|file| file.as_os_str().is_empty());
-        problems.unless(!empty, path.field(key), || "expected a file, found \"\"".to_owned());
+    let key_file = &wireguard.private_key_file;
+    let empty = key_file.as_ref().is_some_and(|file| file.as_os_str().is_empty());
+    problems.unless(!empty, path.field("private_key_file"), || {
+        "expected a file, found \"\"".to_owned()
+    });
+    if let Some(program) = wireguard.userspace.as_ref().filter(|program| !program.is_absolute()) {
+        problems.add(
+            path.field("userspace"),
+            format!("expected the absolute path of a program, found {program:?}"),
+        );
     }
     for (key, count) in [("tunnels", wireguard.tunnels.len()), ("static", wireguard.fixed.len())] {
         problems.unless(count <= MAX_TUNNELS, path.field(key), || {

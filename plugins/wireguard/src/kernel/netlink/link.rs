@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage as Message;
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use super::socket::{Ask, ENODEV, Netlink, forgive};
-use super::wg::Read;
+use super::wg::{Read, WireGuard};
 use super::{KernelError, Scope, unreachable_because};
 use crate::resource::{Device, Resource};
 
@@ -22,13 +24,24 @@ pub(super) struct Found {
     pub(super) name: Arc<str>,
     pub(super) index: u32,
     pub(super) up: bool,
+    kind: Option<InfoKind>,
     mtu: u32,
     alias: String,
 }
 
 impl Found {
     pub(super) fn is_ours(&self, scope: &Scope) -> bool {
-        self.alias.starts_with(&scope.alias_prefix())
+        self.may_be_ours() && self.alias.starts_with(&scope.alias_prefix())
+    }
+
+    /// WireGuard by the kernel, or by a program.
+    fn may_be_ours(&self) -> bool {
+        matches!(self.kind, Some(InfoKind::Wireguard | InfoKind::Tun))
+    }
+
+    /// Whether it is one that `wireguard` makes, and not of a run that had its WireGuard elsewhere.
+    pub(super) fn is_of(&self, wireguard: &WireGuard) -> bool {
+        self.kind == Some(wireguard.kind())
     }
 
     pub(super) fn resource(&self, scope: &Scope, read: &Read) -> Resource {
@@ -46,11 +59,11 @@ impl Found {
     }
 }
 
-/// The WireGuard devices with our alias.
+/// The devices with our alias.
 pub(super) fn ours(netlink: &mut Netlink, scope: &Scope) -> Result<Vec<Found>, KernelError> {
     let links = netlink.request("list devices", &Message::GetLink(LinkMessage::default()), Ask::Dump)?;
     let found = links.iter().filter_map(|message| match message {
-        Message::NewLink(link) if is_wireguard(link) => read(link),
+        Message::NewLink(link) => read(link),
         _ => None,
     });
     Ok(found.filter(|found| found.is_ours(scope)).collect())
@@ -63,70 +76,90 @@ pub(super) fn index(netlink: &mut Netlink, scope: &Scope, name: &str) -> Result<
         errno: ENODEV,
     };
     let found = by_name(netlink, name)?.ok_or_else(gone)?;
-    if !is_wireguard(&found) || !read(&found).is_some_and(|found| found.is_ours(scope)) {
+    if !found.is_ours(scope) {
         return Err(KernelError::Foreign(name.into()));
     }
-    Ok(found.header.index)
+    Ok(found.index)
 }
 
-fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<LinkMessage>, KernelError> {
+fn by_name(netlink: &mut Netlink, name: &str) -> Result<Option<Found>, KernelError> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.to_owned()));
     match netlink.request(&format!("look up device {name}"), &Message::GetLink(link), Ask::Do(0)) {
         Err(KernelError::Refused { errno: ENODEV, .. }) => Ok(None),
         Err(error) => Err(error),
         Ok(found) => Ok(found.into_iter().find_map(|message| match message {
-            Message::NewLink(link) => Some(link),
+            Message::NewLink(link) => read(&link),
             _ => None,
         })),
     }
 }
 
 /// Makes the device, or takes the one that is there if it is ours; gives its index. One without an alias, a key or a
-/// peer is ours too, if it is under our name: a start that was cut short.
+/// peer is ours too, if it is under our name: a start that was cut short. One of ours that does not work is made anew.
 pub(super) fn make(
     netlink: &mut Netlink,
+    wireguard: &mut WireGuard,
     scope: &Scope,
     name: &Arc<str>,
     device: &Device,
-    is_blank: impl FnOnce() -> Result<bool, KernelError>,
 ) -> Result<u32, KernelError> {
     let index = match by_name(netlink, name)? {
-        Some(link) => {
-            let alias = read(&link).map(|found| found.alias).unwrap_or_default();
-            let marked = alias.starts_with(&scope.alias_prefix());
-            if !is_wireguard(&link) || !(marked || alias.is_empty() && is_blank()?) {
+        Some(found) if found.is_ours(scope) => {
+            if found.is_of(wireguard) && wireguard.answers(name) {
+                found.index
+            } else {
+                tracing::warn!(device = %name, "the device of an earlier run, or one whose process does not answer, is made anew");
+                wireguard.retire(name);
+                remove(netlink, scope, name)?;
+                create(netlink, wireguard, name, device)?
+            }
+        }
+        Some(found) => {
+            let unmarked = found.is_of(wireguard) && found.alias.is_empty();
+            if !unmarked || !wireguard.read(name)?.is_some_and(|read| read.is_blank()) {
                 return Err(KernelError::Foreign(name.clone()));
             }
-            link.header.index
+            found.index
         }
-        None => {
-            create(netlink, name)?;
-            let gone = || KernelError::Refused {
-                what: format!("device {name}").into(),
-                errno: ENODEV,
-            };
-            by_name(netlink, name)?.ok_or_else(gone)?.header.index
-        }
+        None => create(netlink, wireguard, name, device)?,
     };
     let mut link = LinkMessage::default();
     link.header.index = index;
     link.attributes
         .push(LinkAttribute::IfAlias(scope.alias(&device.organisation)));
     link.attributes.push(LinkAttribute::Mtu(device.mtu));
+    if wireguard.program().is_some() {
+        // The kernel's WireGuard does the same by itself: no address that nobody asked for, no router solicitations.
+        let no_addresses = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        link.attributes.push(LinkAttribute::AfSpecUnspec(vec![no_addresses]));
+    }
     netlink.request(&format!("mark device {name}"), &Message::SetLink(link), Ask::Do(0))?;
     Ok(index)
 }
 
-fn create(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
-    link.attributes
-        .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Wireguard)]));
-    let what = format!("make WireGuard device {name}");
-    netlink
-        .request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL))
-        .map(drop)
+/// Gives the index.
+fn create(
+    netlink: &mut Netlink,
+    wireguard: &mut WireGuard,
+    name: &Arc<str>,
+    device: &Device,
+) -> Result<u32, KernelError> {
+    if let Some(program) = wireguard.program() {
+        program.make(name, device.listen_port)?;
+    } else {
+        let mut link = LinkMessage::default();
+        link.attributes.push(LinkAttribute::IfName(name.to_string()));
+        let kind = LinkInfo::Kind(wireguard.kind());
+        link.attributes.push(LinkAttribute::LinkInfo(vec![kind]));
+        let what = format!("make WireGuard device {name}");
+        netlink.request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL))?;
+    }
+    let gone = || KernelError::Refused {
+        what: format!("device {name}").into(),
+        errno: ENODEV,
+    };
+    Ok(by_name(netlink, name)?.ok_or_else(gone)?.index)
 }
 
 pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
@@ -141,7 +174,7 @@ pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError
 
 /// Only one of ours.
 pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, name: &Arc<str>) -> Result<(), KernelError> {
-    let Some(found) = by_name(netlink, name)?.as_ref().and_then(read) else {
+    let Some(found) = by_name(netlink, name)? else {
         return Ok(());
     };
     if !found.is_ours(scope) {
@@ -155,17 +188,12 @@ pub(super) fn remove(netlink: &mut Netlink, scope: &Scope, name: &Arc<str>) -> R
     )
 }
 
-pub(super) fn is_wireguard(link: &LinkMessage) -> bool {
-    link.attributes.iter().any(|attribute| {
-        matches!(attribute, LinkAttribute::LinkInfo(infos) if infos.contains(&LinkInfo::Kind(InfoKind::Wireguard)))
-    })
-}
-
 pub(super) fn read(link: &LinkMessage) -> Option<Found> {
     let mut found = Found {
         name: "".into(),
         index: link.header.index,
         up: link.header.flags.contains(LinkFlags::Up),
+        kind: None,
         mtu: 0,
         alias: String::new(),
     };
@@ -174,6 +202,12 @@ pub(super) fn read(link: &LinkMessage) -> Option<Found> {
             LinkAttribute::IfName(name) => found.name = name.as_str().into(),
             LinkAttribute::IfAlias(alias) => found.alias.clone_from(alias),
             LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
+            LinkAttribute::LinkInfo(infos) => {
+                found.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.clone()),
+                    _ => None,
+                });
+            }
             _ => {}
         }
     }
