@@ -44,8 +44,12 @@ pub(crate) fn make(device: &str) -> String {
 pub(crate) fn isolated<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F) {
     if std::env::var_os(INSIDE).is_none() {
         let exe = std::env::current_exe().unwrap();
-        let done = Command::new("unshare")
+        // A run that is interrupted leaves nothing behind.
+        let done = Command::new("setpriv")
             .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
                 "--net",
                 "--mount",
                 "--pid",
