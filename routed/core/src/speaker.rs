@@ -32,6 +32,7 @@ mod preview;
 mod reconfigure;
 mod refresh;
 mod rewrite;
+mod refusals;
 mod select;
 mod services;
 mod sessions;

@@ -123,7 +123,10 @@ pub struct PeerView {
     pub treated_as_withdraw: u64,
     /// Why, the last time; empty if never.
     pub treated_as_withdraw_reason: String,
-    /// Paths that it announced to names under our own domains: hijacks, never used.
+    /// Why routes of it were refused, in the order that the kinds of reasons first came up; those that are kept and never used
+    /// (hijacks, leaks) too, policy and loops not.
+    pub refusals: Vec<RefusalView>,
+    /// Paths that it announced to names under our own domains, to our prefixes and addresses of tunnels: hijacks, never used.
     pub hijacks: u64,
     /// Paths that it announced against ONLY_TO_CUSTOMER (RFC 9234): route leaks, never used.
     pub leaks: u64,
@@ -144,6 +147,30 @@ pub struct PeerView {
 /// One data plane, as `show plugins` prints it.
 #[derive(Debug, Clone)]
 pub struct PlaneView {
+/// Routes of a peer that were refused for one kind of reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalView {
+    /// The kind, in a few words.
+    pub kind: &'static str,
+    /// How many times since the peer is configured.
+    pub count: u64,
+    /// A route of the newest UPDATE with such.
+    pub newest: String,
+    /// Why that one was refused, in full.
+    pub reason: Arc<str>,
+}
+
+/// Our end of the tunnels to an organisation, as its peers are told of it. It is no route: it leads nowhere from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnTunnelView {
+    /// The organisation.
+    pub organisation: Arc<str>,
+    /// What its peers are told.
+    pub tunnel: Arc<Tunnel>,
+    /// The peers that have been told of every address, in order of name.
+    pub told: Vec<PeerName>,
+}
+
     /// Its name.
     pub name: Arc<str>,
     /// Whether an instance is connected.

@@ -1,6 +1,6 @@
 //! `show peers` and `show peer`.
 
-use catalyst_proto::admin::v1::Peer;
+use catalyst_proto::admin::v1::{Peer, Refusal};
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -128,12 +128,15 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("bad updates", &bad_updates(peer));
     answer.property(
         "hijacks",
-        &refused_paths(peer.hijacks, "to names under our own domains"),
+        &refused_paths(peer.hijacks, "to our own domains, prefixes or tunnel addresses"),
     );
     answer.property("route leaks", &refused_paths(peer.leaks, "against ONLY_TO_CUSTOMER"));
     answer.property("advertised", &advertised(peer));
     answer.property("import", &policy(peer, &peer.import));
     answer.property("export", &policy(peer, &peer.export));
+    for refusal in &peer.refusals {
+        answer.property("refused", &refused(refusal));
+    }
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
     sessions::describe(peer.session.as_ref(), &mut answer);
     answer.property("established", &count(peer.established_count, "time"));
@@ -212,6 +215,21 @@ fn refused_paths(number: u64, what: &str) -> String {
 fn bad_updates(peer: &Peer) -> String {
     if peer.treated_as_withdraw == 0 {
         return String::new();
+/// For each kind of reason, its newest case in full.
+fn refused(refusal: &Refusal) -> String {
+    let Refusal {
+        kind,
+        count,
+        newest,
+        reason,
+    } = refusal;
+    if reason.contains(newest) {
+        format!("{count} × {kind}, the newest: {reason}")
+    } else {
+        format!("{count} × {kind}, the newest: {newest}, {reason}")
+    }
+}
+
     }
     let names = count(peer.treated_as_withdraw, "name");
     format!(
@@ -265,7 +283,16 @@ mod tests {
         }
     }
 
-    fn refused() -> Peer {
+    fn refusal(kind: &str, count: u64, newest: &str, reason: &str) -> Refusal {
+        Refusal {
+            kind: kind.to_owned(),
+            count,
+            newest: newest.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn refused_session() -> Peer {
         Peer {
             name: "c".to_owned(),
             state: "Active".to_owned(),
@@ -294,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_small_table_reads_well() {
-        let table = render(&[up(), refused()]).join("\n");
+        let table = render(&[up(), refused_session()]).join("\n");
         let expected = "\
 NAME  ADDRESS         AS     ORG   STATE        SINCE  RCVD  SENT  NOTE
 b     127.0.0.2:1790  65002  acme  Established  1m01s  12    3
@@ -317,7 +344,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             advertised: 1_000_000,
             insecure: true,
             last_error: "e".repeat(500),
-            ..refused()
+            ..refused_session()
         };
         for line in render(&[worst.clone(), up()]).iter().chain(&describe(&worst)) {
             assert!(width(line) <= WIDTH, "{} columns: {line}", width(line));
@@ -340,12 +367,16 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
         for part in [
             "\n  import          none: everything is rejected (RFC 8212)\n  export          accept\n",
             "\n  bad updates     2 names treated as withdrawn, the last one: next hop 1.2.3.4 is not allowed\n",
-            "\n  hijacks         1 path to names under our own domains, refused\n",
+            "\n  hijacks         1 path to our own domains, prefixes or tunnel addresses, refused\n",
             "\n  route leaks     3 paths against ONLY_TO_CUSTOMER, refused\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert_eq!(note(&outside), "1 hijack; 3 route leaks; no import policy");
+            refusals: vec![
+                refusal("next hop not allowed", 2, "x.beta", "next hop 1.2.3.4 is not allowed"),
+                refusal("own prefix", 1, "10.1.0.0/24", "10.1.0.0/24 is within our own prefixes"),
+            ],
         let outside = Peer {
             hijacks: 0,
             leaks: 0,
@@ -354,6 +385,8 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
         let neither = Peer {
             export: String::new(),
             ..outside
+            "\n  refused         2 × next hop not allowed, the newest: x.beta, next hop 1.2.3.4 is not allowed\n",
+            "\n  refused         1 × own prefix, the newest: 10.1.0.0/24 is within our own prefixes\n",
         };
         assert_eq!(note(&neither), "no policies");
         let inside = Peer {
@@ -387,7 +420,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             pending: 4,
             rejected: 2,
             session: Some(session),
-            ..refused()
+            ..refused_session()
         })
         .join("\n");
         for part in [
@@ -413,7 +446,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             "{text}"
         );
         assert_eq!(note(&late), "table incomplete");
-        assert!(!describe(&refused()).join("\n").contains("END-OF-RIB"));
+        assert!(!describe(&refused_session()).join("\n").contains("END-OF-RIB"));
     }
 
     #[test]

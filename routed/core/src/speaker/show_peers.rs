@@ -41,6 +41,7 @@ impl Speaker {
             updates_out: up.map_or(0, |up| up.updates_out),
             treated_as_withdraw: peer.treated_as_withdraw,
             treated_as_withdraw_reason: peer.treated_reason.to_string(),
+            refusals: peer.refusals.show(),
             hijacks: peer.hijacks,
             leaks: peer.leaks,
             import: policy_view(config.import.as_ref(), peer.outside),
