@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attrs::{Attrs, OriginNode};
+use crate::attrs::{Attrs, OriginNode, Tunnel};
 use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
@@ -130,6 +130,9 @@ pub struct PeerView {
     pub hijacks: u64,
     /// Paths that it announced against ONLY_TO_CUSTOMER (RFC 9234): route leaks, never used.
     pub leaks: u64,
+    /// Why a data plane has the listener of its organisation closed, so that it is told of no names; `None`: it is open, or the
+    /// peer is not outside.
+    pub listener_closed: Option<Arc<str>>,
     /// Import policy.
     pub import: PolicyView,
     /// Export policy.
@@ -144,9 +147,6 @@ pub struct PeerView {
     pub last_error_age: Option<Duration>,
 }
 
-/// One data plane, as `show plugins` prints it.
-#[derive(Debug, Clone)]
-pub struct PlaneView {
 /// Routes of a peer that were refused for one kind of reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalView {
@@ -171,6 +171,9 @@ pub struct OwnTunnelView {
     pub told: Vec<PeerName>,
 }
 
+/// One data plane, as `show plugins` prints it.
+#[derive(Debug, Clone)]
+pub struct PlaneView {
     /// Its name.
     pub name: Arc<str>,
     /// Whether an instance is connected.

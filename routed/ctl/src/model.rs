@@ -433,6 +433,8 @@ impl From<proto::OwnTunnel> for OwnTunnel {
 #[derive(Debug, Serialize)]
 pub(crate) struct Tunnels {
     tunnels: Vec<Tunnel>,
+    /// Our ends, by organisation.
+    ours: Vec<OwnTunnel>,
     drift_repairs: u64,
     writes: u64,
 }
@@ -441,6 +443,7 @@ impl From<proto::ListTunnelsResponse> for Tunnels {
     fn from(answer: proto::ListTunnelsResponse) -> Self {
         Self {
             tunnels: answer.tunnels.into_iter().map(Tunnel::from).collect(),
+            ours: answer.ours.into_iter().map(OwnTunnel::from).collect(),
             drift_repairs: answer.drift_repairs,
             writes: answer.writes,
         }

@@ -90,6 +90,9 @@ fn note(peer: &Peer) -> String {
     if peer.rejected > 0 {
         parts.push(format!("{} rejected", peer.rejected));
     }
+    if !peer.listener_closed.is_empty() {
+        parts.push("listener closed".to_owned());
+    }
     parts.extend(missing_policies(peer).map(str::to_owned));
     if peer.insecure {
         parts.push("insecure".to_owned());
@@ -131,12 +134,13 @@ fn describe(peer: &Peer) -> Vec<String> {
         &refused_paths(peer.hijacks, "to our own domains, prefixes or tunnel addresses"),
     );
     answer.property("route leaks", &refused_paths(peer.leaks, "against ONLY_TO_CUSTOMER"));
-    answer.property("advertised", &advertised(peer));
-    answer.property("import", &policy(peer, &peer.import));
-    answer.property("export", &policy(peer, &peer.export));
     for refusal in &peer.refusals {
         answer.property("refused", &refused(refusal));
     }
+    answer.property("advertised", &advertised(peer));
+    answer.property("listener", &listener(peer));
+    answer.property("import", &policy(peer, &peer.import));
+    answer.property("export", &policy(peer, &peer.export));
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
     sessions::describe(peer.session.as_ref(), &mut answer);
     answer.property("established", &count(peer.established_count, "time"));
@@ -211,10 +215,6 @@ fn refused_paths(number: u64, what: &str) -> String {
     }
 }
 
-/// What RFC 7606 calls treat-as-withdraw.
-fn bad_updates(peer: &Peer) -> String {
-    if peer.treated_as_withdraw == 0 {
-        return String::new();
 /// For each kind of reason, its newest case in full.
 fn refused(refusal: &Refusal) -> String {
     let Refusal {
@@ -230,12 +230,24 @@ fn refused(refusal: &Refusal) -> String {
     }
 }
 
+/// What RFC 7606 calls treat-as-withdraw.
+fn bad_updates(peer: &Peer) -> String {
+    if peer.treated_as_withdraw == 0 {
+        return String::new();
     }
     let names = count(peer.treated_as_withdraw, "name");
     format!(
         "{names} treated as withdrawn, the last one: {}",
         peer.treated_as_withdraw_reason
     )
+}
+
+/// Where it would come in.
+fn listener(peer: &Peer) -> String {
+    match &*peer.listener_closed {
+        "" => String::new(),
+        why => format!("closed, and no names are advertised: {why}"),
+    }
 }
 
 /// What decides in a direction, said plainly where nothing was configured.
@@ -361,6 +373,10 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             treated_as_withdraw_reason: "next hop 1.2.3.4 is not allowed".to_owned(),
             hijacks: 1,
             leaks: 3,
+            refusals: vec![
+                refusal("next hop not allowed", 2, "x.beta", "next hop 1.2.3.4 is not allowed"),
+                refusal("own prefix", 1, "10.1.0.0/24", "10.1.0.0/24 is within our own prefixes"),
+            ],
             ..up()
         };
         let text = describe(&outside).join("\n");
@@ -369,14 +385,12 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             "\n  bad updates     2 names treated as withdrawn, the last one: next hop 1.2.3.4 is not allowed\n",
             "\n  hijacks         1 path to our own domains, prefixes or tunnel addresses, refused\n",
             "\n  route leaks     3 paths against ONLY_TO_CUSTOMER, refused\n",
+            "\n  refused         2 × next hop not allowed, the newest: x.beta, next hop 1.2.3.4 is not allowed\n",
+            "\n  refused         1 × own prefix, the newest: 10.1.0.0/24 is within our own prefixes\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert_eq!(note(&outside), "1 hijack; 3 route leaks; no import policy");
-            refusals: vec![
-                refusal("next hop not allowed", 2, "x.beta", "next hop 1.2.3.4 is not allowed"),
-                refusal("own prefix", 1, "10.1.0.0/24", "10.1.0.0/24 is within our own prefixes"),
-            ],
         let outside = Peer {
             hijacks: 0,
             leaks: 0,
@@ -385,10 +399,16 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
         let neither = Peer {
             export: String::new(),
             ..outside
-            "\n  refused         2 × next hop not allowed, the newest: x.beta, next hop 1.2.3.4 is not allowed\n",
-            "\n  refused         1 × own prefix, the newest: 10.1.0.0/24 is within our own prefixes\n",
         };
         assert_eq!(note(&neither), "no policies");
+        let closed = Peer {
+            listener_closed: "Address already in use".to_owned(),
+            ..neither.clone()
+        };
+        assert_eq!(note(&closed), "listener closed; no policies");
+        let text = describe(&closed).join("\n");
+        let said = "\n  listener        closed, and no names are advertised: Address already in use\n";
+        assert!(text.contains(said), "{text}");
         let inside = Peer {
             outside: false,
             ..neither

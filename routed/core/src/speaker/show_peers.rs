@@ -44,6 +44,7 @@ impl Speaker {
             refusals: peer.refusals.show(),
             hijacks: peer.hijacks,
             leaks: peer.leaks,
+            listener_closed: self.closed.to(peer).map(|(_, why)| why.clone()),
             import: policy_view(config.import.as_ref(), peer.outside),
             export: policy_view(config.export.as_ref(), peer.outside),
             session: show_session(peer, held, now),
