@@ -13,7 +13,13 @@ use super::machine::Machine;
 use crate::progress::Progress;
 
 /// How qemu spells that KVM gave up.
-const KVM_COMPLAINTS: [&str; 3] = ["KVM internal error", "KVM: entry failed", "failed to initialize kvm"];
+const KVM_COMPLAINTS: [&str; 4] = [
+    "KVM internal error",
+    "KVM: entry failed",
+    "failed to initialize kvm",
+    // Of a processor that a hypervisor below ours shows, and does not let set.
+    "failed to set MSR",
+];
 
 /// What there is to wait for.
 enum Event {
