@@ -30,7 +30,7 @@ const IPROUTE2: Need = Need {
     probe: &["ip", "-V"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 6] = [
+const ALWAYS: [Need; 8] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -46,10 +46,18 @@ const ALWAYS: [Need; 6] = [
         package: "iputils-ping",
         probe: &["ping", "-V"],
     },
+    Need {
+        package: "traceroute",
+        probe: &["traceroute", "--version"],
+    },
     // Recommends a whole kernel.
     Need {
         package: "wireguard-tools",
         probe: &["wg", "--version"],
+    },
+    Need {
+        package: "nftables",
+        probe: &["nft", "--version"],
     },
 ];
 /// What boots a guest kernel.
