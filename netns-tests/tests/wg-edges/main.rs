@@ -1,7 +1,9 @@
 //! See README.md beside this file.
 
+mod fixed;
 mod frames;
 mod lab;
+mod narrow;
 mod refused;
 mod restart;
 mod rivals;
