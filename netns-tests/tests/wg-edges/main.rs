@@ -8,6 +8,7 @@ mod refused;
 mod restart;
 mod rivals;
 mod sealed;
+mod stopped;
 
 use anyhow::{Result, ensure};
 use catalyst_netns_tests::{LONG, poll, scenario};
