@@ -50,14 +50,14 @@ const ALWAYS: [Need; 8] = [
         package: "traceroute",
         probe: &["traceroute", "--version"],
     },
+    Need {
+        package: "nftables",
+        probe: &["/usr/sbin/nft", "--version"],
+    },
     // Recommends a whole kernel.
     Need {
         package: "wireguard-tools",
         probe: &["wg", "--version"],
-    },
-    Need {
-        package: "nftables",
-        probe: &["nft", "--version"],
     },
 ];
 /// What boots a guest kernel.
