@@ -234,13 +234,23 @@ async fn what_others_take_away_is_put_back_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn changes_go_in_bounded_batches() {
     let world = Arc::new(World::default());
-    let (config, routes) = many_peers(1000);
-    let _run = Run::start(&world, config, routes).await;
+    let (mut config, routes) = many_peers(1000);
+    let run = Run::start(&world, config.clone(), routes).await;
+    let is_peer = |key: &Key| matches!(key, Key::Peer { .. });
+    assert_eq!(world.state().held.keys().filter(|key| is_peer(key)).count(), 1000);
+    drop(run);
+    world.state().log.clear();
+
+    // So they go, too, before their device: the kernel would remove them all at once, and nobody else configures a network
+    // meanwhile.
+    config.tunnels.remove("b");
+    config.peers.clear();
+    let _run = Run::start(&world, config, Vec::new()).await;
     let state = world.state();
-    assert_eq!(
-        state.held.keys().filter(|key| matches!(key, Key::Peer { .. })).count(),
-        1000
-    );
+    let keys: Vec<&Key> = state.log.iter().map(Operation::key).collect();
+    let device = keys.iter().position(|key| **key == Key::Device("wg-b".into()));
+    let before = keys.iter().take(device.unwrap()).filter(|key| is_peer(key)).count();
+    assert_eq!(before, 1000);
     assert!(state.longest_batch <= 64, "{}", state.longest_batch);
 }
 
