@@ -284,6 +284,9 @@ impl LocalRoute {
     }
 }
 
+/// Outside organisations whose peer listener is closed, each with the reason.
+pub type ClosedListeners = Vec<(Arc<str>, Arc<str>)>;
+
 /// Everything that can happen to a Speaker.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -398,7 +401,7 @@ pub enum Event {
         /// The data plane.
         plane: Arc<str>,
         /// The organisations, each with the reason.
-        closed: Vec<(Arc<str>, Arc<str>)>,
+        closed: ClosedListeners,
     },
     /// SIGTERM: this node stops and is likely to come back. Peers with graceful restart keep its routes, the others are
     /// told goodbye (NOTIFICATION Cease, administrative shutdown). The data planes are left as they are.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use catalyst_core::event::{Event, SpeakerConfig};
+use catalyst_core::event::{ClosedListeners, Event, SpeakerConfig};
 use catalyst_core::route::{Destination, RouteUpdate, Selected};
 use catalyst_core::speaker::Speaker;
 
@@ -29,7 +29,7 @@ pub struct Node {
     /// The addresses that its data planes found tunnels to.
     pub tunnels_up: BTreeSet<IpAddr>,
     /// The organisations whose listener one of its data planes has closed, by data plane.
-    pub closed: BTreeMap<Arc<str>, Vec<(Arc<str>, Arc<str>)>>,
+    pub closed: BTreeMap<Arc<str>, ClosedListeners>,
     /// How many batches it has taken.
     pub(super) batches: u64,
 }
