@@ -176,6 +176,32 @@ async fn a_tunnel_is_told_up_and_down_as_it_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_start_tells_of_the_tunnels_of_an_earlier_run_before_anything_else() {
+    let world = Arc::new(World::default());
+    let (config, routes) = one_peer();
+    let run = Run::start(&world, config.clone(), routes).await;
+    run.handle.join.abort();
+    let heard = PeerCounters {
+        handshake_age: Some(Duration::from_secs(1)),
+        received: 100,
+        sent: 0,
+    };
+    world.state().counters.insert(id(), heard);
+    let before = world.state().observations;
+    let mut plane = WireguardPlane::new(config, FakeKernel(world.clone())).unwrap();
+    plane.adopt().await;
+    let (sender, mut reports) = mpsc::channel(64);
+    let _handle = spawn(plane, sender);
+    let address = "10.255.9.1".parse().unwrap();
+    assert_eq!(reports.recv().await, Some(Report::Tunnel { address, up: true }));
+    assert_eq!(
+        world.state().observations,
+        before,
+        "it was told after all was looked at"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_moved_is_not_called_back_while_it_is_heard() {
     let world = Arc::new(World::default());
     let (config, routes) = one_peer();

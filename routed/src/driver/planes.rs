@@ -151,7 +151,8 @@ pub async fn start_planes(
     if let Some(wireguard) = tunnels.and_then(|tunnels| tunnels.wireguard(config)) {
         let userspace = config.plugins.wireguard.as_ref().and_then(|it| it.userspace.clone());
         let kernel = NetlinkKernel::open(userspace).context("plugins.wireguard")?;
-        let plane = WireguardPlane::new(wireguard, kernel).context("plugins.wireguard")?;
+        let mut plane = WireguardPlane::new(wireguard, kernel).context("plugins.wireguard")?;
+        plane.adopt().await;
         shown.wireguard = Some(plane.stats());
         settings.wireguard = Some(plane.settings());
         let (sender, reports) = mpsc::channel(REPORTS);

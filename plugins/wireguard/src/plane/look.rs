@@ -18,7 +18,20 @@ use crate::stats::{TunnelState, TunnelStatus};
 /// A silent peer is called where it announces to be, no more often than this.
 const CALL_ANEW: Duration = Duration::from_secs(30);
 
+/// How long a start waits for the first look. It takes milliseconds, but where a process hangs.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
 impl<K: Kernel> WireguardPlane<K> {
+    /// Finds the tunnels that an earlier run made, and has them told of before anything else. Wait for it before peers are
+    /// let in: a route whose tunnel is not known to be up is not used, and what the kernel has for it goes.
+    pub async fn adopt(&mut self) {
+        if tokio::time::timeout(FIRST_LOOK, self.look()).await.is_err() {
+            tracing::warn!("the tunnels of an earlier run are not looked at in time; they are found later");
+        }
+        let is_tunnel = |event: &PlaneEvent<Key>| matches!(event, PlaneEvent::Tunnel(..));
+        self.events.make_contiguous().sort_by_key(|event| !is_tunnel(event));
+    }
+
     /// One look, and when the next is due. One that is cut short, by a route that changes, is made again, but a bit
     /// later: with a change every moment nothing else would be done.
     pub(super) async fn look(&mut self) {
