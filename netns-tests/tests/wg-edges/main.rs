@@ -5,6 +5,7 @@ mod lab;
 mod refused;
 mod restart;
 mod rivals;
+mod rotation;
 mod sealed;
 
 use anyhow::{Result, ensure};

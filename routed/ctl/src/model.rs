@@ -352,6 +352,7 @@ pub(crate) struct Tunnel {
     addresses: Vec<String>,
     prefixes: Vec<String>,
     shadowed: Vec<String>,
+    key_change: String,
 }
 
 impl From<proto::Tunnel> for Tunnel {
@@ -371,6 +372,7 @@ impl From<proto::Tunnel> for Tunnel {
             addresses: tunnel.addresses,
             prefixes: tunnel.prefixes,
             shadowed: tunnel.shadowed,
+            key_change: tunnel.key_change,
         }
     }
 }
@@ -381,6 +383,15 @@ pub(crate) struct Tunnels {
     tunnels: Vec<Tunnel>,
     drift_repairs: u64,
     writes: u64,
+    key_rotation: Option<KeyRotation>,
+    key_rotation_failure: String,
+}
+
+/// The change of our key that is under way.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyRotation {
+    phase: String,
+    missing: Vec<String>,
 }
 
 impl From<proto::ListTunnelsResponse> for Tunnels {
@@ -389,6 +400,11 @@ impl From<proto::ListTunnelsResponse> for Tunnels {
             tunnels: answer.tunnels.into_iter().map(Tunnel::from).collect(),
             drift_repairs: answer.drift_repairs,
             writes: answer.writes,
+            key_rotation: answer.key_rotation.map(|change| KeyRotation {
+                phase: change.phase,
+                missing: change.missing,
+            }),
+            key_rotation_failure: answer.key_rotation_failure,
         }
     }
 }

@@ -11,43 +11,67 @@ use tokio::time::Instant;
 use super::WireguardPlane;
 use crate::kernel::{Kernel, Peers, Probe};
 use crate::liveness::PeerId;
-use crate::plan::{Condition, PeerPlan};
+use crate::plan::{Condition, PeerPlan, Phase, Slot};
 use crate::resource::{Key, Resource};
-use crate::stats::{TunnelState, TunnelStatus};
+use crate::stats::{KeyNews, LineStatus, TunnelState, TunnelStatus};
 
 /// A silent peer is called where it announces to be, no more often than this.
 const CALL_ANEW: Duration = Duration::from_secs(30);
+/// How often is looked while a key is changed.
+const WATCH: Duration = Duration::from_millis(100);
+/// Of the time, no more than one part in so many goes into looking.
+const LOOKING: u32 = 4;
 
 impl<K: Kernel> WireguardPlane<K> {
     /// One look, and when the next is due. One that is cut short, by a route that changes, is made again, but a bit
     /// later: with a change every moment nothing else would be done.
     pub(super) async fn look(&mut self) {
-        self.look_at = Instant::now() + self.planner.config().keepalive / 8;
+        let start = Instant::now();
+        self.look_at = start + self.planner.config().keepalive / 8;
         if self.files.refresh(self.planner.config()) {
             self.planner.set_preshared_keys(self.files.keys());
             self.events.push_back(PlaneEvent::Replan);
         }
-        let peers = match self.kernel.peers(&self.scope).await {
-            Ok(peers) => peers,
-            Err(error) => {
-                tracing::debug!(%error, "the peers cannot be looked at");
-                self.events.push_back(PlaneEvent::Resync);
-                Peers::default()
-            }
-        };
+        let looked = self.kernel.peers(&self.scope).await;
+        let is_seen = looked.is_ok();
+        let peers = looked.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the peers cannot be looked at");
+            self.events.push_back(PlaneEvent::Resync);
+            Peers::default()
+        });
         let now = Instant::now();
         self.liveness.take(&peers.counters, now.into_std());
+        let liveness = &self.liveness;
+        let is_up = |device: &Arc<str>, key| liveness.is_up(&(device.clone(), key));
+        if self.planner.progress(is_up, now.into_std()) {
+            self.events.push_back(PlaneEvent::Replan);
+        }
         if self.was_changed(&peers.held) {
             self.events.push_back(PlaneEvent::Resync);
         }
         self.call_anew(&peers, now);
         self.tell(&peers);
         self.show(&peers);
-        let probes = self.probes(now);
-        if !probes.is_empty() {
-            self.kernel.probe(probes).await;
+        if is_seen {
+            let mut shown = self.stats.shown();
+            shown.peers_at_home = Some(self.at_home(&peers));
+            shown.is_settled = self.planner.is_settled();
         }
-        self.look_at = now + self.planner.config().keepalive / 2;
+        if now >= self.probe_at {
+            self.probe_at = now + self.planner.config().keepalive / 2;
+            let probes = self.probes(now);
+            if !probes.is_empty() {
+                self.kernel.probe(probes).await;
+            }
+        }
+        let rest = self.planner.config().keepalive / 2;
+        let watch = WATCH.max((now - start) * LOOKING);
+        self.look_at = now
+            + if self.planner.is_changing() {
+                watch.min(rest)
+            } else {
+                rest
+            };
     }
 
     /// Whether what the devices hold is not what was last found there or put there.
@@ -69,7 +93,8 @@ impl<K: Kernel> WireguardPlane<K> {
     fn call_anew(&mut self, peers: &Peers, now: Instant) {
         let mut misled = Vec::new();
         for plan in self.planner.peers().values() {
-            let (Condition::Planned { .. }, Some(id), Some(wanted)) = (&plan.condition, id_of(plan), plan.endpoint)
+            let (Condition::Planned { .. } | Condition::Kept, Some(id), Some(wanted)) =
+                (&plan.condition, id_of(plan), plan.endpoint)
             else {
                 continue;
             };
@@ -126,8 +151,11 @@ impl<K: Kernel> WireguardPlane<K> {
             let ours = config.tunnels.get(&configured.organisation)?;
             let plan = self.planner.peers().get(name);
             let announced = plan.is_some_and(|plan| plan.public_key.is_some());
-            let other = configured.public_key.is_some_and(|pinned| pinned != owner);
-            let up = ours.device == *device && self.liveness.is_up(&(device.clone(), owner));
+            let pinned = &configured.public_keys;
+            let other = !pinned.is_empty() && !pinned.contains(&owner);
+            let is_ours = |slot| ours.device_in(slot) == *device;
+            let up =
+                [Slot::Home, Slot::Second].into_iter().any(is_ours) && self.liveness.is_up(&(device.clone(), owner));
             (up && !announced && !other).then(|| prefix.address())
         })
     }
@@ -168,12 +196,18 @@ impl<K: Kernel> WireguardPlane<K> {
             let counted = id.as_ref().and_then(|id| peers.counters.get(id));
             let counters = counted.copied().unwrap_or_default();
             let heard_from = id.as_ref().and_then(|id| peers.endpoints.get(id)).copied();
+            let state = self.state(plan, counted.is_some());
+            let (home, second) = (self.line(name, Slot::Home, peers), self.line(name, Slot::Second, peers));
             TunnelStatus {
                 peer: name.clone(),
                 organisation: plan.organisation.clone(),
                 device: plan.device.clone(),
-                state: self.state(plan, counted.is_some()),
-                authenticated: plan.condition == Condition::Planned { pinned: true },
+                key_change: self.key_change(name, plan),
+                is_by_hand: self.is_by_hand(name),
+                home,
+                second,
+                state,
+                authenticated: matches!(plan.condition, Condition::Planned { pinned: true } | Condition::Kept),
                 public_key: plan.public_key,
                 endpoint: heard_from.or(plan.endpoint),
                 handshake_age: counters.handshake_age,
@@ -187,14 +221,55 @@ impl<K: Kernel> WireguardPlane<K> {
         self.stats.shown().tunnels = tunnels;
     }
 
+    /// How many peers the first devices have.
+    fn at_home(&self, peers: &Peers) -> usize {
+        let tunnels = || self.planner.config().tunnels.values();
+        let is_home = |(device, _): &&PeerId| tunnels().any(|tunnel| tunnel.device == *device);
+        peers.counters.keys().filter(is_home).count()
+    }
+
+    /// How it is with a line, as far as it is in the kernel.
+    fn line(&self, peer: &str, slot: Slot, peers: &Peers) -> Option<LineStatus> {
+        let lines = self.planner.lines_of(peer)?;
+        let end = lines.on(slot)?;
+        let organisation = &self.planner.config().peers.get(peer)?.organisation;
+        let device = self.planner.config().tunnels.get(organisation)?.device_in(slot);
+        let id = (device, end.key);
+        peers.counters.contains_key(&id).then(|| LineStatus {
+            public_key: end.key,
+            is_up: self.liveness.is_up(&id),
+            is_used: lines.active() == slot,
+        })
+    }
+
+    fn key_change(&self, peer: &str, plan: &PeerPlan) -> Option<KeyNews> {
+        if plan.condition == Condition::Kept {
+            return Some(KeyNews::NotPinned);
+        }
+        if self.planner.config().key_change.phase() != Phase::Rest {
+            return Some(KeyNews::Ours);
+        }
+        let lines = self.planner.lines_of(peer)?;
+        lines.are_changing().then_some(KeyNews::Theirs)
+    }
+
+    fn is_by_hand(&self, peer: &str) -> bool {
+        let peer = self.planner.config().peers.get(peer);
+        peer.is_some_and(|peer| peer.static_tunnel.is_some())
+    }
+
     fn state(&self, plan: &PeerPlan, in_place: bool) -> TunnelState {
         match &plan.condition {
             Condition::Guarded => TunnelState::Guarded("its tunnel is not known yet".into()),
             Condition::WrongKey => TunnelState::WrongKey,
             Condition::Refused(why) => TunnelState::Guarded(why.clone()),
-            Condition::Planned { .. } if !in_place => TunnelState::Guarded("not in the kernel yet".into()),
-            Condition::Planned { .. } if id_of(plan).is_some_and(|id| self.liveness.is_up(&id)) => TunnelState::Up,
-            Condition::Planned { .. } => TunnelState::Down,
+            Condition::Planned { .. } | Condition::Kept => {
+                if !in_place {
+                    return TunnelState::Guarded("not in the kernel yet".into());
+                }
+                let up = id_of(plan).is_some_and(|id| self.liveness.is_up(&id));
+                if up { TunnelState::Up } else { TunnelState::Down }
+            }
         }
     }
 }
