@@ -205,7 +205,9 @@ fn base_for(path: &str) -> Value {
             plugins.retain(|plugin, _| plugin == "wireguard");
         }
         // Their other ends would not hear of it.
-        "plugins.wireguard.rotate_every" => drop(base["plugins"]["wireguard"].as_object_mut().unwrap().remove("static")),
+        "plugins.wireguard.rotate_every" => {
+            drop(base["plugins"]["wireguard"].as_object_mut().unwrap().remove("static"))
+        }
         "node.reflector" => base["node"]["reflector"] = json!(false),
         "dynamic_peers[\"edge\"].next_hop_self" => {
             base["dynamic_peers"]["edge"] = json!({ "prefix": "127.0.1.0/24", "as": [65006] });

@@ -227,3 +227,103 @@ impl Own {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAIN: Duration = Duration::from_secs(3);
+
+    fn end(key: u8, port: u16) -> End {
+        End {
+            key: PublicKey([key; 32]),
+            endpoint: (port > 0).then(|| ([192, 0, 2, 1], port).into()),
+        }
+    }
+
+    fn own(phase: Phase) -> Own {
+        Own {
+            phase,
+            is_called: true,
+            drain: DRAIN,
+        }
+    }
+
+    /// After one look at which the lines on these devices are up.
+    fn looked(lines: &mut Lines, phase: Phase, up: &[Slot], now: Instant) -> (Slot, Vec<(Slot, End)>) {
+        lines.step(own(phase), |slot, _| up.contains(&slot), now);
+        (lines.active(), lines.all().map(|(slot, end)| (slot, *end)).collect())
+    }
+
+    #[test]
+    fn a_peer_that_changes_its_key_is_followed_there_and_back() {
+        use Slot::{Home, Second};
+        let (rest, now) = (Phase::Rest, Instant::now());
+        let mut lines = Lines::new(end(1, 1), own(rest));
+        lines.aim(end(2, 2), own(rest));
+        let both = vec![(Home, end(1, 1)), (Second, end(2, 2))];
+        assert_eq!(looked(&mut lines, rest, &[Home], now), (Home, both.clone()));
+        assert_eq!(looked(&mut lines, rest, &[Home, Second], now), (Second, both.clone()));
+        // For as long as it takes it still receives by the old key.
+        assert_eq!(looked(&mut lines, rest, &[], now + DRAIN * 9), (Second, both));
+        lines.aim(end(2, 1), own(rest));
+        let back = vec![(Home, end(2, 1)), (Second, end(2, 2))];
+        assert_eq!(looked(&mut lines, rest, &[Second], now), (Second, back.clone()));
+        assert_eq!(looked(&mut lines, rest, &[Home, Second], now), (Home, back.clone()));
+        assert_eq!(looked(&mut lines, rest, &[Home], now + DRAIN / 2), (Home, back));
+        let home = vec![(Home, end(2, 1))];
+        assert_eq!(looked(&mut lines, rest, &[Home], now + DRAIN), (Home, home));
+        assert!(!lines.are_changing());
+    }
+
+    #[test]
+    fn what_cannot_be_a_second_device_takes_the_place_of_the_first() {
+        for (before, after) in [
+            // Another key where the first was.
+            (end(1, 1), end(2, 1)),
+            // It cannot be called.
+            (end(1, 1), end(2, 0)),
+            (end(1, 0), end(2, 0)),
+            // The same key has moved.
+            (end(1, 1), end(1, 2)),
+        ] {
+            let mut lines = Lines::new(before, own(Phase::Rest));
+            lines.aim(after, own(Phase::Rest));
+            let expected = (Slot::Home, vec![(Slot::Home, after)]);
+            assert_eq!(looked(&mut lines, Phase::Rest, &[], Instant::now()), expected);
+        }
+    }
+
+    #[test]
+    fn one_that_gives_up_is_followed_back_at_once() {
+        let now = Instant::now();
+        for up in [&[Slot::Home][..], &[Slot::Home, Slot::Second]] {
+            let mut lines = Lines::new(end(1, 1), own(Phase::Rest));
+            lines.aim(end(2, 2), own(Phase::Rest));
+            looked(&mut lines, Phase::Rest, up, now);
+            lines.aim(end(1, 1), own(Phase::Rest));
+            assert_eq!(looked(&mut lines, Phase::Rest, up, now).0, Slot::Home);
+            looked(&mut lines, Phase::Rest, up, now);
+            looked(&mut lines, Phase::Rest, up, now + DRAIN);
+            assert!(!lines.are_changing());
+        }
+    }
+
+    #[test]
+    fn who_changes_the_key_waits_to_be_called_unless_it_cannot_be() {
+        for (is_called, calls) in [(true, None), (false, end(1, 1).endpoint)] {
+            let own = |phase| Own {
+                is_called,
+                ..own(phase)
+            };
+            let mut lines = Lines::new(end(1, 1), own(Phase::Rest));
+            lines.aim(end(1, 1), own(Phase::Moving));
+            assert_eq!(lines.on(Slot::Second).and_then(|end| end.endpoint), calls);
+            assert!(lines.step(own(Phase::Moving), |slot, _| slot == Slot::Second, Instant::now()));
+            lines.aim(end(1, 1), own(Phase::Parting));
+            assert_eq!((lines.on(Slot::Home), lines.active()), (None, Slot::Second));
+            lines.aim(end(1, 1), own(Phase::Returning));
+            assert_eq!(lines.on(Slot::Home).and_then(|end| end.endpoint), calls);
+        }
+    }
+}
