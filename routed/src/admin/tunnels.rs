@@ -63,12 +63,17 @@ impl Tunnels for TunnelsService {
     }
 
     async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
-        let (_, rotator) = self.plugin()?;
-        let done = if request.into_inner().prepare {
-            rotator.prepare().await
-        } else {
-            rotator.rotate().await
-        };
+        let rotator = Arc::clone(&self.plugin()?.1);
+        let prepare = request.into_inner().prepare;
+        // In a task of its own: a client that goes away does not stop it halfway.
+        let task = tokio::spawn(async move {
+            if prepare {
+                rotator.prepare().await
+            } else {
+                rotator.rotate().await
+            }
+        });
+        let done = task.await.map_err(|error| Status::internal(error.to_string()))?;
         let public_key = done.map_err(|error| match &error {
             RotateError::Refused(_) => Status::failed_precondition(error.to_string()),
             RotateError::Failed(_) => Status::internal(error.to_string()),
