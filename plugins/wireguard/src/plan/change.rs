@@ -28,10 +28,11 @@ impl Planner {
                         device: device.clone(),
                         key: *owner,
                     });
-                    let endpoint = endpoint.and_then(|endpoint| match endpoint {
-                        Resource::Endpoint(endpoint) => Some(*endpoint),
-                        _ => None,
-                    });
+                    let endpoint = if let Some(Resource::Endpoint(endpoint)) = endpoint {
+                        Some(*endpoint)
+                    } else {
+                        None
+                    };
                     let (ends, _) = found.entry(peer.clone()).or_insert(([None, None], slot));
                     ends[usize::from(slot == Slot::Second)] = Some(End { key: *owner, endpoint });
                 }

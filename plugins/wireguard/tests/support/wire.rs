@@ -1,6 +1,11 @@
 //! Kernels in memory, joined by a network: handshakes, sessions, roaming and the ways in which packets are lost, as
 //! WireGuard has them. Time goes by in ticks, and everything that is sent arrives with the next one.
-#![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    dead_code,
+    reason = "helpers of tests, and of all resources few matter here"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
