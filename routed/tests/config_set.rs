@@ -165,7 +165,7 @@ fn another(path: &str, schema: &Value) -> Value {
         "plugins.wireguard.tunnels[\"beta\"].addresses[0]" => json!("10.255.0.9/32"),
         "plugins.wireguard.tunnels[\"beta\"].second.listen_port" => json!(51840),
         "plugins.wireguard.tunnels[\"beta\"].second.endpoint" => json!("127.0.0.1:51841"),
-        "plugins.wireguard.rotate_every" => json!("24h"),
+        "plugins.wireguard.rotate_every" => json!("86400s"),
         "plugins.wireguard.static[\"old\"].addresses[0]" => json!("10.255.0.4/32"),
         "plugins.wireguard.static[\"old\"].organisation" => json!("gamma"),
         "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
