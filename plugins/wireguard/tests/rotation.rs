@@ -249,10 +249,10 @@ impl Pair {
         tokio::time::sleep(TICK * self.pace).await;
         self.ticks += 1;
         self.wire.step();
-        if self.ticks % 2 == 0 {
+        if self.ticks.is_multiple_of(2) {
             self.wire.ping();
         }
-        if self.ticks % 10 == 0 {
+        if self.ticks.is_multiple_of(10) {
             for index in [0, 1] {
                 self.nodes[index].step().await;
                 let told = self.nodes[1 - index].told.clone();

@@ -118,8 +118,8 @@ impl<K: Kernel> WireguardPlane<K> {
     /// Tells the core what it does not know yet of tunnel addresses.
     fn tell(&mut self, peers: &Peers) {
         let mut now: BTreeMap<IpAddr, bool> = self.told.keys().map(|address| (*address, false)).collect();
-        for plan in self.planner.peers().values() {
-            let up = id_of(plan).is_some_and(|id| self.liveness.is_up(&id));
+        for (name, plan) in self.planner.peers() {
+            let up = self.is_heard(name);
             now.extend(plan.addresses.iter().map(|address| (*address, up)));
         }
         let adopted: Vec<IpAddr> = self.adopted(peers).collect();
@@ -196,7 +196,7 @@ impl<K: Kernel> WireguardPlane<K> {
             let counted = id.as_ref().and_then(|id| peers.counters.get(id));
             let counters = counted.copied().unwrap_or_default();
             let heard_from = id.as_ref().and_then(|id| peers.endpoints.get(id)).copied();
-            let state = self.state(plan, counted.is_some());
+            let state = self.state(name, plan, counted.is_some());
             let (home, second) = (self.line(name, Slot::Home, peers), self.line(name, Slot::Second, peers));
             TunnelStatus {
                 peer: name.clone(),
@@ -258,7 +258,22 @@ impl<K: Kernel> WireguardPlane<K> {
         peer.is_some_and(|peer| peer.static_tunnel.is_some())
     }
 
-    fn state(&self, plan: &PeerPlan, in_place: bool) -> TunnelState {
+    /// Whether a peer is heard on any of its lines: in a change of keys it may still send by the other one than we do, or
+    /// already, and on the one that is only received by there is hardly anything.
+    fn is_heard(&self, name: &str) -> bool {
+        let planner = &self.planner;
+        let Some(peer) = planner.config().peers.get(name) else {
+            return false;
+        };
+        let ours = planner.config().tunnels.get(&peer.organisation);
+        let (Some(ours), Some(lines)) = (ours, planner.lines_of(name)) else {
+            return false;
+        };
+        let mut lines = lines.all();
+        lines.any(|(slot, end)| self.liveness.is_up(&(ours.device_in(slot), end.key)))
+    }
+
+    fn state(&self, name: &str, plan: &PeerPlan, in_place: bool) -> TunnelState {
         match &plan.condition {
             Condition::Guarded => TunnelState::Guarded("its tunnel is not known yet".into()),
             Condition::WrongKey => TunnelState::WrongKey,
@@ -267,8 +282,11 @@ impl<K: Kernel> WireguardPlane<K> {
                 if !in_place {
                     return TunnelState::Guarded("not in the kernel yet".into());
                 }
-                let up = id_of(plan).is_some_and(|id| self.liveness.is_up(&id));
-                if up { TunnelState::Up } else { TunnelState::Down }
+                if self.is_heard(name) {
+                    TunnelState::Up
+                } else {
+                    TunnelState::Down
+                }
             }
         }
     }

@@ -211,7 +211,7 @@ impl Wire {
                 let from = end.clone();
                 self.send(end, Packet::Initiation { from, session });
             }
-            Some(session) if tick % KEEPALIVE == 0 => drop(self.send(end, Packet::Keepalive { session })),
+            Some(session) if tick.is_multiple_of(KEEPALIVE) => drop(self.send(end, Packet::Keepalive { session })),
             _ => {}
         }
     }
