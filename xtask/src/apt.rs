@@ -30,7 +30,7 @@ const IPROUTE2: Need = Need {
     probe: &["ip", "-V"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 6] = [
+const ALWAYS: [Need; 7] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],
@@ -45,6 +45,10 @@ const ALWAYS: [Need; 6] = [
     Need {
         package: "iputils-ping",
         probe: &["ping", "-V"],
+    },
+    Need {
+        package: "nftables",
+        probe: &["/usr/sbin/nft", "--version"],
     },
     // Recommends a whole kernel.
     Need {

@@ -15,18 +15,26 @@ use crate::{envoy, run};
 const PREFIX: &str = "wg-";
 /// Of .config/nextest.toml: leaves them out.
 pub(crate) const PROFILE_WITHOUT: &str = "no-wireguard";
-/// Runs test programs one after another, in the folder that cargo would, all of them even if one fails. The networks of
-/// two tests at once would starve each other.
+/// Runs test programs one after another, each in the folder that cargo would run it in and which stands before it, all of
+/// them even if one fails. The networks of two tests at once would starve each other.
 const EACH: &str = r#"
-cd netns-tests || exit 1
 status=0
 filter=$1
 shift
-for program; do
-    "$program" --test-threads 1 ${filter:+"$filter"} || status=1
+while [ $# -gt 0 ]; do
+    (cd "$1" && exec "$2" --test-threads 1 ${filter:+"$filter"}) || status=1
+    shift 2
 done
 exit $status
 "#;
+
+/// A test program that needs WireGuard.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct TestProgram {
+    /// Of its package: where cargo would run it.
+    folder: PathBuf,
+    path: PathBuf,
+}
 
 /// Whether this process may make WireGuard devices on this kernel. Tried in a network that is gone right after.
 pub(crate) fn kernel_has_it() -> bool {
@@ -50,7 +58,7 @@ pub(crate) fn run_in_guest(
     let mut programs = Vec::new();
     let mut tests = 0;
     for program in built(root)? {
-        let count = count(&program, filter)?;
+        let count = count(&program.path, filter)?;
         if count > 0 {
             tests += count;
             programs.push(program);
@@ -91,18 +99,18 @@ fn tests(metadata: &Value) -> impl Iterator<Item = &str> {
         .filter_map(|target| target["name"].as_str())
 }
 
-fn command(envoy: &Path, filter: Option<&str>, programs: Vec<PathBuf>) -> Vec<OsString> {
+fn command(envoy: &Path, filter: Option<&str>, programs: Vec<TestProgram>) -> Vec<OsString> {
     let mut variable = OsString::from(envoy::VARIABLE);
     variable.push("=");
     variable.push(envoy);
     let mut words: Vec<OsString> = vec!["env".into(), variable, "sh".into(), "-c".into(), EACH.into()];
     words.extend(["tests".into(), filter.unwrap_or_default().into()]);
-    words.extend(programs.into_iter().map(OsString::from));
+    words.extend((programs.into_iter()).flat_map(|program| [program.folder.into(), program.path.into()]));
     words
 }
 
 /// The test programs that need WireGuard, as the build of everything left them.
-fn built(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn built(root: &Path) -> anyhow::Result<Vec<TestProgram>> {
     let mut build = run::cargo_in(root);
     build.args(["build", "--workspace", "--all-targets", "--locked", "--quiet"]);
     build.args(["--message-format", "json"]);
@@ -113,12 +121,18 @@ fn built(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The program that a message of cargo tells of, if it is one of ours.
-fn test_program(message: &str) -> Option<PathBuf> {
+fn test_program(message: &str) -> Option<TestProgram> {
     let message: Value = serde_json::from_str(message).ok()?;
     let target = &message["target"];
     let is_test = target["kind"][0] == "test";
     let ours = is_test && target["name"].as_str()?.starts_with(PREFIX);
-    ours.then(|| message["executable"].as_str().map(PathBuf::from))?
+    if !ours {
+        return None;
+    }
+    Some(TestProgram {
+        folder: Path::new(message["manifest_path"].as_str()?).parent()?.to_owned(),
+        path: message["executable"].as_str()?.into(),
+    })
 }
 
 /// How many tests of `program` have a name that contains `filter`.
@@ -134,11 +148,16 @@ mod tests {
     #[test]
     fn programs_are_found_by_what_cargo_says() {
         let message = |kind: &str, name: &str| {
-            format!(r#"{{"target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/t/{name}-0"}}"#)
+            format!(
+                r#"{{"target":{{"kind":["{kind}"],"name":"{name}"}},"executable":"/t/{name}-0","manifest_path":"/p/Cargo.toml"}}"#
+            )
         };
         assert_eq!(
             test_program(&message("test", "wg-kernel")),
-            Some("/t/wg-kernel-0".into())
+            Some(TestProgram {
+                folder: "/p".into(),
+                path: "/t/wg-kernel-0".into()
+            })
         );
         assert_eq!(test_program(&message("test", "line")), None);
         assert_eq!(test_program(&message("bin", "wg-kernel")), None);

@@ -58,11 +58,9 @@ fn check_refused(a: &Node, resource: &str) -> Result<()> {
     Ok(())
 }
 
-/// The port is free again: the next Envoy opens it.
-fn check_recovers(a: &mut Node, b: &Node, holder: TcpListener) -> Result<()> {
+/// The port is free again: Envoy opens it.
+fn check_recovers(a: &Node, b: &Node, holder: TcpListener) -> Result<()> {
     drop(holder);
-    a.kill_envoy()?;
-    a.start_envoy()?;
     a.wait_programmed(NAME)?;
     ensure!(a.get(NAME, "/")?.status == 200 && a.get_ingress(NAME, "/")?.status == 200);
     ensure!(a.ctl_json(&["show", "plugins"])?[0]["refused"] == json!({}));
@@ -73,7 +71,7 @@ fn check_recovers(a: &mut Node, b: &Node, holder: TcpListener) -> Result<()> {
 fn without_ingress_or_egress_nothing_is_programmed_and_peers_come_in() -> Result<()> {
     for taken in ["ingress", "egress"] {
         scenario(|network| {
-            let (mut a, b, holder) = a_and_b(network, &[taken], |_| ())?;
+            let (a, b, holder) = a_and_b(network, &[taken], |_| ())?;
             wait_status(
                 &a,
                 NAME,
@@ -90,7 +88,7 @@ fn without_ingress_or_egress_nothing_is_programmed_and_peers_come_in() -> Result
             // What comes later stands on the same listener.
             a.add_service("later.acme", &a.config["services"][NAME])?;
             wait_status(&a, "later.acme", &["pending", "in use"])?;
-            check_recovers(&mut a, &b, holder)?;
+            check_recovers(&a, &b, holder)?;
             a.wait_programmed("later.acme")
         })?;
     }
@@ -110,7 +108,7 @@ fn a_stranger_on_the_port_of_ingress_is_not_taken_for_envoy() -> Result<()> {
         let text = String::from_utf8_lossy(&told.stdout).replace("\n                  ", " ");
         for says in [
             "programmed      FAILED: pending: listener ingress is not open",
-            "free the port (ss -ltnp says who has it), then restart Envoy",
+            "free the port (ss -ltnp says who has it): it is tried again every few seconds",
             "listener        FAILED: plugins.envoy.ingress: something that is not our Envoy answers at",
         ] {
             ensure!(text.contains(says), "{says:?} is not in {text}");
@@ -147,13 +145,13 @@ fn answer_all(listener: &TcpListener) -> Result<()> {
 #[test]
 fn where_peers_cannot_come_in_they_are_not_sent() -> Result<()> {
     scenario(|network| {
-        let (mut a, b, holder) = a_and_b(network, &["peer_listener"], |_| ())?;
+        let (a, b, holder) = a_and_b(network, &["peer_listener"], |_| ())?;
         wait_status(&a, NAME, &["rejected", "listener peer is not open", "in use"])?;
         check_refused(&a, "listener peer")?;
         b.wait_gone(NAME)?;
         let why = a.ctl_ok(&["show", "route", NAME, "--why"])?;
         ensure!(why.contains("in use"), "{why}");
-        check_recovers(&mut a, &b, holder)
+        check_recovers(&a, &b, holder)
     })
 }
 
@@ -179,6 +177,50 @@ fn a_listener_for_others_concerns_what_they_may_reach() -> Result<()> {
 }
 
 #[test]
+fn peers_whose_listener_is_closed_are_told_of_no_names_until_it_opens() -> Result<()> {
+    scenario(|network| {
+        let mut gamma = network.node("gamma", 65003, "gamma")?.with_envoy();
+        let (a, b, holder) = a_and_b(network, &["peer_listeners", "gamma"], |a| {
+            peer(a, &mut gamma, Peering::Both);
+        })?;
+        gamma.start()?;
+        a.wait_established("gamma")?;
+        poll("orders at B", LONG, || b.check_answered_by(NAME, "orders.acme@a"))?;
+        wait_status(&a, NAME, &["pending", "listener peer:gamma is not open", "in use"])?;
+        poll("what gamma is told", LONG, || {
+            let shown = a.peer("gamma")?;
+            let why = shown["listener_closed"].as_str().unwrap_or_default();
+            ensure!(why.contains("in use") && shown["advertised"] == 0, "{shown:#}");
+            Ok(())
+        })?;
+        ensure!(gamma.selected(NAME).is_err(), "gamma is sent to a closed door");
+        ensure!(a.ctl_ok(&["show", "peers"])?.contains("listener closed"));
+        let why = a.ctl_ok(&["show", "route", NAME, "--why"])?;
+        ensure!(
+            why.contains("has the listener of the peer's organisation closed"),
+            "{why}"
+        );
+        let reach = String::from_utf8_lossy(&a.ctl(&["reach", NAME, "--from", "gamma"])?.stdout).into_owned();
+        ensure!(
+            reach.contains("export          FAILED: to gamma: envoy has the listener"),
+            "{reach}"
+        );
+
+        drop(holder);
+        poll("orders at gamma", LONG, || {
+            gamma.check_answered_by(NAME, "orders.acme@a")
+        })?;
+        a.wait_programmed(NAME)?;
+        let shown = a.peer("gamma")?;
+        ensure!(
+            shown["listener_closed"].is_null() && shown["established_count"] == 1,
+            "{shown:#}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
 fn a_tcp_service_whose_port_is_taken_is_rejected_alone() -> Result<()> {
     scenario(|network| {
         let mut a = network.node("a", 65001, "acme")?.with_envoy();
@@ -196,8 +238,6 @@ fn a_tcp_service_whose_port_is_taken_is_rejected_alone() -> Result<()> {
         poll("orders at B", LONG, || b.check_answered_by(NAME, "orders.acme@a"))?;
         ensure!(b.selected("echo.acme").is_err(), "B is told of what does not answer");
         drop(holder);
-        a.kill_envoy()?;
-        a.start_envoy()?;
         a.wait_programmed("echo.acme")?;
         b.wait_programmed("echo.acme")?;
         let said = catalyst_netns_tests::echo(b.tcp_address("echo.acme")?, "hello")?;

@@ -122,7 +122,7 @@ fn a_hijack_is_counted_and_never_used() -> Result<()> {
         ensure!(b.peer("gamma")?["hijacks"] == 3, "{}", b.peer("gamma")?);
         let text = b.ctl_ok(&["show", "peer", "gamma"])?;
         ensure!(
-            text.contains("3 paths to names under our own domains, refused"),
+            text.contains("3 paths to our own domains, prefixes or tunnel addresses, refused"),
             "{text}"
         );
         Ok(())

@@ -136,7 +136,7 @@ fn a_name_of_ours_from_outside_is_a_hijack() -> Result<()> {
         })?;
         let text = a.ctl_ok(&["show", "peer", "beta"])?;
         ensure!(
-            text.contains("1 path to names under our own domains, refused"),
+            text.contains("1 path to our own domains, prefixes or tunnel addresses, refused"),
             "{text}"
         );
         let path = path_from(a, "fake.acme", "beta")?;

@@ -1,5 +1,7 @@
 //! What passes the underlay.
 
+use std::fmt;
+
 use anyhow::Result;
 use catalyst_netns_tests::Capture;
 
@@ -16,6 +18,8 @@ const ICMP_V6: u8 = 58;
 pub(crate) struct Seen {
     /// Between the ports of the tunnel, fragments included.
     pub(crate) wireguard: usize,
+    /// Those of the above that are only a part of a message.
+    pub(crate) fragments: usize,
     /// The sessions of the daemons.
     pub(crate) peering: usize,
     /// ARP, neighbour discovery, MLD, router solicitations.
@@ -39,7 +43,10 @@ impl Seen {
     pub(crate) fn add(&mut self, capture: &Capture) -> Result<()> {
         for frame in capture.take()? {
             match kind(&frame) {
-                Kind::Wireguard => self.wireguard += 1,
+                Kind::Wireguard => {
+                    self.wireguard += 1;
+                    self.fragments += usize::from(is_fragment(&frame));
+                }
                 Kind::Peering => self.peering += 1,
                 Kind::Neighbours => self.neighbours += 1,
                 Kind::Error => self.errors += 1,
@@ -48,6 +55,26 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "underlay: {} WireGuard ({} fragments), {} peering, {} neighbours, {} errors, {} in the clear",
+            self.wireguard,
+            self.fragments,
+            self.peering,
+            self.neighbours,
+            self.errors,
+            self.clear.len()
+        )
+    }
+}
+
+/// Of IPv4: more fragments follow, or it is not the first.
+fn is_fragment(frame: &[u8]) -> bool {
+    matches!(frame.get(20..22), Some(&[high, low]) if high & 0x3f != 0 || low != 0)
 }
 
 fn kind(frame: &[u8]) -> Kind {

@@ -1,7 +1,9 @@
 //! The namespaces, and what runs in them.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,9 +29,9 @@ pub(crate) struct Lab {
     pub(crate) b: Node,
     pub(crate) client: Namespace,
     pub(crate) internet: Namespace,
+    pub(crate) service: Namespace,
     pub(crate) seen: Seen,
     capture: Capture,
-    _service: Namespace,
     _services: [Process; 2],
 }
 
@@ -80,7 +82,7 @@ impl Lab {
             internet,
             seen: Seen::default(),
             capture,
-            _service: service,
+            service,
             _services: services,
         })
     }
@@ -138,6 +140,11 @@ impl Lab {
         for (node, peer) in [(&self.a, "beta"), (&self.b, "acme")] {
             wait_state(node, peer, "up")?;
         }
+        self.wait_answers()
+    }
+
+    /// Waits until traffic passes, in both families.
+    pub(crate) fn wait_answers(&self) -> Result<()> {
         poll("an answer from the service", LONG, || self.call())?;
         poll("an answer from the service by IPv6", LONG, || self.call_6())
     }
@@ -186,6 +193,17 @@ pub(crate) fn wait_state(node: &Node, peer: &str, state: &str) -> Result<()> {
         ensure!(row["state"] == state, "{row}");
         Ok(())
     })
+}
+
+/// A file with a secret in a node's folder, that nobody else may read.
+pub(crate) fn write_secret(node: &Node, name: &str, secret: &[u8]) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(node.folder().join(name))?;
+    Ok(file.write_all(secret)?)
 }
 
 fn connect(

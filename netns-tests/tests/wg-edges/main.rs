@@ -1,12 +1,15 @@
 //! See README.md beside this file.
 
+mod fixed;
 mod frames;
 mod lab;
+mod narrow;
 mod refused;
 mod restart;
 mod rivals;
 mod rotation;
 mod sealed;
+mod stopped;
 
 use anyhow::{Result, ensure};
 use catalyst_netns_tests::{LONG, poll, scenario};

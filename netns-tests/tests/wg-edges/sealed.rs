@@ -1,15 +1,13 @@
 //! Nothing leaves in the clear, whatever happens to the tunnel, and what can be put right is.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use catalyst_netns_tests::{LONG, Network, Node, poll, scenario, stays};
+use catalyst_netns_tests::{LONG, Network, poll, scenario, stays};
 use serde_json::json;
 
-use crate::lab::{Lab, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, tunnel, wait_state};
+use crate::lab::{Lab, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, tunnel, wait_state, write_secret};
 
 const PSK: &str = "psk";
 
@@ -78,16 +76,12 @@ fn wg_edges_nothing_leaves_in_the_clear() -> Result<()> {
         wait_state(&lab.a, "beta", "guarded")?;
         eprintln!("{}", lab.a.ctl_ok(&["show", "tunnels"])?);
         gone(&mut lab, "without a pre-shared key")?;
-        write_secret(&lab.a, &secret)?;
+        write_secret(&lab.a, PSK, &secret)?;
         repaired(&mut lab, "a pre-shared key")?;
 
         Lab::reload(&lab.a)?;
         repaired(&mut lab, "a reload")?;
-        let seen = &lab.seen;
-        eprintln!(
-            "underlay: {} WireGuard, {} peering, {} errors",
-            seen.wireguard, seen.peering, seen.errors
-        );
+        eprintln!("{}", lab.seen);
         Ok(())
     })
 }
@@ -97,22 +91,10 @@ fn shared_secret(network: &mut Network) -> Result<Lab> {
     let secret = lab.internet.run("wg genpsk")?;
     for (node, peer) in [(&mut lab.a, "beta"), (&mut lab.b, "acme")] {
         node.config["peers"][peer]["tunnel"]["preshared_key_file"] = json!(PSK);
-        write_secret(node, secret.as_bytes())?;
+        write_secret(node, PSK, secret.as_bytes())?;
     }
     lab.start()?;
     Ok(lab)
-}
-
-/// Nobody else may read it.
-fn write_secret(node: &Node, secret: &[u8]) -> Result<()> {
-    let file = node.folder().join(PSK);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(file)?;
-    Ok(file.write_all(secret)?)
 }
 
 fn repaired(lab: &mut Lab, what: &str) -> Result<()> {

@@ -193,6 +193,12 @@ pub trait DataPlane: Send + 'static {
         false
     }
 
+    /// The outside organisations whose peer listener it cannot open, each with the reason. Asked after every verdict: peers
+    /// of such an organisation are told of no names until it is open.
+    fn closed(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        BTreeMap::new()
+    }
+
     /// Waits until the data plane has something to say. Cancel-safe.
     fn changed(&mut self) -> impl Future<Output = PlaneEvent<Self::Key>> + Send;
 }

@@ -1,5 +1,6 @@
 //! The reconcile loop: one task per data plane.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,11 @@ pub enum Report {
         address: IpAddr,
         /// Whether traffic passes.
         up: bool,
+    },
+    /// The peer listeners of these outside organisations cannot be opened, each with the reason; all others are open.
+    Listeners {
+        /// The organisations.
+        closed: BTreeMap<Arc<str>, Arc<str>>,
     },
     /// A gap in versions: answer with a Reset.
     NeedReset,
@@ -138,6 +144,7 @@ struct Reconciler<P: DataPlane> {
     /// The version of the table that the data plane last followed.
     done: Option<u64>,
     told_version: Option<u64>,
+    told_closed: BTreeMap<Arc<str>, Arc<str>>,
     /// In a row.
     attempts: u32,
     failures: Failures,
@@ -161,6 +168,7 @@ impl<P: DataPlane> Reconciler<P> {
             due: false,
             done: None,
             told_version: None,
+            told_closed: BTreeMap::new(),
             attempts: 0,
             failures: Failures::default(),
             retry_at: None,
@@ -377,6 +385,8 @@ impl<P: DataPlane> Reconciler<P> {
 
     /// Reports the version that is done and the news of names, if there is any.
     async fn report(&mut self) -> Result<(), Unheard> {
+        // Before what may open the way to peers.
+        self.report_closed().await?;
         let Some(version) = self.done else { return Ok(()) };
         let current = self.version == self.done;
         let news = self.board.news(current, |name| self.table.contains_key(name));
@@ -388,6 +398,15 @@ impl<P: DataPlane> Reconciler<P> {
         self.say(Report::Plane { version, statuses }).await?;
         self.settled.send_replace(version);
         Ok(())
+    }
+
+    async fn report_closed(&mut self) -> Result<(), Unheard> {
+        let closed = self.plane.closed();
+        if closed == self.told_closed {
+            return Ok(());
+        }
+        self.told_closed.clone_from(&closed);
+        self.say(Report::Listeners { closed }).await
     }
 
     /// Says once more that the version is done: what was said before the first instance counted was not said of it. While

@@ -38,6 +38,8 @@ struct Scripted {
     permits: Arc<Semaphore>,
     events: mpsc::UnboundedReceiver<PlaneEvent<ServiceName>>,
     held: BTreeMap<ServiceName, Option<u64>>,
+    /// A rejected resource whose name begins with `closed` is a listener of an organisation of that name.
+    closed: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 impl DataPlane for Scripted {
@@ -87,7 +89,19 @@ impl DataPlane for Scripted {
             remove,
             settled: diff.settled,
         });
-        self.outcomes.pop_front().unwrap_or_else(|| Ok(Vec::new()))
+        let outcome = self.outcomes.pop_front().unwrap_or_else(|| Ok(Vec::new()));
+        self.closed = (outcome.iter().flatten())
+            .filter(|(name, _)| name.as_str().starts_with("closed"))
+            .filter_map(|(name, verdict)| match verdict {
+                Verdict::Rejected(why) => Some((name.as_str().into(), why.clone())),
+                Verdict::Pending(_) | Verdict::Programmed => None,
+            })
+            .collect();
+        outcome
+    }
+
+    fn closed(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        self.closed.clone()
     }
 
     async fn changed(&mut self) -> PlaneEvent<ServiceName> {
@@ -122,6 +136,7 @@ fn holding(unreachable: usize, outcomes: Outcomes, held: BTreeMap<ServiceName, O
         permits: Arc::clone(&permits),
         events: receiver,
         held,
+        closed: BTreeMap::new(),
     };
     let (sender, reports) = mpsc::channel(64);
     World {
@@ -236,6 +251,22 @@ async fn backs_off_up_to_ten_seconds_and_starts_over_after_success() {
         apply @ Call::Apply { .. } => apply,
     };
     assert_eq!(world.calls().into_iter().map(whole).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_listeners_are_closed_is_said_before_the_version_that_opens_the_way() {
+    let refused = (name("closed"), Verdict::Rejected("in use".into()));
+    let mut world = world(0, Outcomes::from([Ok(vec![refused]), Ok(Vec::new())]));
+    world.send(reset(1, &[("closed", Protocol::Http)], true));
+    let closed = BTreeMap::from([("closed".into(), "in use".into())]);
+    assert_eq!(world.report().await, Report::Listeners { closed });
+    let rejected = PlaneStatus::Rejected("in use".into());
+    assert_eq!(world.report().await, said(1, "closed", rejected));
+    world.send(change(1, "a", Some(Protocol::Http)));
+    let closed = BTreeMap::new();
+    assert_eq!(world.report().await, Report::Listeners { closed });
+    assert_eq!(world.report().await, done(2));
+    assert!(world.quiet().await);
 }
 
 /// Lines that were logged from INFO up, on this thread.

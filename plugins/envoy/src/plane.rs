@@ -1,6 +1,6 @@
 //! The Envoy data plane as the reconcile loop sees it: the planner in front, the ADS server behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use catalyst_plugin::{
     DataPlane, Diff, PlaneError, PlaneEvent, Route, RouteTable, ServiceName, Touched, Verdict, Wanted,
 };
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::ads::{AdsHandle, AdsServer, BindError, Changes};
 use crate::config::EnvoyConfig;
@@ -17,6 +18,8 @@ use crate::resource::{Resource, ResourceKey, ResourceKind};
 
 /// How long a change is waited for before its resources are reported as pending.
 const APPLY_WAIT: Duration = Duration::from_secs(1);
+/// A port may become free: listeners that Envoy could not open are tried again this often.
+const RETRY_LISTENERS: Duration = Duration::from_secs(5);
 /// Resource names with this prefix stand for routes that have no resources; they are never sent.
 const INEXPRESSIBLE: &str = "inexpressible/";
 
@@ -49,6 +52,10 @@ pub struct EnvoyPlane {
     settled: Option<bool>,
     /// Routes that cannot be expressed, with the reason.
     inexpressible: BTreeMap<ServiceName, String>,
+    /// The outside organisations whose listener Envoy has refused, until it is confirmed.
+    closed: BTreeMap<Arc<str>, Arc<str>>,
+    /// When refused listeners are tried again; `None`: there are none.
+    retry_at: Option<Instant>,
     settings: (EnvoySettings, mpsc::Receiver<(EnvoyConfig, oneshot::Sender<()>)>),
 }
 
@@ -68,6 +75,8 @@ impl EnvoyPlane {
             staged: Changes::default(),
             settled: None,
             inexpressible: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            retry_at: None,
             settings: (EnvoySettings(settings), changes),
         })
     }
@@ -132,7 +141,10 @@ impl EnvoyPlane {
     }
 
     /// What verdicts on resources mean for the routes that depend on them.
-    fn for_routes(&self, verdicts: Vec<(ResourceKey, Verdict)>) -> Vec<(ResourceKey, Verdict)> {
+    fn for_routes(&mut self, verdicts: Vec<(ResourceKey, Verdict)>) -> Vec<(ResourceKey, Verdict)> {
+        verdicts
+            .iter()
+            .for_each(|(key, verdict)| self.note_listener(key, verdict));
         let for_routes = |(key, verdict): (ResourceKey, Verdict)| {
             let Verdict::Rejected(reason) = verdict else {
                 return (key, verdict);
@@ -145,6 +157,30 @@ impl EnvoyPlane {
             (key, verdict)
         };
         verdicts.into_iter().map(for_routes).collect()
+    }
+
+    /// A listener that is refused is closed until it is confirmed, whatever it waits for meanwhile.
+    fn note_listener(&mut self, key: &ResourceKey, verdict: &Verdict) {
+        if key.kind != ResourceKind::Listener {
+            return;
+        }
+        if matches!(verdict, Verdict::Rejected(_)) {
+            self.retry_at.get_or_insert_with(|| Instant::now() + RETRY_LISTENERS);
+        }
+        let Some(organisation) = self.planner.organisation_of(key).cloned() else {
+            return;
+        };
+        match verdict {
+            Verdict::Rejected(reason) => drop(self.closed.insert(organisation, reason.clone())),
+            Verdict::Programmed => drop(self.closed.remove(&organisation)),
+            Verdict::Pending(_) => {}
+        }
+    }
+
+    /// Another try for the listeners that are refused.
+    fn retry_listeners(&mut self) {
+        let any = self.ads.retry(ResourceKind::Listener);
+        self.retry_at = any.then(|| Instant::now() + RETRY_LISTENERS);
     }
 
     fn refuse_inexpressible(&self, key: &ResourceKey) -> Option<(ResourceKey, Verdict)> {
@@ -179,6 +215,7 @@ impl DataPlane for EnvoyPlane {
         self.stage(&wanted, matches!(touched, Touched::All));
         if matches!(touched, Touched::All) {
             self.inexpressible.clear();
+            self.closed.retain(|organisation, _| self.planner.serves(organisation));
         }
         wanted.extend(self.plan_inexpressible());
         wanted
@@ -216,6 +253,10 @@ impl DataPlane for EnvoyPlane {
         self.ads.wait(round, APPLY_WAIT).await;
         let (inexpressible, real): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inexpressible_route(key).is_some());
         let verdicts = self.ads.verdicts(real.into_iter());
+        // Those in place are left out.
+        let told: BTreeSet<ResourceKey> = verdicts.iter().map(|(key, _)| key.clone()).collect();
+        let in_place = keys.iter().filter(|key| !told.contains(*key));
+        in_place.for_each(|key| self.note_listener(key, &Verdict::Programmed));
         let mut verdicts = self.for_routes(verdicts);
         verdicts.extend(
             inexpressible
@@ -225,27 +266,42 @@ impl DataPlane for EnvoyPlane {
         Ok(verdicts)
     }
 
+    fn closed(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        self.closed.clone()
+    }
+
     async fn changed(&mut self) -> PlaneEvent<ResourceKey> {
         // The loop had nothing to apply, but what it found in place is new to an Envoy that connects later.
         if let Some(settled) = self.settled.filter(|_| !self.staged.is_empty()) {
             self.flush(settled);
         }
-        tokio::select! {
-            Some((config, done)) = self.settings.1.recv() => {
-                self.planner.reconfigure(config);
-                if done.send(()).is_err() {
-                    tracing::debug!("nobody waits for the new settings any longer");
+        loop {
+            let retry_at = self.retry_at;
+            tokio::select! {
+                Some((config, done)) = self.settings.1.recv() => {
+                    self.planner.reconfigure(config);
+                    if done.send(()).is_err() {
+                        tracing::debug!("nobody waits for the new settings any longer");
+                    }
+                    return PlaneEvent::Replan;
                 }
-                PlaneEvent::Replan
+                event = self.ads.next_event() => return match event {
+                    PlaneEvent::Verdicts(verdicts) => PlaneEvent::Verdicts(self.for_routes(verdicts)),
+                    other @ (PlaneEvent::Connected(_)
+                    | PlaneEvent::Resync
+                    | PlaneEvent::Replan
+                    | PlaneEvent::NextHop(..)
+                    | PlaneEvent::Tunnel(..)) => other,
+                },
+                () = until(retry_at) => self.retry_listeners(),
             }
-            event = self.ads.next_event() => match event {
-                PlaneEvent::Verdicts(verdicts) => PlaneEvent::Verdicts(self.for_routes(verdicts)),
-                other @ (PlaneEvent::Connected(_)
-                | PlaneEvent::Resync
-                | PlaneEvent::Replan
-                | PlaneEvent::NextHop(..)
-                | PlaneEvent::Tunnel(..)) => other,
-            },
         }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

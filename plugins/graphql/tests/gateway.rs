@@ -108,7 +108,10 @@ impl World {
                 }
                 Report::Up => self.connected = Some(true),
                 Report::Down => self.connected = Some(false),
-                other @ (Report::NextHop { .. } | Report::Tunnel { .. } | Report::NeedReset) => panic!("{other:?}"),
+                other @ (Report::NextHop { .. }
+                | Report::Tunnel { .. }
+                | Report::Listeners { .. }
+                | Report::NeedReset) => panic!("{other:?}"),
             }
         }
     }

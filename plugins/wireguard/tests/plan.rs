@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use catalyst_plugin::{Prefix, PrefixRoute, RouteTable, Touched, Tunnel};
+use catalyst_plugin::{NextHop, Prefix, PrefixRoute, RouteTable, Target, Touched, Tunnel};
 use catalyst_wireguard::plan::{Condition, Planner, PresharedKeys};
 use catalyst_wireguard::resource::{Key, Resource};
 use catalyst_wireguard::{PublicKey, WireguardConfig};
@@ -248,6 +248,36 @@ fn an_endpoint_inside_what_is_guarded_costs_its_announcer_alone() {
         table: 1790,
         prefix: prefix("10.3.0.0/24")
     }));
+}
+
+#[test]
+fn of_equal_next_hops_the_first_is_taken() {
+    let claim = prefix("10.2.0.0/16");
+    for (hops, taken) in [
+        (["10.255.9.1", "10.255.9.17"], [1; 32]),
+        (["10.255.9.17", "10.255.9.1"], [2; 32]),
+        (["192.0.2.9", "10.255.9.17"], [2; 32]),
+    ] {
+        let mut route = PrefixRoute::clone(&via(claim, hops[0]));
+        let Target::Remote(ways) = &mut route.target else {
+            panic!()
+        };
+        ways.push(NextHop {
+            address: (hops[1].parse::<std::net::IpAddr>().unwrap(), 0).into(),
+            weight: 1,
+        });
+        let routes = table(vec![
+            announced("10.255.9.1/32", tunnel(1, 1, &["10.255.9.1/32"])),
+            announced("10.255.9.17/32", tunnel(2, 1, &["10.255.9.17/32"])),
+            Arc::new(route),
+        ]);
+        let held = all(&mut planner(two_peers()), &routes);
+        let allowed = Key::Allowed {
+            device: "wg-b".into(),
+            prefix: claim,
+        };
+        assert_eq!(held[&allowed], Resource::Allowed(PublicKey(taken)), "{hops:?}");
+    }
 }
 
 #[test]

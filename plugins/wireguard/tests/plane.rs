@@ -7,16 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalyst_plugin::{Handle, PrefixRoute, Report, RouteUpdate, Selected, spawn};
+use catalyst_plugin::{Change, Handle, Prefix, PrefixRoute, Report, RouteUpdate, Selected, spawn};
 use catalyst_wireguard::kernel::fake::{FakeKernel, World};
 use catalyst_wireguard::kernel::{Operation, PeerCounters};
 use catalyst_wireguard::resource::{Key, Resource};
 use catalyst_wireguard::{PublicKey, WireguardConfig, WireguardPlane, WireguardStats};
-use support::{announced, config, peer, prefix, tunnel, via};
+use support::{announced, config, host_of, many_peers, peer, prefix, tunnel, tunnel_of, via};
 use tokio::sync::mpsc;
 
 struct Run {
-    _handle: Handle,
+    handle: Handle,
+    version: u64,
     reports: mpsc::Receiver<Report>,
     stats: WireguardStats,
 }
@@ -50,13 +51,32 @@ impl Run {
             settled: true,
         });
         let mut run = Self {
-            _handle: handle,
+            handle,
+            version: 1,
             reports,
             stats,
         };
         run.until("applied", |report| matches!(report, Report::Plane { version: 1, .. }))
             .await;
         run
+    }
+
+    /// Changes one route, and waits until that is done.
+    async fn change(&mut self, prefix: Prefix, route: Option<Arc<PrefixRoute>>) {
+        let from = self.version;
+        let to = from + 1;
+        self.version = to;
+        self.handle.feed.send(RouteUpdate::Delta {
+            from,
+            to,
+            changes: vec![Change {
+                destination: prefix.into(),
+                route: route.map(Selected::from),
+            }],
+            settled: true,
+        });
+        let done = |report: &Report| matches!(report, Report::Plane { version, .. } if *version == to);
+        self.until("changed", done).await;
     }
 
     async fn until(&mut self, what: &str, holds: impl Fn(&Report) -> bool) {
@@ -243,23 +263,52 @@ async fn another_pre_shared_key_is_set_in_place() {
 #[tokio::test(start_paused = true)]
 async fn changes_go_in_bounded_batches() {
     let world = Arc::new(World::default());
-    let (mut config, _) = one_peer();
-    let mut routes = Vec::new();
-    for number in 0..1000_u16 {
-        let [high, low] = number.to_be_bytes();
-        let host = format!("10.254.{high}.{low}/32");
-        config
-            .peers
-            .insert(format!("p{number}").into(), peer("b", &[&host], &[]));
-        let mut tunnel = catalyst_plugin::Tunnel::clone(&tunnel(1, 1, &[&host]));
-        tunnel.public_key[..2].copy_from_slice(&[high + 2, low]);
-        routes.push(announced(&host, Arc::new(tunnel)));
-    }
-    let _run = Run::start(&world, config, routes).await;
+    let (mut config, routes) = many_peers(1000);
+    let run = Run::start(&world, config.clone(), routes).await;
+    let is_peer = |key: &Key| matches!(key, Key::Peer { .. });
+    assert_eq!(world.state().held.keys().filter(|key| is_peer(key)).count(), 1000);
+    drop(run);
+    world.state().log.clear();
+
+    // So they go, too, before their device: the kernel would remove them all at once, and nobody else configures a network
+    // meanwhile.
+    config.tunnels.remove("b");
+    config.peers.clear();
+    let _run = Run::start(&world, config, Vec::new()).await;
     let state = world.state();
-    assert_eq!(
-        state.held.keys().filter(|key| matches!(key, Key::Peer { .. })).count(),
-        1000
-    );
+    let keys: Vec<&Key> = state.log.iter().map(Operation::key).collect();
+    let device = keys.iter().position(|key| **key == Key::Device("wg-b".into()));
+    let before = keys.iter().take(device.unwrap()).filter(|key| is_peer(key)).count();
+    assert_eq!(before, 1000);
     assert!(state.longest_batch <= 64, "{}", state.longest_batch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_change_among_a_thousand_peers_asks_the_kernel_for_that_change_alone() {
+    let world = Arc::new(World::default());
+    let (config, routes) = many_peers(1000);
+    let mut run = Run::start(&world, config, routes).await;
+    world.state().log.clear();
+    let observations = world.state().observations;
+    let asked = |world: &Arc<World>| -> Vec<Operation> { world.state().log.drain(..).collect() };
+
+    let learned = prefix("10.2.7.0/24");
+    run.change(learned, Some(via(learned, "10.254.1.7"))).await;
+    let keys: Vec<Key> = asked(&world).iter().map(|operation| operation.key().clone()).collect();
+    let (device, table): (Arc<str>, _) = ("wg-b".into(), 1790);
+    let allowed = Key::Allowed {
+        device: device.clone(),
+        prefix: learned,
+    };
+    assert_eq!(keys, [allowed, Key::Route { table, prefix: learned }]);
+
+    let number = 0x0107;
+    let mut moved = catalyst_plugin::Tunnel::clone(&tunnel_of(number, 2));
+    moved.endpoint = Some("203.0.113.7:51820".parse().unwrap());
+    let (host, key) = (host_of(number), PublicKey(moved.public_key));
+    run.change(prefix(&host), Some(announced(&host, Arc::new(moved)))).await;
+    let endpoint = Resource::Endpoint("203.0.113.7:51820".parse().unwrap());
+    let called = Operation::Put(Key::Endpoint { device, key }, endpoint);
+    assert_eq!(asked(&world), [called]);
+    assert_eq!(world.state().observations, observations, "everything was looked at");
 }

@@ -284,6 +284,9 @@ impl LocalRoute {
     }
 }
 
+/// Outside organisations whose peer listener is closed, each with the reason.
+pub type ClosedListeners = Vec<(Arc<str>, Arc<str>)>;
+
 /// Everything that can happen to a Speaker.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -392,6 +395,14 @@ pub enum Event {
     Reconfigure(Box<SpeakerConfig>),
     /// An operator's act on a session.
     Operate(Operation),
+    /// A data plane cannot open the peer listeners of these outside organisations, in these words; all others are open, also
+    /// before it says so for the first time. Peers of such an organisation are told of no names.
+    Listeners {
+        /// The data plane.
+        plane: Arc<str>,
+        /// The organisations, each with the reason.
+        closed: ClosedListeners,
+    },
     /// SIGTERM: this node stops and is likely to come back. Peers with graceful restart keep its routes, the others are
     /// told goodbye (NOTIFICATION Cease, administrative shutdown). The data planes are left as they are.
     Leave,

@@ -53,7 +53,8 @@ pub struct NextHop {
 pub enum Target {
     /// This node is the origin. A prefix has no endpoints.
     Local(Vec<Endpoint>),
-    /// The peer listeners of the next nodes, in order of address.
+    /// The peer listeners of the next nodes, in order of address. Of a prefix: the one of the best path first, for data
+    /// planes where a packet takes one way only; the others may share the traffic.
     Remote(Vec<NextHop>),
     /// Nobody offers the name and no shorter wildcard may answer for it: 404 here. A prefix: unreachable.
     Discard,

@@ -19,6 +19,7 @@ mod gate;
 mod import;
 mod judge;
 mod limits;
+mod listeners;
 mod messages;
 mod offers;
 mod operate;
@@ -31,6 +32,7 @@ mod prefixes;
 mod preview;
 mod reconfigure;
 mod refresh;
+mod refusals;
 mod rewrite;
 mod select;
 mod services;
@@ -68,6 +70,7 @@ use by_key::ByKey;
 use classes::Classes;
 use dynamic::Callers;
 use export::Organisations;
+use listeners::Closed;
 pub use messages::{MessageCounts, Messages};
 use order::Order;
 use peer::Conn;
@@ -94,6 +97,7 @@ pub struct Speaker {
     /// Next hops that a data plane found dead.
     unusable: HashSet<SocketAddr>,
     tunnels: Tunnels,
+    closed: Closed,
     /// Neither says anything of a next hop: [`Speaker::note_usability`].
     all_usable: bool,
     imports: Classes<import::Class>,
@@ -139,6 +143,7 @@ impl Speaker {
             own_prefixes: OwnPrefixes::default(),
             unusable: HashSet::new(),
             tunnels: Tunnels::default(),
+            closed: Closed::default(),
             all_usable: true,
             imports: Classes::starting_at(IMPORTS),
             exports: Classes::starting_at(1),
@@ -201,6 +206,7 @@ impl Speaker {
             Event::PlaneReport(report) => self.on_plane_report(report),
             Event::NextHop { address, usable } => self.on_next_hop(address, usable),
             Event::Tunnel { address, up } => self.on_tunnel(address.to_canonical(), up),
+            Event::Listeners { plane, closed } => self.on_listeners(plane, closed),
             Event::PeerAdd(peer) => self.on_peer_add(*peer, now),
             Event::PeerRemove(peer) => self.on_peer_remove(&peer, now),
             Event::Reconfigure(config) => self.on_reconfigure(*config, now),

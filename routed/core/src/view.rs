@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attrs::{Attrs, OriginNode};
+use crate::attrs::{Attrs, OriginNode, Tunnel};
 use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
 use crate::wire::Families;
@@ -123,10 +123,16 @@ pub struct PeerView {
     pub treated_as_withdraw: u64,
     /// Why, the last time; empty if never.
     pub treated_as_withdraw_reason: String,
-    /// Paths that it announced to names under our own domains: hijacks, never used.
+    /// Why routes of it were refused, in the order that the kinds of reasons first came up; those that are kept and never used
+    /// (hijacks, leaks) too, policy and loops not.
+    pub refusals: Vec<RefusalView>,
+    /// Paths that it announced to names under our own domains, to our prefixes and addresses of tunnels: hijacks, never used.
     pub hijacks: u64,
     /// Paths that it announced against ONLY_TO_CUSTOMER (RFC 9234): route leaks, never used.
     pub leaks: u64,
+    /// Why a data plane has the listener of its organisation closed, so that it is told of no names; `None`: it is open, or the
+    /// peer is not outside.
+    pub listener_closed: Option<Arc<str>>,
     /// Import policy.
     pub import: PolicyView,
     /// Export policy.
@@ -139,6 +145,30 @@ pub struct PeerView {
     pub last_error: String,
     /// How long ago that was; `None` if there was none.
     pub last_error_age: Option<Duration>,
+}
+
+/// Routes of a peer that were refused for one kind of reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalView {
+    /// The kind, in a few words.
+    pub kind: &'static str,
+    /// How many times since the peer is configured.
+    pub count: u64,
+    /// A route of the newest UPDATE with such.
+    pub newest: String,
+    /// Why that one was refused, in full.
+    pub reason: Arc<str>,
+}
+
+/// Our end of the tunnels to an organisation, as its peers are told of it. It is no route: it leads nowhere from here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnTunnelView {
+    /// The organisation.
+    pub organisation: Arc<str>,
+    /// What its peers are told.
+    pub tunnel: Arc<Tunnel>,
+    /// The peers that have been told of every address, in order of name.
+    pub told: Vec<PeerName>,
 }
 
 /// One data plane, as `show plugins` prints it.

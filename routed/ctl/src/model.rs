@@ -128,6 +128,9 @@ pub(crate) struct Peer {
     treated_as_withdraw_reason: String,
     hijacks: u64,
     leaks: u64,
+    refusals: Vec<Refusal>,
+    /// Why it is told of no names: the peer listener of its organisation is closed; `null`: it is not.
+    listener_closed: Option<String>,
     /// The name of the policy; `null`: none.
     import: Option<String>,
     export: Option<String>,
@@ -164,6 +167,8 @@ impl From<proto::Peer> for Peer {
             treated_as_withdraw_reason: peer.treated_as_withdraw_reason,
             hijacks: peer.hijacks,
             leaks: peer.leaks,
+            refusals: peer.refusals.into_iter().map(Refusal::from).collect(),
+            listener_closed: given(peer.listener_closed),
             import: given(peer.import),
             export: given(peer.export),
             established_count: peer.established_count,
@@ -171,6 +176,26 @@ impl From<proto::Peer> for Peer {
             last_error_age_s: peer.last_error_age_s,
             insecure: peer.insecure,
             session: Session::from(peer.session.unwrap_or_default()),
+        }
+    }
+}
+
+/// Routes of a peer that were refused for one kind of reason.
+#[derive(Debug, Serialize)]
+struct Refusal {
+    kind: String,
+    count: u64,
+    newest: String,
+    reason: String,
+}
+
+impl From<proto::Refusal> for Refusal {
+    fn from(refusal: proto::Refusal) -> Self {
+        Self {
+            kind: refusal.kind,
+            count: refusal.count,
+            newest: refusal.newest,
+            reason: refusal.reason,
         }
     }
 }
@@ -377,10 +402,41 @@ impl From<proto::Tunnel> for Tunnel {
     }
 }
 
+/// Our end of tunnels, as `show tunnels` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct OwnTunnel {
+    organisation: String,
+    device: Option<String>,
+    addresses: Vec<String>,
+    /// `null`: the other side cannot call it.
+    endpoint: Option<String>,
+    public_key: String,
+    mtu: u32,
+    serial: u64,
+    told: Vec<String>,
+}
+
+impl From<proto::OwnTunnel> for OwnTunnel {
+    fn from(ours: proto::OwnTunnel) -> Self {
+        Self {
+            organisation: ours.organisation,
+            device: given(ours.device),
+            addresses: ours.addresses,
+            endpoint: given(ours.endpoint),
+            public_key: ours.public_key,
+            mtu: ours.mtu,
+            serial: ours.serial,
+            told: ours.told,
+        }
+    }
+}
+
 /// What `show tunnels` prints.
 #[derive(Debug, Serialize)]
 pub(crate) struct Tunnels {
     tunnels: Vec<Tunnel>,
+    /// Our ends, by organisation.
+    ours: Vec<OwnTunnel>,
     drift_repairs: u64,
     writes: u64,
     key_rotation: Option<KeyRotation>,
@@ -398,6 +454,7 @@ impl From<proto::ListTunnelsResponse> for Tunnels {
     fn from(answer: proto::ListTunnelsResponse) -> Self {
         Self {
             tunnels: answer.tunnels.into_iter().map(Tunnel::from).collect(),
+            ours: answer.ours.into_iter().map(OwnTunnel::from).collect(),
             drift_repairs: answer.drift_repairs,
             writes: answer.writes,
             key_rotation: answer.key_rotation.map(|change| KeyRotation {

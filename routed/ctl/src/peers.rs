@@ -1,6 +1,6 @@
 //! `show peers` and `show peer`.
 
-use catalyst_proto::admin::v1::Peer;
+use catalyst_proto::admin::v1::{Peer, Refusal};
 
 use crate::answer::Answer;
 use crate::client::Client;
@@ -90,6 +90,9 @@ fn note(peer: &Peer) -> String {
     if peer.rejected > 0 {
         parts.push(format!("{} rejected", peer.rejected));
     }
+    if !peer.listener_closed.is_empty() {
+        parts.push("listener closed".to_owned());
+    }
     parts.extend(missing_policies(peer).map(str::to_owned));
     if peer.insecure {
         parts.push("insecure".to_owned());
@@ -128,10 +131,14 @@ fn describe(peer: &Peer) -> Vec<String> {
     answer.property("bad updates", &bad_updates(peer));
     answer.property(
         "hijacks",
-        &refused_paths(peer.hijacks, "to names under our own domains"),
+        &refused_paths(peer.hijacks, "to our own domains, prefixes or tunnel addresses"),
     );
     answer.property("route leaks", &refused_paths(peer.leaks, "against ONLY_TO_CUSTOMER"));
+    for refusal in &peer.refusals {
+        answer.property("refused", &refused(refusal));
+    }
     answer.property("advertised", &advertised(peer));
+    answer.property("listener", &listener(peer));
     answer.property("import", &policy(peer, &peer.import));
     answer.property("export", &policy(peer, &peer.export));
     answer.property("updates", &format!("{} in, {} out", peer.updates_in, peer.updates_out));
@@ -208,6 +215,21 @@ fn refused_paths(number: u64, what: &str) -> String {
     }
 }
 
+/// For each kind of reason, its newest case in full.
+fn refused(refusal: &Refusal) -> String {
+    let Refusal {
+        kind,
+        count,
+        newest,
+        reason,
+    } = refusal;
+    if reason.contains(newest) {
+        format!("{count} × {kind}, the newest: {reason}")
+    } else {
+        format!("{count} × {kind}, the newest: {newest}, {reason}")
+    }
+}
+
 /// What RFC 7606 calls treat-as-withdraw.
 fn bad_updates(peer: &Peer) -> String {
     if peer.treated_as_withdraw == 0 {
@@ -218,6 +240,14 @@ fn bad_updates(peer: &Peer) -> String {
         "{names} treated as withdrawn, the last one: {}",
         peer.treated_as_withdraw_reason
     )
+}
+
+/// Where it would come in.
+fn listener(peer: &Peer) -> String {
+    match &*peer.listener_closed {
+        "" => String::new(),
+        why => format!("closed, and no names are advertised: {why}"),
+    }
 }
 
 /// What decides in a direction, said plainly where nothing was configured.
@@ -265,7 +295,16 @@ mod tests {
         }
     }
 
-    fn refused() -> Peer {
+    fn refusal(kind: &str, count: u64, newest: &str, reason: &str) -> Refusal {
+        Refusal {
+            kind: kind.to_owned(),
+            count,
+            newest: newest.to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn refused_session() -> Peer {
         Peer {
             name: "c".to_owned(),
             state: "Active".to_owned(),
@@ -294,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_small_table_reads_well() {
-        let table = render(&[up(), refused()]).join("\n");
+        let table = render(&[up(), refused_session()]).join("\n");
         let expected = "\
 NAME  ADDRESS         AS     ORG   STATE        SINCE  RCVD  SENT  NOTE
 b     127.0.0.2:1790  65002  acme  Established  1m01s  12    3
@@ -317,7 +356,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             advertised: 1_000_000,
             insecure: true,
             last_error: "e".repeat(500),
-            ..refused()
+            ..refused_session()
         };
         for line in render(&[worst.clone(), up()]).iter().chain(&describe(&worst)) {
             assert!(width(line) <= WIDTH, "{} columns: {line}", width(line));
@@ -334,14 +373,20 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             treated_as_withdraw_reason: "next hop 1.2.3.4 is not allowed".to_owned(),
             hijacks: 1,
             leaks: 3,
+            refusals: vec![
+                refusal("next hop not allowed", 2, "x.beta", "next hop 1.2.3.4 is not allowed"),
+                refusal("own prefix", 1, "10.1.0.0/24", "10.1.0.0/24 is within our own prefixes"),
+            ],
             ..up()
         };
         let text = describe(&outside).join("\n");
         for part in [
             "\n  import          none: everything is rejected (RFC 8212)\n  export          accept\n",
             "\n  bad updates     2 names treated as withdrawn, the last one: next hop 1.2.3.4 is not allowed\n",
-            "\n  hijacks         1 path to names under our own domains, refused\n",
+            "\n  hijacks         1 path to our own domains, prefixes or tunnel addresses, refused\n",
             "\n  route leaks     3 paths against ONLY_TO_CUSTOMER, refused\n",
+            "\n  refused         2 × next hop not allowed, the newest: x.beta, next hop 1.2.3.4 is not allowed\n",
+            "\n  refused         1 × own prefix, the newest: 10.1.0.0/24 is within our own prefixes\n",
         ] {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
@@ -356,6 +401,14 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             ..outside
         };
         assert_eq!(note(&neither), "no policies");
+        let closed = Peer {
+            listener_closed: "Address already in use".to_owned(),
+            ..neither.clone()
+        };
+        assert_eq!(note(&closed), "listener closed; no policies");
+        let text = describe(&closed).join("\n");
+        let said = "\n  listener        closed, and no names are advertised: Address already in use\n";
+        assert!(text.contains(said), "{text}");
         let inside = Peer {
             outside: false,
             ..neither
@@ -387,7 +440,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             pending: 4,
             rejected: 2,
             session: Some(session),
-            ..refused()
+            ..refused_session()
         })
         .join("\n");
         for part in [
@@ -413,7 +466,7 @@ c     127.0.0.2:1790  65002  acme  Active       1m01s  12    3     peer said: OP
             "{text}"
         );
         assert_eq!(note(&late), "table incomplete");
-        assert!(!describe(&refused()).join("\n").contains("END-OF-RIB"));
+        assert!(!describe(&refused_session()).join("\n").contains("END-OF-RIB"));
     }
 
     #[test]

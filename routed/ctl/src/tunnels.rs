@@ -1,12 +1,13 @@
 //! `show tunnels`.
 
-use catalyst_proto::admin::v1::{ListTunnelsResponse, Tunnel};
+use catalyst_proto::admin::v1::{ListTunnelsResponse, OwnTunnel, Tunnel};
 
 use crate::answer::Answer;
 use crate::client::Client;
 use crate::failure::Outcome;
 use crate::model;
 use crate::output::{Format, Output};
+use crate::routes::or;
 use crate::table::{Fit, Table};
 use crate::text::{columns, count, duration, wrap};
 
@@ -71,6 +72,10 @@ fn render(answer: &ListTunnelsResponse) -> Vec<String> {
         lines.push(String::new());
         lines.extend(describe(tunnel));
     }
+    for ours in &answer.ours {
+        lines.push(String::new());
+        lines.extend(describe_ours(ours));
+    }
     if answer.drift_repairs > 0 {
         lines.push(String::new());
         let times = count(answer.drift_repairs, "time");
@@ -98,6 +103,19 @@ fn state(tunnel: &Tunnel) -> String {
         _ => "new key",
     };
     format!("{}, {change}", tunnel.state)
+}
+
+fn describe_ours(ours: &OwnTunnel) -> Vec<String> {
+    let mut answer = Answer::default();
+    answer.heading(&format!("our end to {}:", ours.organisation));
+    answer.property("device", &ours.device);
+    answer.property("public key", &ours.public_key);
+    answer.property("endpoint", or(&ours.endpoint, "none: we call the other side"));
+    answer.property("addresses", &ours.addresses.join(", "));
+    answer.property("mtu", &ours.mtu.to_string());
+    answer.property("serial", &ours.serial.to_string());
+    answer.property("told to", or(&ours.told.join(", "), "nobody yet"));
+    answer.lines
 }
 
 fn key(tunnel: &Tunnel) -> String {
@@ -168,6 +186,16 @@ mod tests {
         };
         let answer = ListTunnelsResponse {
             tunnels: vec![tunnel("b"), down],
+            ours: vec![OwnTunnel {
+                organisation: "globex".to_owned(),
+                device: "cat-globex".to_owned(),
+                addresses: vec!["10.255.0.1".to_owned(), "fd00:255::1".to_owned()],
+                endpoint: String::new(),
+                public_key: "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=".to_owned(),
+                mtu: 1420,
+                serial: 1_764_200_000,
+                told: vec!["b".to_owned()],
+            }],
             drift_repairs: 1,
             writes: 7,
             ..ListTunnelsResponse::default()
@@ -191,6 +219,15 @@ c:
   addresses       10.255.0.2
   prefixes        10.2.0.0/16, 10.255.0.2/32
   shadowed        10.3.0.0/16
+
+our end to globex:
+  device          cat-globex
+  public key      xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+  endpoint        none: we call the other side
+  addresses       10.255.0.1, fd00:255::1
+  mtu             1420
+  serial          1764200000
+  told to         b
 
 what others changed in the kernel was put right 1 time";
         assert_eq!(lines.join("\n"), expected);

@@ -27,6 +27,9 @@ pub fn equals_a_fresh_one(net: &Net) {
         for address in net.nodes[*node].tunnels_up.clone() {
             fresh.event(*node, Event::Tunnel { address, up: true });
         }
+        for (plane, closed) in net.nodes[*node].closed.clone() {
+            fresh.event(*node, Event::Listeners { plane, closed });
+        }
     }
     fresh.rest();
     for node in alive {

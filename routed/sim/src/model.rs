@@ -120,8 +120,18 @@ impl<'a> Model<'a> {
         told
     }
 
+    /// Whether a data plane has the listener of an outside peer's organisation closed.
+    fn is_closed_to(&self, node: usize, config: &PeerConfig) -> bool {
+        let outside = config.organisation != self.config(node).identity.organisation;
+        let mut closed = self.net.nodes[node].closed.values().flatten();
+        outside && closed.any(|(organisation, _)| *organisation == config.organisation)
+    }
+
     fn export(&self, node: usize, to: usize, config: &PeerConfig, name: &Destination, path: &Path) -> Option<Path> {
         if !self.speaks(node, to, name.family()) || path.tunnel.is_some() {
+            return None;
+        }
+        if name.family() == Family::Name && self.is_closed_to(node, config) {
             return None;
         }
         let ours = self.config(node);

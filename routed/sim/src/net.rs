@@ -193,7 +193,7 @@ impl Net {
         let now = self.now;
         for event in events {
             self.events += 1;
-            self.nodes[node].note_tunnel(&event);
+            self.nodes[node].note(&event);
             self.nodes[node].speaker.handle(event, now);
         }
         self.finish_batch(node);

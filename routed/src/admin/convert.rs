@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use catalyst_core::attrs::{format_community, format_large_community};
 use catalyst_core::route::{Endpoint, PlaneStatus, Protocol};
-use catalyst_core::view::{PeerView, PlaneView, PolicyView, RouteView};
+use catalyst_core::view::{PeerView, PlaneView, PolicyView, RefusalView, RouteView};
 use catalyst_envoy::ads::RejectedReport;
 use catalyst_proto::admin::v1 as proto;
 
@@ -111,6 +111,8 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         treated_as_withdraw_reason: view.treated_as_withdraw_reason.clone(),
         hijacks: view.hijacks,
         leaks: view.leaks,
+        refusals: view.refusals.iter().map(refusal).collect(),
+        listener_closed: view.listener_closed.as_deref().unwrap_or_default().to_owned(),
         import: policy(&view.import),
         export: policy(&view.export),
         established_count: view.established_count,
@@ -119,6 +121,15 @@ pub(super) fn peer(view: &PeerView) -> proto::Peer {
         // No session is encrypted yet.
         insecure: !view.address.ip().is_loopback(),
         session: Some(session(&view.session)),
+    }
+}
+
+fn refusal(view: &RefusalView) -> proto::Refusal {
+    proto::Refusal {
+        kind: view.kind.to_owned(),
+        count: view.count,
+        newest: view.newest.clone(),
+        reason: view.reason.to_string(),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use catalyst_core::route::Destination;
+use catalyst_core::view::OwnTunnelView;
 use catalyst_proto::admin::v1::tunnels_server::Tunnels;
 use catalyst_proto::admin::v1::{
-    KeyRotation, ListTunnelsRequest, ListTunnelsResponse, RotateKeyRequest, RotateKeyResponse, Tunnel,
+    KeyRotation, ListTunnelsRequest, ListTunnelsResponse, OwnTunnel, RotateKeyRequest, RotateKeyResponse, Tunnel,
 };
-use catalyst_wireguard::{KeyNews, TunnelState, TunnelStatus, WireguardStats};
+use catalyst_wireguard::{KeyNews, PublicKey, TunnelState, TunnelStatus, WireguardStats};
 use tonic::{Request, Response, Status};
 
 use super::service::gone;
@@ -40,20 +41,25 @@ impl Tunnels for TunnelsService {
     async fn list_tunnels(&self, _: Request<ListTunnelsRequest>) -> Result<Response<ListTunnelsResponse>, Status> {
         let (stats, rotator) = self.plugin()?;
         let mut tunnels: Vec<Tunnel> = stats.tunnels().iter().map(convert).collect();
-        let shadowed = self.speaker.query(|speaker, _| speaker.shadowed_prefixes(LISTED)).await;
-        for (peer, prefix) in shadowed.map_err(|Gone| gone())? {
+        let asked = self
+            .speaker
+            .query(|speaker, _| (speaker.shadowed_prefixes(LISTED), speaker.own_tunnels()));
+        let (shadowed, own) = asked.await.map_err(|Gone| gone())?;
+        for (peer, prefix) in shadowed {
             let prefix = Destination::from(prefix).to_string();
             let tunnel = tunnels.iter_mut().find(|tunnel| *tunnel.peer == *peer);
             if let Some(tunnel) = tunnel.filter(|tunnel| !tunnel.prefixes.contains(&prefix)) {
                 tunnel.shadowed.push(prefix);
             }
         }
+        let ours = own.iter().map(|end| ours(end, &tunnels)).collect();
         let rotation = rotator.shown().await;
         let key_rotation = rotation.phase.map(|phase| KeyRotation {
             phase: phase.to_owned(),
             missing: rotation.missing.iter().map(ToString::to_string).collect(),
         });
         Ok(Response::new(ListTunnelsResponse {
+            ours,
             tunnels,
             drift_repairs: stats.drift_repairs(),
             writes: stats.writes(),
@@ -80,6 +86,26 @@ impl Tunnels for TunnelsService {
         })?;
         let public_key = public_key.to_string();
         Ok(Response::new(RotateKeyResponse { public_key }))
+    }
+}
+
+/// Our end of these tunnels to an organisation: all of them share a device.
+fn ours(end: &OwnTunnelView, tunnels: &[Tunnel]) -> OwnTunnel {
+    let device = tunnels.iter().find(|tunnel| *tunnel.organisation == *end.organisation);
+    let own = &end.tunnel;
+    OwnTunnel {
+        organisation: end.organisation.to_string(),
+        device: device.map(|tunnel| tunnel.device.clone()).unwrap_or_default(),
+        addresses: own
+            .addresses
+            .iter()
+            .map(|address| address.address().to_string())
+            .collect(),
+        endpoint: own.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        public_key: PublicKey(own.public_key).to_string(),
+        mtu: own.mtu.into(),
+        serial: own.serial,
+        told: end.told.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -248,6 +248,10 @@ fn input(plane: &Arc<str>, report: Report) -> Input {
         Report::Down => Event::PlaneDown(plane),
         Report::NextHop { address, usable } => Event::NextHop { address, usable },
         Report::Tunnel { address, up } => Event::Tunnel { address, up },
+        Report::Listeners { closed } => Event::Listeners {
+            plane,
+            closed: closed.into_iter().collect(),
+        },
         Report::NeedReset => return Input::NeedReset(plane),
     })
 }

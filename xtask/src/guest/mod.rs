@@ -153,11 +153,13 @@ pub(crate) fn run(
         let mut machine = Machine::start(&kernel, &settings, options, acceleration)?;
         let session = Session::new(&mut machine, &interrupts, progress)?;
         match session.run(Duration::from_secs(options.timeout.into()))? {
-            Ending::NoKvm(why) if acceleration == Acceleration::Kvm => {
-                progress.step(format_args!("/dev/kvm opens, but does not run this kernel: {why}"));
+            Ending::NeverUp(why) if acceleration == Acceleration::Kvm => {
+                progress.step(format_args!(
+                    "/dev/kvm opens, but does not run this kernel; emulating: {why}"
+                ));
                 acceleration = Acceleration::Emulated;
             }
-            Ending::NoKvm(why) => bail!("{why}"),
+            Ending::NeverUp(why) => bail!("{why}"),
             Ending::Outcome(outcome) => {
                 progress.step(outcome);
                 return Ok(outcome);

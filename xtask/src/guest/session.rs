@@ -13,7 +13,15 @@ use super::machine::Machine;
 use crate::progress::Progress;
 
 /// How qemu spells that KVM gave up.
-const KVM_COMPLAINTS: [&str; 3] = ["KVM internal error", "KVM: entry failed", "failed to initialize kvm"];
+const KVM_COMPLAINTS: [&str; 4] = [
+    "KVM internal error",
+    "KVM: entry failed",
+    "failed to initialize kvm",
+    // Of a processor that a hypervisor below ours shows, and does not let set.
+    "failed to set MSR",
+];
+/// The longest time to come up: emulated on a busy machine it takes half a minute.
+const BOOT: Duration = Duration::from_secs(300);
 
 /// What there is to wait for.
 enum Event {
@@ -58,8 +66,8 @@ impl Interrupts {
 /// How a session ended.
 pub(super) enum Ending {
     Outcome(Outcome),
-    /// Before the command began: KVM does not run this guest, for this reason.
-    NoKvm(String),
+    /// The command never began, for this reason.
+    NeverUp(String),
 }
 
 /// How a command ended.
@@ -131,28 +139,36 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The guest ended by itself or not in time; carries what it logged.
     pub(super) fn run(mut self, timeout: Duration) -> anyhow::Result<Ending> {
-        let deadline = Instant::now() + timeout;
+        let start = Instant::now();
         loop {
             if let Some(exit) = self.exit.take_if(|exit| exit.lengths == self.passed) {
                 return Ok(Ending::Outcome(Outcome::Exited(exit.status)));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let limit = if self.up { timeout } else { timeout.min(BOOT) };
+            let left = limit.saturating_sub(start.elapsed());
             match self.events.recv_timeout(left) {
                 Ok(Event::Interrupted) => return Ok(Ending::Outcome(Outcome::Interrupted)),
-                Ok(Event::NoKvm(why)) if !self.up => return Ok(Ending::NoKvm(why)),
+                Ok(Event::NoKvm(why)) if !self.up => return Ok(Ending::NeverUp(why)),
                 Ok(Event::NoKvm(why)) => bail!("{why}{}", self.machine.last_words()),
                 Ok(Event::Reported(line)) => self.on_report(&line)?,
                 Ok(Event::Passed { stream, bytes }) => self.passed[stream] += bytes,
                 Ok(Event::Lost(error)) => return Err(error).context("cannot pass on the output of the guest"),
                 Ok(Event::Closed) if self.pipes > 1 => self.pipes -= 1,
-                Ok(Event::Closed) => bail!("the guest ended by itself{}", self.machine.last_words()),
+                Ok(Event::Closed) => {
+                    let why = format!("the guest ended by itself{}", self.machine.last_words());
+                    if !self.up {
+                        return Ok(Ending::NeverUp(why));
+                    }
+                    bail!(why)
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) if !self.up => {
+                    let words = self.machine.last_words();
+                    return Ok(Ending::NeverUp(format!(
+                        "the guest did not come up in {limit:?}{words}"
+                    )));
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => bail!(
-                    "the guest was ended after {timeout:?}: {}{}",
-                    if self.up {
-                        "its command did not end"
-                    } else {
-                        "it did not come up"
-                    },
+                    "the guest was ended after {limit:?}: its command did not end{}",
                     self.machine.last_words()
                 ),
             }

@@ -149,7 +149,7 @@ impl Run {
                 self.statuses.extend(statuses.into_iter().filter_map(named));
             }
             Report::NeedReset => self.resets_asked += 1,
-            Report::Up | Report::Down | Report::NextHop { .. } | Report::Tunnel { .. } => {}
+            Report::Up | Report::Down | Report::NextHop { .. } | Report::Tunnel { .. } | Report::Listeners { .. } => {}
         }
     }
 

@@ -180,6 +180,14 @@ impl Desired {
         lifted.into_keys().collect()
     }
 
+    /// As [`Desired::lift_quarantine`], of one kind; gives what was refused.
+    pub(super) fn lift(&mut self, kind: ResourceKind) -> BTreeMap<ResourceKey, Quarantined> {
+        let of_kind = |key: &ResourceKey| key.kind == kind && self.get(key).is_some_and(|it| find_fault(it).is_none());
+        let keys: Vec<ResourceKey> = self.quarantine.keys().filter(|key| of_kind(key)).cloned().collect();
+        let lift = |key| self.quarantine.remove_entry(&key);
+        keys.into_iter().filter_map(lift).collect()
+    }
+
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (&ResourceKey, &Quarantined)> {
         self.quarantine.iter()
     }

@@ -1,6 +1,6 @@
 //! All streams around one desired table: pure, the time is an argument.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -62,6 +62,8 @@ pub(super) struct Hub {
     progressed: bool,
     /// Counters of streams that have ended.
     ended: Counters,
+    /// What was refused and is tried again, until it has another verdict.
+    retried: BTreeMap<ResourceKey, Quarantined>,
 }
 
 impl Hub {
@@ -320,9 +322,25 @@ impl Hub {
         for key in keys {
             let verdict = self.verdict(&key);
             if !matches!(verdict, Verdict::Pending(_)) && self.verdicts.settle(&key) {
+                self.retried.remove(&key);
                 self.verdicts.tell(key, verdict);
             }
         }
+    }
+
+    /// Another try for the refused resources of a kind; gives whether there are any.
+    pub(super) fn retry(&mut self, kind: ResourceKind) -> bool {
+        let lifted = self.desired.lift(kind);
+        let keys: Vec<ResourceKey> = lifted.keys().cloned().collect();
+        self.envoys.values_mut().for_each(|envoy| envoy.session.touch(&keys));
+        for key in keys {
+            // What was said of it stands until there is another answer.
+            self.verdicts.ask(key);
+        }
+        self.retried.extend(lifted);
+        self.retried
+            .retain(|key, refused| self.desired.get(key).is_some_and(|it| it.version == refused.version));
+        self.retried.keys().any(|key| key.kind == kind)
     }
 
     fn on_refused(&mut self, id: StreamId, refused: Refused) {
@@ -334,9 +352,14 @@ impl Hub {
         if self.desired.get(&key).is_none_or(|wanted| wanted.version != version) {
             return;
         }
-        let reason = clip(reason.trim(), MAX_REASON_BYTES).into();
+        let reason: Arc<str> = clip(reason.trim(), MAX_REASON_BYTES).into();
+        let before = self.retried.remove(&key);
+        let is_news = before.is_none_or(|before| before.version != version || before.reason != reason);
         self.desired.quarantine(key.clone(), Quarantined { version, reason });
         self.verdicts.settle(&key);
+        if !is_news {
+            return;
+        }
         let verdict = self.verdict(&key);
         self.verdicts.tell(key, verdict);
     }
@@ -403,13 +426,15 @@ impl Hub {
         }
     }
 
-    /// The refused resources that are still wanted.
+    /// The refused resources that are still wanted, those that are tried again too.
     pub(super) fn rejected(&self) -> Vec<RejectedReport> {
-        let standing: BTreeSet<_> = self.desired.quarantined().map(|(key, _)| key).collect();
-        let standing = standing
-            .into_iter()
-            .filter_map(|key| Some((key, self.desired.refusal(key)?)));
-        standing
+        let all: BTreeMap<_, _> = self.retried.iter().chain(self.desired.quarantined()).collect();
+        let wanted = |(key, refused): &(&ResourceKey, &Quarantined)| {
+            let wanted = self.desired.get(key);
+            wanted.is_some_and(|wanted| wanted.version == refused.version)
+        };
+        all.into_iter()
+            .filter(wanted)
             .map(|(key, refused)| RejectedReport {
                 key: key.clone(),
                 reason: refused.reason.clone(),

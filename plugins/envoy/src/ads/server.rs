@@ -16,7 +16,7 @@ use crate::ads::listen::{BindError, Listener, bind};
 use crate::ads::service::Service;
 use crate::ads::stats::{RejectedReport, Report};
 use crate::config::XdsAddress;
-use crate::resource::ResourceKey;
+use crate::resource::{ResourceKey, ResourceKind};
 
 /// A silent connection is probed after this long: a stopped Envoy keeps its socket open.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -111,6 +111,16 @@ impl AdsServer {
     /// confirmed it.
     pub fn held(&self) -> BTreeMap<ResourceKey, Option<u64>> {
         self.shared.hub().held()
+    }
+
+    /// Has every Envoy try refused resources of a kind again, for reasons that lie outside of them; gives whether there are
+    /// any. Nothing is said of one that is refused once more in the same words.
+    pub fn retry(&self, kind: ResourceKind) -> bool {
+        let any = self.shared.hub().retry(kind);
+        if any {
+            self.shared.updates.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        any
     }
 
     /// Waits for news. Cancel-safe.

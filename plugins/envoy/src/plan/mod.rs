@@ -159,6 +159,18 @@ impl Planner {
         }
     }
 
+    /// The outside organisation whose peers come in by a listener; `None`: it is another one, or none.
+    #[must_use]
+    pub fn organisation_of(&self, key: &ResourceKey) -> Option<&Arc<str>> {
+        self.listener(key)?.org()
+    }
+
+    /// Whether an outside organisation has a listener.
+    #[must_use]
+    pub fn serves(&self, organisation: &str) -> bool {
+        self.orgs.iter().any(|org| **org == *organisation)
+    }
+
     /// One of the listeners that are there without any route.
     fn listener(&self, key: &ResourceKey) -> Option<&HttpListener> {
         let mut listeners = self.listeners.iter();

@@ -190,7 +190,7 @@ impl Link {
                 Ok(vec![next_hop(address, usable)])
             }
             // Tunnels are of the daemon's own planes: the protocol has no word for them.
-            Report::Tunnel { .. } => Ok(Vec::new()),
+            Report::Tunnel { .. } | Report::Listeners { .. } => Ok(Vec::new()),
             Report::NeedReset => {
                 self.steps.position = None;
                 Err(End::Anew)

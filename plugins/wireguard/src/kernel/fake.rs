@@ -31,6 +31,8 @@ pub struct State {
     pub writes: u64,
     /// The changes, in order.
     pub log: Vec<Operation>,
+    /// How often all of it was looked at.
+    pub observations: u64,
     /// The longest batch so far.
     pub longest_batch: usize,
     /// Devices of others.
@@ -185,8 +187,9 @@ fn ask(state: &State) -> Result<(), KernelError> {
 impl Kernel for FakeKernel {
     async fn observe(&mut self, _: &Scope) -> Result<BTreeMap<Key, Resource>, KernelError> {
         tokio::task::yield_now().await;
-        let state = self.0.state();
+        let mut state = self.0.state();
         ask(&state)?;
+        state.observations += 1;
         Ok(state.held.clone())
     }
 

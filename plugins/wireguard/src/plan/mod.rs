@@ -380,6 +380,7 @@ impl Planner {
         let Target::Remote(hops) = &route.target else {
             return Ok(None);
         };
+        // The first is that of the best path; the others are as good.
         let tunnelled = hops.iter().find_map(|hop| self.index.peer_at(hop.address.ip()));
         if let Some(peer) = tunnelled {
             return Ok(Some(peer.clone()));

@@ -179,7 +179,7 @@ impl Run {
                     self.statuses.extend(statuses);
                 }
                 Report::Tunnel { address, up } => drop(self.tunnels.insert(address, up)),
-                Report::Up | Report::Down | Report::NextHop { .. } | Report::NeedReset => {}
+                Report::Up | Report::Down | Report::NextHop { .. } | Report::Listeners { .. } | Report::NeedReset => {}
             }
         }
     }

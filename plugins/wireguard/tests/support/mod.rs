@@ -56,6 +56,33 @@ pub(crate) fn peer(organisation: &str, addresses: &[&str], allowed: &[&str]) -> 
     }
 }
 
+/// So many peers on the device to `b`, each with a host and a key of its own, and what they announce.
+pub(crate) fn many_peers(count: u16) -> (WireguardConfig, Vec<Arc<PrefixRoute>>) {
+    let mut config = config();
+    let mut routes = Vec::new();
+    for number in 0..count {
+        let host = host_of(number);
+        let peer = peer("b", &[&host], &["10.2.0.0/16"]);
+        config.peers.insert(format!("peer-{number}").into(), peer);
+        routes.push(announced(&host, tunnel_of(number, 1)));
+    }
+    (config, routes)
+}
+
+/// The tunnel address of one of many peers.
+pub(crate) fn host_of(number: u16) -> String {
+    let [high, low] = number.to_be_bytes();
+    format!("10.254.{high}.{low}/32")
+}
+
+/// What one of many peers announces.
+pub(crate) fn tunnel_of(number: u16, serial: u64) -> Arc<Tunnel> {
+    let [high, low] = number.to_be_bytes();
+    let mut tunnel = Tunnel::clone(&tunnel(1, serial, &[&host_of(number)]));
+    tunnel.public_key[..2].copy_from_slice(&[high + 2, low]);
+    Arc::new(tunnel)
+}
+
 pub(crate) fn tunnel(key: u8, serial: u64, addresses: &[&str]) -> Arc<Tunnel> {
     Arc::new(Tunnel {
         public_key: [key; 32],

@@ -153,6 +153,10 @@ fn plain(kind: &str, fields: &mut Fields<'_>) -> Option<Event> {
             address: fields.parsed()?,
             up: fields.parsed()?,
         },
+        "listeners" => Event::Listeners {
+            plane: fields.text()?,
+            closed: fields.list(closed)?,
+        },
         "peer-remove" => Event::PeerRemove(fields.text()?),
         "operate" => Event::Operate(operation(fields)?),
         "leave" => Event::Leave,
@@ -208,6 +212,11 @@ fn status(item: &str) -> Option<(Destination, PlaneStatus)> {
         _ => return None,
     };
     Some((destination, status))
+}
+
+fn closed(item: &str) -> Option<(Arc<str>, Arc<str>)> {
+    let (organisation, why) = item.split_once('=')?;
+    Some((unescaped(organisation)?.into(), unescaped(why)?.into()))
 }
 
 fn operation(fields: &mut Fields<'_>) -> Option<Operation> {

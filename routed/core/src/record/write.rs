@@ -1,5 +1,7 @@
 //! Events as lines.
 
+use std::sync::Arc;
+
 use crate::attrs::LargeCommunity;
 use crate::event::{Event, LocalPrefix, LocalService, PlaneReport};
 use crate::operate::{Operation, PeerAct};
@@ -62,6 +64,7 @@ pub(super) fn event(event: &Event, word: &str) -> String {
         Event::PlaneReport(it) => report(it),
         Event::NextHop { address, usable } => format!("next-hop {address} {usable}"),
         Event::Tunnel { address, up } => format!("tunnel {address} {up}"),
+        Event::Listeners { plane, closed } => format!("listeners {} {}", escaped(plane), list(closed, closed_to)),
         Event::PeerAdd(_) => format!("peer-add {}", escaped(word)),
         Event::PeerRemove(peer) => format!("peer-remove {}", escaped(peer)),
         Event::Reconfigure(_) => format!("reconfigure {}", escaped(word)),
@@ -112,6 +115,10 @@ fn report(it: &PlaneReport) -> String {
         it.version,
         list(&it.statuses, status)
     )
+}
+
+fn closed_to((organisation, why): &(Arc<str>, Arc<str>)) -> String {
+    format!("{}={}", escaped(organisation), escaped(why))
 }
 
 fn operation(it: &Operation) -> String {

@@ -17,7 +17,7 @@ use crate::intern::{AttrId, NameFlags, NameId};
 use crate::policy::{Given, Key, Rule, evaluate};
 use crate::prefix::Prefix;
 use crate::rib::{Note, Path, PathFlags, PathId, PeerId};
-use crate::wire;
+use crate::wire::{self, Family};
 
 /// Sets as import should make them, by (peer, set, note, statements that apply).
 type ReadWords = BTreeMap<(PeerId, AttrId, u8, Vec<usize>), Vec<u8>>;
@@ -330,9 +330,10 @@ impl Speaker {
     fn exported_anew(&self, index: usize, up: &Up, name: NameId, words: &mut Words) -> Option<Vec<u8>> {
         let peer = &self.peers[index];
         let (attr, source) = self.offered_to(index, name);
-        let passes = up.families.common(self.planes.open);
+        let family = self.rib.names.family(name);
         let seen = attr != 0
-            && passes.has(self.rib.names.family(name))
+            && up.families.common(self.planes.open).has(family)
+            && (family != Family::Name || self.closed.to(peer).is_none())
             && self.withheld(index, attr, source).is_none()
             && (source == AGGREGATE || !self.is_unopened(index, name));
         let applied = self.policy_anew(peer, name, attr).filter(|_| seen)?;

@@ -41,7 +41,7 @@ impl Exporter {
         Some(Self {
             index,
             class: up.class,
-            passes: up.families.common(speaker.planes.open),
+            passes: speaker.closed.pass(up.families.common(speaker.planes.open), peer),
             has_tunnel: !peer.told_tunnel.is_empty(),
             by_name: peer.outside && looks,
             reads_key: peer.export.reads().key,

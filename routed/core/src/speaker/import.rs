@@ -11,8 +11,9 @@ use super::Speaker;
 use super::judge::{Judgement, Refusal, judge};
 use super::offers::{NotOffered, OfferJudge};
 use super::peer::Peer;
+use super::refusals::{RefusalKind, Refusals};
 use crate::attrs::{Attrs, RouterId};
-use crate::destination::PrefixKey;
+use crate::destination::{Destination, PrefixKey};
 use crate::event::PeerName;
 use crate::intern::{AttrId, Cached, NameId};
 use crate::policy::{Key, Role, Rule};
@@ -28,7 +29,7 @@ pub(super) enum Verdict {
     /// The import policy reads the name; `attr` is what goes into it.
     ByName(Learned),
     /// RFC 7606: the names count as withdrawn.
-    Withdraw(Arc<str>),
+    Withdraw(RefusalKind, Arc<str>),
 }
 
 impl Verdict {
@@ -36,7 +37,7 @@ impl Verdict {
     pub(super) fn sets(&self) -> Option<[AttrId; 2]> {
         match self {
             Self::Learned(learned) | Self::ByName(learned) => Some([learned.attr_in, learned.attr]),
-            Self::Withdraw(_) => None,
+            Self::Withdraw(..) => None,
         }
     }
 }
@@ -110,6 +111,7 @@ struct Counts {
     /// Beyond the number of routes that the peer may bring.
     blocked: u64,
     last_not_offered: Option<NotOffered>,
+    refusals: Refusals,
 }
 
 /// Takes in what came of one destination.
@@ -123,11 +125,14 @@ fn take(rib: &mut Rib, peer: PeerId, key: &[u8], judged: Result<Learned, NotOffe
                     Note::OwnDomain | Note::OwnPrefix | Note::TunnelAddress
                 ));
                 counts.leaks += u64::from(learned.note == Note::RouteLeak);
+                counts.refusals.count_kept(learned.note, key);
             }
         }
         Err(not_offered) => {
             counts.not_offered += 1;
             counts.last_not_offered = Some(not_offered);
+            let newest = || (Destination::from_key(key).to_string(), not_offered.reason());
+            counts.refusals.count(not_offered.kind(), 1, newest);
             if !not_offered.leaves_held()
                 && let Some(name) = rib.names.lookup(key)
             {
@@ -158,7 +163,7 @@ impl Speaker {
         });
         if !update.announced.is_empty() {
             match self.verdict_on(index, update) {
-                Verdict::Withdraw(reason) => self.treat_as_withdraw(index, update, reason),
+                Verdict::Withdraw(kind, reason) => self.treat_as_withdraw(index, update, kind, reason),
                 verdict @ (Verdict::Learned(_) | Verdict::ByName(_)) => self.learn(index, update, &verdict, now),
             }
         }
@@ -186,7 +191,7 @@ impl Speaker {
                     let judged = judge.judge(verdict, Key::Name(text), rib);
                     take(rib, id, text.as_bytes(), judged, since, &mut counts);
                 });
-                self.peers[index].count_import(&counts);
+                self.peers[index].count_import(counts);
             }
             (NlriBlock::Prefixes(prefixes), _) => {
                 let mut counts = Counts::default();
@@ -198,7 +203,7 @@ impl Speaker {
                     let judged = judge.judge(verdict, Key::Prefix(prefix), rib);
                     take(rib, id, PrefixKey::new(prefix).as_bytes(), judged, since, &mut counts);
                 });
-                self.peers[index].count_import(&counts);
+                self.peers[index].count_import(counts);
             }
         }
     }
@@ -231,10 +236,10 @@ impl Speaker {
     /// Has one path that is held from a peer go through import again.
     pub(super) fn reimport_path(&mut self, index: usize, name: NameId, attr_in: AttrId, since: u32) {
         let verdict = self.judge_set(index, attr_in, None);
-        if let Err(reason) = self.keep(index, name, &verdict, since) {
+        if let Err((kind, reason)) = self.keep(index, name, &verdict, since) {
+            let destination = self.rib.names.destination(name);
             let peer = &mut self.peers[index];
-            peer.treated_as_withdraw += 1;
-            peer.treated_reason = reason;
+            peer.count_withdrawn(kind, 1, &destination, reason);
             self.rib.remove(name, peer.id);
         }
     }
@@ -267,9 +272,15 @@ impl Speaker {
     }
 
     /// Keeps a path as import leaves it, or says why the peer may not offer it at all.
-    fn keep(&mut self, index: usize, name: NameId, verdict: &Verdict, since: u32) -> Result<(), Arc<str>> {
-        if let Verdict::Withdraw(reason) = verdict {
-            return Err(reason.clone());
+    fn keep(
+        &mut self,
+        index: usize,
+        name: NameId,
+        verdict: &Verdict,
+        since: u32,
+    ) -> Result<(), (RefusalKind, Arc<str>)> {
+        if let Verdict::Withdraw(kind, reason) = verdict {
+            return Err((*kind, reason.clone()));
         }
         let (mut judge, rib) = self.offers(index);
         let id = judge.peer.id;
@@ -279,20 +290,23 @@ impl Speaker {
                 rib.revise(name, id, learned, since);
                 Ok(())
             }
-            Err(not_offered) => Err(not_offered.reason()),
+            Err(not_offered) => Err((not_offered.kind(), not_offered.reason())),
         }
     }
 
-    fn treat_as_withdraw(&mut self, index: usize, update: &Update, reason: Arc<str>) {
+    fn treat_as_withdraw(&mut self, index: usize, update: &Update, kind: RefusalKind, reason: Arc<str>) {
         let peer = &mut self.peers[index];
-        peer.treated_as_withdraw += update.announced.len() as u64;
-        peer.treated_reason = reason;
         let (rib, id) = (&mut self.rib, peer.id);
+        let mut first = None;
         update.announced.for_each_key(|key| {
+            first.get_or_insert_with(|| Destination::from_key(key));
             if let Some(name) = rib.names.lookup(key) {
                 rib.remove(name, id);
             }
         });
+        if let Some(first) = first {
+            peer.count_withdrawn(kind, update.announced.len() as u64, &first, reason);
+        }
     }
 
     /// What import makes of the attributes of an UPDATE, which may be of the wrong family for what it announces.
@@ -301,7 +315,7 @@ impl Speaker {
         if let Some([attr_in, _]) = verdict.sets() {
             let has_service = self.rib.attrs.hot(attr_in).protocol.is_some();
             if let Err(error) = wire::check_family(update.family, has_service) {
-                return Verdict::Withdraw(error.0.into());
+                return Verdict::Withdraw(RefusalKind::Malformed, error.0.into());
             }
         }
         verdict
@@ -341,7 +355,7 @@ impl Speaker {
                 let attr_in = self.rib.attrs.intern(&attrs);
                 self.judge_set(index, attr_in, Some(attrs))
             }
-            Err(error) => Verdict::Withdraw(error.to_string().into()),
+            Err(error) => Verdict::Withdraw(RefusalKind::Malformed, error.to_string().into()),
         }
     }
 
@@ -391,21 +405,41 @@ impl Speaker {
             };
         }
         let next_hop = self.rib.attrs.next_hop(attr_in).ip();
-        let reason = match cached.note {
-            BAD_LEFTMOST_AS => format!("the leftmost AS of AS_PATH is not {}", self.peers[index].config.asn),
-            OUTSIDE_TUNNEL => format!("next hop {next_hop} is not a tunnel address; a tunnel is required"),
+        let (kind, reason) = match cached.note {
+            BAD_LEFTMOST_AS => {
+                let asn = self.peers[index].config.asn;
+                let reason = format!("the leftmost AS of AS_PATH is not {asn}");
+                (RefusalKind::LeftmostAs, reason)
+            }
+            OUTSIDE_TUNNEL => {
+                let reason = format!("next hop {next_hop} is not a tunnel address; a tunnel is required");
+                (RefusalKind::OutsideTunnel, reason)
+            }
             FOREIGN_TUNNEL => {
                 let origin = &self.rib.attrs.decode(attr_in).origin_node.router_id;
-                format!("TUNNEL of {origin} is believed from that node itself only")
+                let reason = format!("TUNNEL of {origin} is believed from that node itself only");
+                (RefusalKind::ForeignTunnel, reason)
             }
-            _ => format!("next hop {next_hop} is neither the peer's address nor allowed"),
+            _ => {
+                let reason = format!("next hop {next_hop} is neither the peer's address nor allowed");
+                (RefusalKind::NextHop, reason)
+            }
         };
-        Verdict::Withdraw(reason.into())
+        Verdict::Withdraw(kind, reason.into())
     }
 }
 
 impl Peer {
-    fn count_import(&mut self, counts: &Counts) {
+    /// Counts routes that are treated as withdrawn.
+    fn count_withdrawn(&mut self, kind: RefusalKind, count: u64, newest: &Destination, reason: Arc<str>) {
+        self.treated_as_withdraw += count;
+        self.treated_reason = reason.clone();
+        let mut refusals = Refusals::default();
+        refusals.count(kind, count, || (newest.to_string(), reason));
+        self.refusals.add(refusals);
+    }
+
+    fn count_import(&mut self, counts: Counts) {
         self.hijacks += counts.hijacks;
         self.leaks += counts.leaks;
         self.count_blocked(counts.blocked);
@@ -413,5 +447,6 @@ impl Peer {
         if let Some(not_offered) = counts.last_not_offered {
             self.treated_reason = not_offered.reason();
         }
+        self.refusals.add(counts.refusals);
     }
 }

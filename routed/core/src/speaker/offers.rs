@@ -1,5 +1,6 @@
 //! What import decides by the name or prefix: whether the peer may offer it at all, and policies that read it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::by_key::{ByKey, Place};
@@ -7,6 +8,7 @@ use super::import::Verdict;
 use super::judge::accepted;
 use super::peer::Peer;
 use super::prefixes::OwnPrefixes;
+use super::refusals::RefusalKind;
 use super::tunnels::Tunnels;
 use crate::destination::PrefixKey;
 use crate::event::SpeakerConfig;
@@ -24,6 +26,12 @@ pub(super) enum NotOffered {
     Martian(Prefix),
     /// Outside `allowed_prefixes`.
     Prefix(Prefix),
+    /// Outside `allowed_prefixes`, and ours.
+    OwnPrefix(Prefix),
+    /// Outside `allowed_prefixes`, and of a tunnel.
+    TunnelAddress(Prefix),
+    /// Outside `allowed_prefixes`, and around the address where the peer itself, or its end of the tunnel, is reached.
+    Endpoint(Prefix, IpAddr),
     /// With TUNNEL, and outside `tunnel.addresses`, or no host.
     TunnelPrefix(Prefix),
     /// With TUNNEL, which does not name it.
@@ -46,11 +54,30 @@ impl NotOffered {
             Self::Name => "the name is not within the peer's allowed_names".into(),
             Self::Martian(prefix) => format!("{prefix} is no prefix to take from another organisation").into(),
             Self::Prefix(prefix) => format!("{prefix} is not within the peer's allowed_prefixes").into(),
+            Self::OwnPrefix(prefix) => format!("{prefix} is within our own prefixes").into(),
+            Self::TunnelAddress(prefix) => format!("{prefix} is, covers or is within the address of a tunnel").into(),
+            Self::Endpoint(prefix, endpoint) => {
+                format!("{prefix} covers {endpoint}, where the peer itself is reached").into()
+            }
             Self::TunnelPrefix(prefix) => format!("{prefix} is no host within the peer's tunnel.addresses").into(),
             Self::UnnamedInTunnel(prefix) => format!("{prefix} is not among the addresses of its TUNNEL").into(),
             Self::OlderTunnel { prefix, serial, held } => {
                 format!("TUNNEL of {prefix}: serial {serial} is older than {held}, which is held").into()
             }
+        }
+    }
+
+    pub(super) fn kind(self) -> RefusalKind {
+        match self {
+            Self::Name => RefusalKind::Name,
+            Self::Martian(_) => RefusalKind::Martian,
+            Self::Prefix(_) => RefusalKind::Prefix,
+            Self::OwnPrefix(_) => RefusalKind::OwnPrefix,
+            Self::TunnelAddress(_) => RefusalKind::TunnelAddress,
+            Self::Endpoint(..) => RefusalKind::Endpoint,
+            Self::TunnelPrefix(_) => RefusalKind::TunnelPrefix,
+            Self::UnnamedInTunnel(_) => RefusalKind::UnnamedInTunnel,
+            Self::OlderTunnel { .. } => RefusalKind::OlderTunnel,
         }
     }
 
@@ -78,7 +105,7 @@ impl OfferJudge<'_> {
     /// The path to a destination, by the verdict on its attributes.
     pub(super) fn judge(&mut self, verdict: &Verdict, key: Key<'_>, rib: &mut Rib) -> Result<Learned, NotOffered> {
         let (learned, by_name) = match verdict {
-            Verdict::Withdraw(_) => return Err(NotOffered::Name),
+            Verdict::Withdraw(..) => return Err(NotOffered::Name),
             Verdict::Learned(learned) => (*learned, false),
             Verdict::ByName(learned) => (*learned, true),
         };
@@ -88,7 +115,7 @@ impl OfferJudge<'_> {
             return self.judge_tunnel(learned, prefix, rib);
         }
         if self.peer.outside
-            && let Some(note) = self.judge_outside(key)?
+            && let Some(note) = self.judge_outside(key, &learned, rib)?
         {
             return Ok(Learned { note, ..learned });
         }
@@ -99,16 +126,49 @@ impl OfferJudge<'_> {
     }
 
     /// What other organisations may offer, and why it is not used all the same.
-    fn judge_outside(&self, key: Key<'_>) -> Result<Option<Note>, NotOffered> {
+    fn judge_outside(&self, key: Key<'_>, learned: &Learned, rib: &Rib) -> Result<Option<Note>, NotOffered> {
         match key {
             Key::Name(name) if is_own(self.config, name) => Ok(Some(Note::OwnDomain)),
             Key::Name(name) if !self.peer.may_offer(name) => Err(NotOffered::Name),
             Key::Name(_) => Ok(None),
             Key::Prefix(prefix) if prefix.is_martian() => Err(NotOffered::Martian(prefix)),
-            Key::Prefix(prefix) if !self.peer.config.allowed_prefixes.covers(prefix) => Err(NotOffered::Prefix(prefix)),
+            Key::Prefix(prefix) if !self.peer.config.allowed_prefixes.covers(prefix) => {
+                Err(self.why_not(prefix, learned, rib))
+            }
             Key::Prefix(prefix) if self.own_prefixes.covers(prefix) => Ok(Some(Note::OwnPrefix)),
             Key::Prefix(prefix) => Ok(self.tunnels.refuses(self.peer, prefix).then_some(Note::TunnelAddress)),
         }
+    }
+
+    /// Why a prefix outside `allowed_prefixes` is refused: what it would take from whom says more than that nobody allowed it.
+    fn why_not(&self, prefix: Prefix, learned: &Learned, rib: &Rib) -> NotOffered {
+        if self.own_prefixes.covers(prefix) {
+            return NotOffered::OwnPrefix(prefix);
+        }
+        // A default covers everything.
+        if prefix.length() == 0 {
+            return NotOffered::Prefix(prefix);
+        }
+        if prefix.covers(Prefix::of_host(self.peer.address)) {
+            return NotOffered::Endpoint(prefix, self.peer.address);
+        }
+        let hop = rib.attrs.next_hop(learned.attr).ip().to_canonical();
+        match self.endpoint_at(hop, rib) {
+            Some(endpoint) if prefix.covers(Prefix::of_host(endpoint)) => NotOffered::Endpoint(prefix, endpoint),
+            _ if self.tunnels.refuses(self.peer, prefix) => NotOffered::TunnelAddress(prefix),
+            _ => NotOffered::Prefix(prefix),
+        }
+    }
+
+    /// Where the tunnel with an address that the peer has announced is called.
+    fn endpoint_at(&self, address: IpAddr, rib: &Rib) -> Option<IpAddr> {
+        if !self.peer.reaches_by_tunnel(address) {
+            return None;
+        }
+        let name = rib.names.lookup(PrefixKey::new(Prefix::of_host(address)).as_bytes())?;
+        let held = rib.path(rib.find(name, self.peer.id)?);
+        let endpoint = rib.attrs.decode(held.attr).tunnel.as_ref()?.endpoint?;
+        Some(endpoint.ip().to_canonical())
     }
 
     /// An address of the peer's tunnel, by a set that import has found to be of the peer itself: the configuration of the

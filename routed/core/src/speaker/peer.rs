@@ -11,6 +11,7 @@ use super::import::Verdict;
 use super::limits::LimitState;
 use super::messages::Messages;
 use super::pace::Pace;
+use super::refusals::Refusals;
 use super::stale::{Deferral, Stale};
 use crate::attrs::{RouterId, Tunnel};
 use crate::event::{ConnId, PeerConfig, PeerName, SpeakerConfig};
@@ -140,7 +141,9 @@ pub(super) struct Peer {
     pub(super) messages: Messages,
     pub(super) treated_as_withdraw: u64,
     pub(super) treated_reason: Arc<str>,
-    /// Paths from it to names under our own domains.
+    /// Why its routes were refused, those that are kept and never used too.
+    pub(super) refusals: Refusals,
+    /// Paths from it to names under our own domains, to our prefixes and addresses of tunnels.
     pub(super) hijacks: u64,
     /// Paths from it that ONLY_TO_CUSTOMER does not let come from it.
     pub(super) leaks: u64,
@@ -180,6 +183,7 @@ impl Peer {
             messages: Messages::default(),
             treated_as_withdraw: 0,
             treated_reason: Arc::from(""),
+            refusals: Refusals::default(),
             hijacks: 0,
             leaks: 0,
             established_count: 0,
@@ -205,6 +209,7 @@ impl Peer {
         self.messages = before.messages;
         self.treated_as_withdraw = before.treated_as_withdraw;
         self.treated_reason = before.treated_reason.clone();
+        self.refusals = std::mem::take(&mut before.refusals);
         self.hijacks = before.hijacks;
         self.leaks = before.leaks;
     }

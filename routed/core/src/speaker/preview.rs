@@ -192,6 +192,7 @@ impl Speaker {
         it.phase = Phase::Settled;
         it.unusable.clone_from(&around.unusable);
         it.tunnels.set_up(&around.tunnels_up);
+        it.closed.clone_from(&around.closed);
         it.note_usability();
         for prefix in &around.prefixes {
             it.own_prefixes.add(*prefix);

@@ -285,7 +285,7 @@ impl Speaker {
         let target = if source == LOCAL {
             Target::Local(self.endpoints(name))
         } else {
-            Target::Remote(self.next_hops(choice))
+            Target::Remote(self.next_hops(name, choice))
         };
         let table = self.rib.attrs.hot(attr).table;
         let origin = Some(attrs.origin_node.clone());
@@ -315,12 +315,17 @@ impl Speaker {
         }
     }
 
-    /// One entry per address, in order; where two paths share one, the better path's weight counts.
-    fn next_hops(&self, choice: &Choice) -> Vec<NextHop> {
+    /// One entry per address, in order, save that the best path's is the first one of a prefix; where two paths share one,
+    /// the better path's weight counts.
+    fn next_hops(&self, name: NameId, choice: &Choice) -> Vec<NextHop> {
         let paths = std::iter::once(choice.best).chain(choice.siblings.iter().copied());
         let mut hops: Vec<NextHop> = paths.map(|path| self.next_hop(path)).collect();
         hops.sort_by_key(|hop| hop.address);
         hops.dedup_by_key(|hop| hop.address);
+        if self.rib.names.prefix(name).is_some() {
+            let best = self.next_hop(choice.best).address;
+            hops.sort_by_key(|hop| hop.address != best);
+        }
         hops
     }
 

@@ -1,21 +1,21 @@
-//! What a peer offers through its tunnel, and another path was better.
+//! What a peer offers through its tunnel, and another peer's path is in use.
 
 use super::Speaker;
-use super::show::Rank;
 use crate::event::PeerName;
 use crate::prefix::Prefix;
 use crate::rib::{Note, Path};
 
 impl Speaker {
-    /// Of peers with tunnels: the prefixes that import accepted and that lead another way, in order; at most `limit` of each
-    /// peer. Equally good ones are in it: a packet takes one way only, and which of them it takes is the data plane's choice.
+    /// Of peers with tunnels: the prefixes that import accepted and that another peer's path leads to, in order; at most
+    /// `limit` of each peer. Equally good ones are in it: a packet takes one way only, that of the best path. What nobody else
+    /// offers is not, whatever keeps it from being used.
     #[must_use]
     pub fn shadowed_prefixes(&self, limit: usize) -> Vec<(PeerName, Prefix)> {
         let mut all = Vec::new();
         for peer in self.peers.iter().filter(|peer| peer.config.tunnel.is_some()) {
             let paths = self.rib.paths_from(peer.id);
             let mut shadowed: Vec<Prefix> = paths
-                .filter(|path| path.note == Note::Accepted && self.is_beaten(path))
+                .filter(|path| path.note == Note::Accepted && self.is_shadowed(path))
                 .filter_map(|path| self.rib.names.prefix(path.name))
                 .collect();
             shadowed.sort_unstable();
@@ -25,15 +25,10 @@ impl Speaker {
         all
     }
 
-    fn is_beaten(&self, path: &Path) -> bool {
+    fn is_shadowed(&self, path: &Path) -> bool {
         // Most are to names, and most others lead the way.
         let selected = self.rib.names.get(path.name).selected;
-        let leads = selected != 0 && self.rib.path(selected).peer == path.peer;
-        if leads || self.rib.names.prefix(path.name).is_none() {
-            return false;
-        }
-        let standings = self.standings(path.name);
-        let own = standings.iter().find(|(_, id)| self.rib.path(*id).peer == path.peer);
-        own.is_some_and(|(standing, _)| standing.rank >= Rank::Multipath)
+        let leads = selected == 0 || self.rib.path(selected).peer == path.peer;
+        !leads && self.rib.names.prefix(path.name).is_some()
     }
 }

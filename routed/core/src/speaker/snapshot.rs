@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 
 use super::Speaker;
+use super::listeners::Closed;
 use crate::attrs::RouterId;
 use crate::destination::Destination;
 use crate::event::{LocalPrefix, LocalRoute, LocalService, PeerConfig, PeerName, SpeakerConfig};
@@ -33,6 +34,7 @@ pub struct Surroundings {
     pub(super) unusable: HashSet<SocketAddr>,
     /// The addresses of peers that tunnels lead to, as data planes say.
     pub(super) tunnels_up: HashSet<IpAddr>,
+    pub(super) closed: Closed,
     /// The prefixes that this node originates.
     pub(super) prefixes: Vec<Prefix>,
     /// What is offered of the names of aggregates: they concern the names below them, whatever page those are in.
@@ -91,6 +93,7 @@ impl Speaker {
             neighbours: neighbours.collect(),
             unusable: self.unusable.clone(),
             tunnels_up: self.tunnels.up().clone(),
+            closed: self.closed.clone(),
             prefixes: self.own_prefixes.iter().collect(),
             aggregates: self.offered_aggregates(new),
         }

@@ -19,6 +19,7 @@ use crate::event::PeerTunnel;
 use crate::intern::{AttrId, NameFlags, NameId, Signs};
 use crate::prefix::{Prefix, PrefixSet};
 use crate::rib::{LOCAL, Path};
+use crate::view::OwnTunnelView;
 
 /// What is known of tunnels as a whole.
 #[derive(Debug, Default)]
@@ -128,6 +129,34 @@ impl Speaker {
         if peer.takes(family) {
             peer.out.mark(name, &mut self.rib.names);
         }
+    }
+
+    /// Our ends of tunnels, in order of organisation; more than one of an organisation while its peers are told of a change.
+    #[must_use]
+    pub fn own_tunnels(&self) -> Vec<OwnTunnelView> {
+        let mut views: Vec<OwnTunnelView> = Vec::new();
+        for peer in self.peers.iter() {
+            let Some(own) = peer.own_tunnel() else { continue };
+            let organisation = &peer.config.organisation;
+            let known = views
+                .iter_mut()
+                .find(|it| it.organisation == *organisation && it.tunnel == *own);
+            let told = peer
+                .told_tunnel
+                .iter()
+                .all(|(name, _)| peer.out.advertised_attr(*name) != 0);
+            let told = told.then(|| peer.config.name.clone());
+            match known {
+                Some(view) => view.told.extend(told),
+                None => views.push(OwnTunnelView {
+                    organisation: organisation.clone(),
+                    tunnel: own.clone(),
+                    told: told.into_iter().collect(),
+                }),
+            }
+        }
+        views.sort_by(|one, other| one.organisation.cmp(&other.organisation));
+        views
     }
 
     /// The peer is retired.

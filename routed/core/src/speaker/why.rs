@@ -16,7 +16,7 @@ use crate::policy::{Given, Policy, Question, Trace, trace};
 use crate::rib::{LOCAL, Note, PathId, PeerId};
 use crate::route::Destination;
 use crate::view::{Direction, ExportReason, PathWhy, PeerWhy, PolicyQuestion, PolicyTest, PolicyTestError, WhyView};
-use crate::wire;
+use crate::wire::{self, Family};
 
 impl Speaker {
     /// Why each path to a destination is used or not, and why each peer is told or not. `None`: nobody offers it.
@@ -218,6 +218,14 @@ impl Speaker {
             return ExportReason::RejectedByDataPlane {
                 plane: plane.config.name.clone(),
                 why: why.into(),
+            };
+        }
+        if self.rib.names.family(name) == Family::Name
+            && let Some((plane, why)) = self.closed.to(peer)
+        {
+            return ExportReason::ListenerClosed {
+                plane: plane.clone(),
+                why: why.clone(),
             };
         }
         let Some(up) = &peer.up else {

@@ -116,6 +116,13 @@ pub enum ExportReason {
         /// Its words.
         why: Arc<str>,
     },
+    /// The listener of the peer's organisation is closed: nobody would answer there.
+    ListenerClosed {
+        /// The data plane.
+        plane: Arc<str>,
+        /// Its words.
+        why: Arc<str>,
+    },
     /// The session is down.
     SessionDown {
         /// Its state.
@@ -172,6 +179,9 @@ impl fmt::Display for ExportReason {
             Self::NoAggregate => f.write_str("an aggregate does not go to this peer"),
             Self::TooLong => f.write_str("its attributes are more than any receiver takes"),
             Self::RejectedByDataPlane { plane, why } => write!(f, "rejected by {plane}: {why}"),
+            Self::ListenerClosed { plane, why } => {
+                write!(f, "{plane} has the listener of the peer's organisation closed: {why}")
+            }
             Self::SessionDown { state } => write!(f, "the session is down ({state}); else it would be advertised"),
             Self::Family => f.write_str("the session has not agreed on this family"),
             Self::NoDataPlane => f.write_str("no data plane is connected"),

@@ -15,6 +15,7 @@ mod dynamic;
 mod gating;
 mod graceful;
 mod limits;
+mod listeners;
 mod operate;
 mod policies;
 mod prefixes;

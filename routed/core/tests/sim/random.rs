@@ -142,6 +142,19 @@ fn tunnel_event(net: &mut Net, node: usize) {
     });
 }
 
+/// A data plane finds ports taken, or free again.
+fn listeners_event(net: &mut Net, node: usize) {
+    let config = net.nodes[node].config.clone();
+    let Some(plane) = config.planes.first() else {
+        return;
+    };
+    let organisations: BTreeSet<_> = config.peers.iter().map(|peer| peer.organisation.clone()).collect();
+    let closed = organisations.into_iter().filter(|_| net.rng.below(4) == 0);
+    let closed = closed.map(|organisation| (organisation, "in use".into())).collect();
+    let plane = plane.name.clone();
+    net.event(node, Event::Listeners { plane, closed });
+}
+
 fn prefix_event(net: &mut Net, node: usize) {
     let prefix = random_prefix(&mut net.rng);
     let event = if net.rng.below(5) < 3 {
@@ -167,6 +180,9 @@ fn random_event(net: &mut Net) {
     }
     if net.rng.below(5) == 0 {
         return tunnel_event(net, node);
+    }
+    if net.rng.below(12) == 0 {
+        return listeners_event(net, node);
     }
     let text = format!("svc-{}.example", net.rng.below(NAMES));
     match net.rng.below(10) {

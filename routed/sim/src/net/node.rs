@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use catalyst_core::event::{Event, SpeakerConfig};
+use catalyst_core::event::{ClosedListeners, Event, SpeakerConfig};
 use catalyst_core::route::{Destination, RouteUpdate, Selected};
 use catalyst_core::speaker::Speaker;
 
@@ -27,6 +28,8 @@ pub struct Node {
     pub alive: bool,
     /// The addresses that its data planes found tunnels to.
     pub tunnels_up: BTreeSet<IpAddr>,
+    /// The organisations whose listener one of its data planes has closed, by data plane.
+    pub closed: BTreeMap<Arc<str>, ClosedListeners>,
     /// How many batches it has taken.
     pub(super) batches: u64,
 }
@@ -42,12 +45,16 @@ impl Node {
             log: Vec::new(),
             alive: false,
             tunnels_up: BTreeSet::new(),
+            closed: BTreeMap::new(),
             batches: 0,
         }
     }
 
-    /// Remembers what data planes say of tunnels.
-    pub(super) fn note_tunnel(&mut self, event: &Event) {
+    /// Remembers what data planes say of tunnels and listeners.
+    pub(super) fn note(&mut self, event: &Event) {
+        if let Event::Listeners { plane, closed } = event {
+            self.closed.insert(plane.clone(), closed.clone());
+        }
         if let Event::Tunnel { address, up } = event {
             self.tunnels_up.remove(address);
             self.tunnels_up.extend(up.then_some(*address));

@@ -331,3 +331,29 @@ fn a_listener_that_is_refused_is_not_waited_for() {
     assert!(matches!(world.verdict(&listener("l")), Verdict::Rejected(_)));
     assert_eq!(world.verdict(&cluster("c", "two")), Verdict::Programmed);
 }
+
+#[test]
+fn a_listener_that_is_tried_again_is_heard_of_once_its_fate_changes() {
+    let mut world = World::new();
+    world.table([listener("l"), cluster("c", "")]);
+    let mut envoy = ModelEnvoy::connect(&mut world, "a");
+    envoy.bad_listeners = true;
+    envoy.settle(&mut world);
+    drain(&mut world);
+    for _ in 0..2 {
+        assert!(world.hub.retry(ResourceKind::Listener));
+        assert_eq!(world.hub.rejected().len(), 1, "it is not open meanwhile either");
+        assert_eq!(envoy.receive(&mut world), Some(vec!["+l".to_owned()]));
+        envoy.settle(&mut world);
+        assert_eq!(world.hub.next_event(), None);
+        assert_eq!(world.hub.rejected().len(), 1);
+    }
+    assert!(!world.hub.retry(ResourceKind::Cluster), "nothing else is");
+    envoy.bad_listeners = false;
+    assert!(world.hub.retry(ResourceKind::Listener));
+    envoy.settle(&mut world);
+    let opened = (key(ResourceKind::Listener, "l"), Verdict::Programmed);
+    assert_eq!(next_verdicts(&mut world), [opened]);
+    assert!(world.hub.rejected().is_empty());
+    assert!(!world.hub.retry(ResourceKind::Listener), "there is nothing left to try");
+}

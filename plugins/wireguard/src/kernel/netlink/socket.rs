@@ -8,6 +8,7 @@ use netlink_packet_core::{
     NetlinkPayload, NetlinkSerializable,
 };
 use netlink_sys::{Socket, SocketAddr};
+use zeroize::Zeroize;
 
 use super::{KernelError, unreachable_because};
 
@@ -33,6 +34,17 @@ pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
     port: u32,
+    /// What answers are read into; all zero between two reads.
+    buffer: Box<[u8]>,
+}
+
+/// What was read, wiped once it was looked at: private keys are told too.
+struct Told<'a>(&'a mut [u8]);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl Netlink {
@@ -50,6 +62,7 @@ impl Netlink {
                 socket,
                 sequence: 0,
                 port,
+                buffer: vec![0; BUFFER_BYTES].into(),
             })
         };
         open().map_err(|error| unreachable_because("netlink", &error))
@@ -99,12 +112,11 @@ impl Netlink {
         M: NetlinkDeserializable + Debug,
     {
         let (mut found, mut interrupted) = (Vec::new(), false);
-        let mut buffer = zeroize::Zeroizing::new(Vec::with_capacity(BUFFER_BYTES));
         loop {
-            buffer.clear();
-            let read = self.socket.recv(&mut *buffer, 0);
-            read.map_err(|error| unreachable_because(what, &error))?;
-            for bytes in split(&buffer) {
+            let read = self.socket.recv(&mut &mut *self.buffer, 0);
+            let length = read.map_err(|error| unreachable_because(what, &error))?;
+            let told = Told(self.buffer.get_mut(..length).unwrap_or_default());
+            for bytes in split(told.0) {
                 let Ok(message) = NetlinkMessage::<M>::deserialize(bytes) else {
                     // Somebody else's link, route or rule of a kind that is newer than our reader. Not shown: it may be a key.
                     tracing::debug!(%what, "an answer that cannot be read is passed over");

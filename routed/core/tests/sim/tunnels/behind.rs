@@ -138,3 +138,39 @@ fn a_preview_foresees_tunnels() {
         "it covers what is a tunnel's then"
     );
 }
+
+#[test]
+fn of_two_claims_the_best_is_used_and_only_the_other_is_shadowed() {
+    const CLAIM: &str = "10.2.0.0/16";
+    // The tunnel of 2 has the lower address, and 0 the lower router id.
+    const OF_2: &str = "10.8.0.1/32";
+    let mut configs = line();
+    configs[0].peers[0].next_hop.set_ip(prefix(OF_0[0]).address());
+    configs[2].peers[0].next_hop.set_ip(prefix(OF_2).address());
+    configs[1].peers[1].tunnel = Some(peer_tunnel(&[OF_2], &[]));
+    let mut net = Net::up(configs, 1);
+    let shadowed = |net: &Net| -> Vec<String> {
+        let shadowed = net.nodes[1].speaker.shadowed_prefixes(10);
+        shadowed
+            .iter()
+            .map(|(peer, prefix)| format!("{peer} {prefix}"))
+            .collect()
+    };
+    for node in [0, 2] {
+        net.event(node, Event::PrefixAdd(local_prefix(prefix(CLAIM))));
+    }
+    net.event(0, Event::PrefixAdd(local_prefix(prefix("10.3.0.0/16"))));
+    net.run_ms(10);
+    assert!(shadowed(&net).is_empty(), "no tunnel is alive: both are guarded");
+    tunnel_event(&mut net, OF_2, true);
+    assert_eq!(hops(&net, CLAIM), [prefix(OF_2).address()]);
+    assert_eq!(
+        shadowed(&net),
+        [format!("n000 {CLAIM}")],
+        "what nobody else claims is not"
+    );
+    tunnel_event(&mut net, OF_0[0], true);
+    assert_eq!(hops(&net, CLAIM), [prefix(OF_0[0]).address(), prefix(OF_2).address()]);
+    assert_eq!(net.selected(1, CLAIM).unwrap().learned_from.as_deref(), Some("n000"));
+    assert_eq!(shadowed(&net), [format!("n002 {CLAIM}")]);
+}

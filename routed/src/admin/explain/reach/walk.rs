@@ -149,8 +149,7 @@ impl Walk {
 
     /// Nobody, or a stranger, is where a listener of Envoy should be.
     pub(super) fn closed(&mut self, detail: String) {
-        let fix = "see whether Envoy runs, and whether something else has its port (ss -ltnp): then free the port and \
-                   restart Envoy";
+        let fix = "see whether Envoy runs, and whether something else has its port (ss -ltnp): then free the port";
         // The walk ends here in any case.
         let _: Checked = self.failed("listener", detail, fix);
     }
@@ -333,11 +332,11 @@ impl Walk {
     }
 }
 
-/// What to do where Envoy, in its own words, cannot have a port: it does not try again by itself.
+/// What to do where Envoy, in its own words, cannot have a port.
 fn fix_of_taken(reason: &str) -> Option<&'static str> {
     reason
         .contains("Address already in use")
-        .then_some("free the port (ss -ltnp says who has it), then restart Envoy: it is tried again")
+        .then_some("free the port (ss -ltnp says who has it): it is tried again every few seconds")
 }
 
 /// What to do about a path that import does not take.
@@ -387,6 +386,9 @@ fn fix_of_export(reason: &ExportReason, peer: &str, name: &ServiceName) -> Strin
         ExportReason::NoAggregate => format!("see aggregates: of the one that covers {name}, `to` has to name {peer}"),
         ExportReason::TooLong => "see its AS path and communities".to_owned(),
         ExportReason::RejectedByDataPlane { .. } => "change the service as the data plane says".to_owned(),
+        ExportReason::ListenerClosed { why, .. } => fix_of_taken(why)
+            .unwrap_or("change plugins.envoy.peer_listeners as Envoy says")
+            .to_owned(),
         ExportReason::Family => "both sides have to offer the family".to_owned(),
         ExportReason::SessionDown { .. } => format!("see catalystctl show peer {peer}"),
         ExportReason::NoDataPlane => "start Envoy: catalyst-routed envoy-bootstrap prints its configuration".to_owned(),

@@ -11,7 +11,7 @@ use catalyst_core::route::{Destination, Endpoint, PlaneStatus};
 use catalyst_core::wire::{Message, encode};
 
 use super::super::input::Input;
-use super::config::{self, NAMES, PEERS, PLANES, PREFIXES, address, name, peer_name, prefix, tunnel_addresses};
+use super::config::{self, NAMES, PEERS, PLANES, PREFIXES, address, name, peer_name, prefix, tunnel_addresses, who};
 use super::driven::hex;
 use super::{World, frames};
 
@@ -28,7 +28,8 @@ impl World {
             10 => self.raw_frame(input),
             11 => self.bad_frame(input),
             12 => self.sent(input),
-            13 | 14 => self.pass(Duration::from_secs(60)),
+            13 => self.pass(Duration::from_secs(60)),
+            14 => self.listeners(input),
             15 => self.pass(Duration::from_millis(1 << (input.byte() & 15))),
             16 | 17 => self.service(input),
             18 => self.prefix(input),
@@ -226,6 +227,16 @@ impl World {
             }
             self.report(plane, self.observed.version, Vec::new());
         }
+    }
+
+    fn listeners(&mut self, input: &mut Input<'_>) {
+        let plane = PLANES[input.below(PLANES.len())].into();
+        let organisations = (0..PEERS).map(|index| who(index).2);
+        let closed = organisations.filter(|_| input.below(3) == 0);
+        let closed = closed
+            .map(|organisation| (organisation.into(), "in use".into()))
+            .collect();
+        self.give(Event::Listeners { plane, closed });
     }
 
     fn next_hop(&mut self, input: &mut Input<'_>) {

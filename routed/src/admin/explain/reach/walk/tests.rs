@@ -163,7 +163,7 @@ fn a_port_that_is_taken_is_to_be_freed_and_not_waited_for() {
             vec![plane("envoy", true)],
             PlaneStatus::Pending(taken.into()),
             "pending: listener",
-            "restart Envoy",
+            "it is tried again every few seconds",
         ),
         (
             vec![plane("envoy", true)],
