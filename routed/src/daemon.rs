@@ -13,7 +13,7 @@ use crate::descriptors;
 use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, PlaneLoops, start_planes};
 use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 use crate::state_dir;
-use crate::tunnels::OwnTunnels;
+use crate::tunnels::{OwnTunnels, Rotator};
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -95,10 +95,13 @@ impl Node {
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);
-        let parts = (handle.clone(), Arc::clone(&store), planes.settings, tunnels);
+        let parts = (handle.clone(), Arc::clone(&store), planes.settings, tunnels.clone());
         let reloader = Arc::new(Reloader::new(source, live, parts));
+        let rotator = tunnels.zip(planes.shown.wireguard.clone());
+        let rotator = rotator.map(|(tunnels, stats)| Rotator::start(tunnels, stats, &reloader));
         let (stopper, stop) = mpsc::channel(1);
-        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.shown, stopper).await?;
+        let operator = (rotator, stopper);
+        let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.shown, operator).await?;
         Ok(Self {
             admin: Box::pin(admin),
             driver: Driver::start(driver_config, channel, planes.feeds)?,

@@ -22,7 +22,7 @@ fn base() -> Value {
                 "allowed_next_hops": ["127.0.0.9"],
                 "families": ["ipv6"], "allowed_names": ["*.beta"], "allowed_prefixes": ["2001:db8::/32"],
                 "import": "in", "max_routes": { "limit": 1000, "action": "reset" },
-                "tunnel": { "addresses": ["fd00:255::2/128"] }
+                "tunnel": { "addresses": ["fd00:255::2/128"], "public_key": [KEY] }
             },
             "c": { "address": "127.0.0.4:1790", "as": 65004 }
         },
@@ -72,8 +72,11 @@ fn base() -> Value {
             "graphql": { "hosts": ["graph.acme"] },
             "wireguard": {
                 "tunnels": {
-                    "beta": { "addresses": ["10.255.0.1/32"], "listen_port": 51820 },
-                    "gamma": { "addresses": ["10.255.1.1/32"], "listen_port": 51821 }
+                    "beta": {
+                        "addresses": ["10.255.0.1/32"], "listen_port": 51820, "endpoint": "127.0.0.1:51820",
+                        "second": { "listen_port": 51830 }
+                    },
+                    "gamma": { "addresses": ["10.255.1.1/32"], "listen_port": 51821, "second": { "listen_port": 51831 } }
                 },
                 "static": { "old": {
                     "organisation": "beta", "public_key": KEY, "addresses": ["10.255.0.3/32"], "prefixes": ["10.3.0.0/16"]
@@ -160,6 +163,9 @@ fn another(path: &str, schema: &Value) -> Value {
         "peers[\"b\"].tunnel.addresses[0]" => json!("fd00:255::3/128"),
         "peers[\"b\"].tunnel.endpoint" => json!("127.0.0.9:51820"),
         "plugins.wireguard.tunnels[\"beta\"].addresses[0]" => json!("10.255.0.9/32"),
+        "plugins.wireguard.tunnels[\"beta\"].second.listen_port" => json!(51840),
+        "plugins.wireguard.tunnels[\"beta\"].second.endpoint" => json!("127.0.0.1:51841"),
+        "plugins.wireguard.rotate_every" => json!("86400s"),
         "plugins.wireguard.static[\"old\"].addresses[0]" => json!("10.255.0.4/32"),
         "plugins.wireguard.static[\"old\"].organisation" => json!("gamma"),
         "plugins.graphql.gateway" => json!("127.0.0.1:7007"),
@@ -197,6 +203,10 @@ fn base_for(path: &str) -> Value {
         "peering.next_hop" => {
             let plugins = base["plugins"].as_object_mut().unwrap();
             plugins.retain(|plugin, _| plugin == "wireguard");
+        }
+        // Their other ends would not hear of it.
+        "plugins.wireguard.rotate_every" => {
+            drop(base["plugins"]["wireguard"].as_object_mut().unwrap().remove("static"))
         }
         "node.reflector" => base["node"]["reflector"] = json!(false),
         "dynamic_peers[\"edge\"].next_hop_self" => {

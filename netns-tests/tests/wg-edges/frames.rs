@@ -5,7 +5,8 @@ use std::fmt;
 use anyhow::Result;
 use catalyst_netns_tests::Capture;
 
-const TUNNEL_PORT: u16 = 51820;
+/// Of the devices that are always there, and of those in a change of keys.
+const TUNNEL_PORTS: [u16; 2] = [51820, 51830];
 const PEERING_PORT: u16 = 1790;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -102,7 +103,11 @@ fn ipv4(packet: &[u8]) -> Kind {
     match packet.get(9) {
         Some(&UDP) if later_fragment => Kind::Wireguard,
         // A message type of WireGuard with its three reserved zeroes.
-        Some(&UDP) if has_port(TUNNEL_PORT) && matches!(packet.get(28..32), Some([1..=4, 0, 0, 0])) => Kind::Wireguard,
+        Some(&UDP)
+            if TUNNEL_PORTS.into_iter().any(has_port) && matches!(packet.get(28..32), Some([1..=4, 0, 0, 0])) =>
+        {
+            Kind::Wireguard
+        }
         Some(&TCP) if has_port(PEERING_PORT) => Kind::Peering,
         // It quotes the packet that it is about.
         Some(&ICMP) if matches!(packet.get(20), Some(3 | 11)) => {

@@ -102,6 +102,7 @@ impl Lab {
         let ours = &mut a["plugins"]["wireguard"]["tunnels"]["gamma"];
         ours["listen_port"] = json!(51821);
         ours["endpoint"] = json!("192.0.2.1:51821");
+        ours["second"] = json!({ "listen_port": 51831 });
         Ok(gamma)
     }
 

@@ -7,6 +7,7 @@ mod narrow;
 mod refused;
 mod restart;
 mod rivals;
+mod rotation;
 mod sealed;
 mod stopped;
 

@@ -9,13 +9,18 @@ use std::time::Duration;
 use catalyst_plugin::{Prefix, Tunnel};
 
 use crate::keys::{PrivateKey, PublicKey};
+use crate::plan::{Phase, Slot};
 
 /// The least that IPv6 asks of a link (RFC 8200 section 5).
 pub const MIN_MTU: u16 = 1280;
 /// The most addresses of one tunnel end.
 const MAX_ADDRESSES: usize = 8;
-/// A device name is shorter than the kernel's IFNAMSIZ.
-const MAX_DEVICE_BYTES: usize = 15;
+/// A device name is shorter than the kernel's IFNAMSIZ, and the second one's is a byte longer.
+const MAX_DEVICE_BYTES: usize = 14;
+/// Of the name of a second device.
+const SECOND: &str = "_";
+/// The shortest time that a line of a change still receives, and the longest.
+const DRAIN: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
 /// Tables that are the system's: unspec, default, main, local.
 const SYSTEM_TABLES: [u32; 4] = [0, 253, 254, 255];
 /// The rule of the main table; ours stands before it.
@@ -26,10 +31,10 @@ const LAST_SYSTEM_PROTOCOL: u8 = 4;
 /// Everything that the plane is configured with.
 #[derive(Debug, Clone)]
 pub struct WireguardConfig {
-    /// Of all our devices.
+    /// Of all our devices, but for a change of it.
     pub private_key: PrivateKey,
-    /// Counts rotations of the key; a device name may follow it.
-    pub generation: u64,
+    /// How far a change of our key is.
+    pub key_change: KeyChange,
     /// The routing table that is ours alone.
     pub table: u32,
     /// Where its rule stands.
@@ -46,13 +51,54 @@ pub struct WireguardConfig {
     pub own_prefixes: Vec<Prefix>,
 }
 
+/// A change of our key.
+#[derive(Debug, Clone)]
+pub enum KeyChange {
+    /// None is under way.
+    None,
+    /// The second devices have this key, which peers are told of.
+    Moving(PrivateKey),
+    /// The second devices have [`WireguardConfig::private_key`], and there are no others.
+    Parting,
+    /// All devices have [`WireguardConfig::private_key`].
+    Returning,
+    /// It is given up: the second devices still have this key, and nobody is told of it any longer.
+    Abandoning(PrivateKey),
+}
+
+impl KeyChange {
+    /// How far it is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::None => Phase::Rest,
+            Self::Moving(_) => Phase::Moving,
+            Self::Parting => Phase::Parting,
+            Self::Returning => Phase::Returning,
+            Self::Abandoning(_) => Phase::Abandoning,
+        }
+    }
+
+    /// The key of the second devices, where that is another one than the first ones have.
+    pub(crate) fn second(&self) -> Option<&PrivateKey> {
+        match self {
+            Self::Moving(key) | Self::Abandoning(key) => Some(key),
+            Self::None | Self::Parting | Self::Returning => None,
+        }
+    }
+}
+
 /// Our end of the tunnels to one organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelDevice {
-    /// Its name in the kernel.
+    /// Its name in the kernel. The second device, of a change of keys, has an underscore behind it.
     pub device: Arc<str>,
     /// The UDP port.
     pub listen_port: u16,
+    /// The UDP port of the second device; 0: any.
+    pub second_port: u16,
+    /// Whether peers are told where to call it.
+    pub is_called: bool,
     /// Our tunnel addresses: host prefixes.
     pub addresses: Vec<Prefix>,
     /// Of the device.
@@ -66,8 +112,8 @@ pub struct TunnelPeer {
     pub organisation: Arc<str>,
     /// Where its tunnel addresses lie. No other peer's may.
     pub addresses: Vec<Prefix>,
-    /// The only key that it may have.
-    pub public_key: Option<PublicKey>,
+    /// The only keys that it may have: the one of today, and the one of tomorrow. Empty: any.
+    pub public_keys: Vec<PublicKey>,
     /// The file of the pre-shared key. While it cannot be read, there is no tunnel.
     pub preshared_key: Option<PathBuf>,
     /// Where it is called, whatever it announces.
@@ -97,6 +143,24 @@ fn refuse<T>(place: impl Into<String>, reason: impl Into<String>) -> Result<T, C
         place: place.into(),
         reason: reason.into(),
     })
+}
+
+impl TunnelDevice {
+    /// The name of the device in a slot.
+    #[must_use]
+    pub fn device_in(&self, slot: Slot) -> Arc<str> {
+        match slot {
+            Slot::Home => self.device.clone(),
+            Slot::Second => format!("{}{SECOND}", self.device).into(),
+        }
+    }
+}
+
+/// How long the way that was sent by before still receives, in a change of keys: what is on its way arrives, and the
+/// other end has had the time to do the same.
+#[must_use]
+pub fn drain(keepalive: Duration) -> Duration {
+    keepalive.saturating_mul(2).clamp(DRAIN.0, DRAIN.1)
 }
 
 impl WireguardConfig {
@@ -141,16 +205,19 @@ impl WireguardConfig {
         for (organisation, tunnel) in &self.tunnels {
             let place = |key: &str| format!("tunnels.{organisation}.{key}");
             if !is_device_name(&tunnel.device) {
-                return refuse(place("device"), "1 to 15 letters, digits, '-', '_' or '.'");
+                return refuse(place("device"), "1 to 14 letters, digits, '-', '_' or '.'");
             }
-            if !devices.insert(&tunnel.device) {
-                return refuse(
-                    place("device"),
-                    format!("{} is the device of another tunnel", tunnel.device),
-                );
+            for slot in [Slot::Home, Slot::Second] {
+                let device = tunnel.device_in(slot);
+                if let Some(device) = devices.replace(device) {
+                    return refuse(place("device"), format!("{device} is the device of another tunnel"));
+                }
             }
             if tunnel.listen_port == 0 || !ports.insert(tunnel.listen_port) {
                 return refuse(place("listen_port"), "1 to 65535, another one for each tunnel");
+            }
+            if tunnel.second_port != 0 && !ports.insert(tunnel.second_port) {
+                return refuse(place("second.listen_port"), "it is the port of another device");
             }
             if tunnel.mtu < MIN_MTU {
                 return refuse(place("mtu"), format!("at least {MIN_MTU}, or IPv6 does not pass"));
@@ -248,6 +315,12 @@ impl WireguardConfig {
         Ok(())
     }
 
+    /// The names of all devices that there may be.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = Arc<str>> {
+        let of = |tunnel: &TunnelDevice| [Slot::Home, Slot::Second].map(|slot| tunnel.device_in(slot));
+        self.tunnels.values().flat_map(of)
+    }
+
     /// What leaves through a tunnel or not at all.
     #[must_use]
     pub fn guarded(&self) -> BTreeSet<Prefix> {
@@ -309,13 +382,15 @@ mod tests {
         let tunnel = TunnelDevice {
             device: "wg-b".into(),
             listen_port: 51820,
+            second_port: 0,
+            is_called: true,
             addresses: prefixes(&["10.255.0.1/32", "fd00::1/128"]),
             mtu: 1420,
         };
         let peer = |range: &str| TunnelPeer {
             organisation: "b".into(),
             addresses: prefixes(&[range]),
-            public_key: None,
+            public_keys: Vec::new(),
             preshared_key: None,
             endpoint: None,
             allowed_prefixes: prefixes(&["10.2.0.0/16"]),
@@ -324,7 +399,7 @@ mod tests {
         };
         WireguardConfig {
             private_key: PrivateKey::from_bytes([1; 32]),
-            generation: 0,
+            key_change: KeyChange::None,
             table: 1790,
             rule_priority: 1790,
             protocol: 179,
@@ -342,15 +417,23 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_with_its_place() {
         type Break = fn(&mut WireguardConfig);
-        let broken: [(&str, Break); 15] = [
+        let broken: [(&str, Break); 17] = [
             ("table: 254 is a table", |c| c.table = 254),
             ("rule_priority: 1 to 32765", |c| c.rule_priority = 32766),
             ("protocol: 0 to 4", |c| c.protocol = 4),
             ("keepalive: whole seconds", |c| {
                 c.keepalive = Duration::from_millis(1500);
             }),
-            ("tunnels.b.device: 1 to 15", |c| {
-                c.tunnels.get_mut("b").unwrap().device = "a-name-with-16-b".into();
+            ("tunnels.b.device: 1 to 14", |c| {
+                c.tunnels.get_mut("b").unwrap().device = "a-name-of-15-b_".into();
+            }),
+            ("tunnels.c.device: wg-b_ is the device of another tunnel", |c| {
+                let mut other = c.tunnels["b"].clone();
+                (other.device, other.listen_port) = ("wg-b_".into(), 1);
+                c.tunnels.insert("c".into(), other);
+            }),
+            ("tunnels.b.second.listen_port: it is the port", |c| {
+                c.tunnels.get_mut("b").unwrap().second_port = 51820;
             }),
             ("tunnels.b.mtu: at least 1280", |c| {
                 c.tunnels.get_mut("b").unwrap().mtu = 1279;

@@ -13,9 +13,12 @@ pub mod plan;
 pub mod plane;
 mod psk;
 pub mod resource;
+mod rotation;
 mod stats;
 
-pub use config::{ConfigError, TunnelDevice, TunnelPeer, WireguardConfig};
+pub use config::{ConfigError, KeyChange, TunnelDevice, TunnelPeer, WireguardConfig, drain};
 pub use keys::{KeyError, PresharedKey, PrivateKey, PublicKey};
+pub use plan::{Phase, Slot};
 pub use plane::{WireguardPlane, WireguardSettings};
-pub use stats::{TunnelState, TunnelStatus, WireguardStats};
+pub use rotation::{Rotation, RotationSight};
+pub use stats::{KeyNews, LineStatus, TunnelState, TunnelStatus, WireguardStats};

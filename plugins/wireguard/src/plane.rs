@@ -27,23 +27,27 @@ const BATCH: usize = 64;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
+/// A configuration, and how it was taken.
+type Setting = (WireguardConfig, oneshot::Sender<Result<(), ConfigError>>);
+
 /// Changes what a running plane was configured with. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct WireguardSettings(mpsc::Sender<(WireguardConfig, oneshot::Sender<()>)>);
+pub struct WireguardSettings(mpsc::Sender<Setting>);
 
 impl WireguardSettings {
     /// Has the plane go by `config` from now on; returns once everything that it plans is planned so.
     ///
     /// # Errors
-    /// The configuration makes no sense; the one before it stands.
+    /// The configuration makes no sense, or it begins a change of our key while a peer changes its own; the one before
+    /// it stands.
     pub async fn set(&self, config: WireguardConfig) -> Result<(), ConfigError> {
         config.check()?;
         let (done, taken) = oneshot::channel();
-        if self.0.send((config, done)).await.is_ok() {
-            // An error means that the plane has ended: the daemon is stopping.
-            drop(taken.await);
+        // An error means that the plane has ended: the daemon is stopping.
+        if self.0.send((config, done)).await.is_err() {
+            return Ok(());
         }
-        Ok(())
+        taken.await.unwrap_or(Ok(()))
     }
 }
 
@@ -56,10 +60,7 @@ pub struct WireguardPlane<K> {
     files: PresharedKeyFiles,
     liveness: Liveness,
     stats: WireguardStats,
-    settings: (
-        WireguardSettings,
-        mpsc::Receiver<(WireguardConfig, oneshot::Sender<()>)>,
-    ),
+    settings: (WireguardSettings, mpsc::Receiver<Setting>),
     /// What was last found or put into the kernel: what differs from it later is somebody else's doing.
     known: BTreeMap<Key, u64>,
     /// Peers whose endpoint is to be set once more: they are silent where they are called.
@@ -72,8 +73,12 @@ pub struct WireguardPlane<K> {
     /// What the core was told of each tunnel address.
     told: BTreeMap<IpAddr, bool>,
     events: VecDeque<PlaneEvent<Key>>,
+    /// Whether it was found out what an earlier run left.
+    has_adopted: bool,
     /// The next look at the peers.
     look_at: Instant,
+    /// The next one that asks quiet peers for an answer.
+    probe_at: Instant,
     /// Why a device is not there, as far as it could not be made.
     faults: BTreeMap<Arc<str>, Arc<str>>,
     /// When what the kernel refused is tried again.
@@ -106,8 +111,10 @@ impl<K: Kernel> WireguardPlane<K> {
             told: BTreeMap::new(),
             // The kernel is always there.
             events: [PlaneEvent::Connected(true)].into(),
+            has_adopted: false,
             look_at: Instant::now(),
             faults: BTreeMap::new(),
+            probe_at: Instant::now(),
             retry_at: None,
             retries: 0,
         })
@@ -125,13 +132,15 @@ impl<K: Kernel> WireguardPlane<K> {
         self.settings.0.clone()
     }
 
-    fn reconfigure(&mut self, config: WireguardConfig) {
+    fn reconfigure(&mut self, config: WireguardConfig) -> Result<(), ConfigError> {
+        self.planner.may_follow(&config)?;
         self.files.refresh(&config);
         self.scope = Scope::of(&config);
         self.liveness.set_keepalive(config.keepalive);
         self.planner.reconfigure(config, self.files.keys());
         // The next look may be due sooner.
         self.look_at = Instant::now();
+        Ok(())
     }
 
     /// What the loop is to believe of a piece that the kernel holds; `None`: as if it were not there.
@@ -310,7 +319,11 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
     }
 
     fn plan(&mut self, routes: &RouteTable<PrefixRoute>, touched: Touched<'_, Prefix>) -> Vec<Wanted<Self>> {
-        self.planner.plan(routes, touched)
+        let wanted = self.planner.plan(routes, touched);
+        if self.planner.is_changing() {
+            self.look_at = Instant::now();
+        }
+        wanted
     }
 
     fn routes_of(&self, key: &Key) -> Vec<Prefix> {
@@ -327,11 +340,22 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
     }
 
     async fn observe(&mut self) -> Result<BTreeMap<Key, Option<u64>>, PlaneError> {
-        let observed = self
+        let mut observed = self
             .kernel
             .observe(&self.scope)
             .await
             .map_err(|error| PlaneError(error.to_string()))?;
+        for (key, resource) in &mut observed {
+            if let (Key::Device(name), Resource::Device(device)) = (key, resource)
+                && self.planner.has_any_port(name)
+            {
+                device.listen_port = 0;
+            }
+        }
+        if !self.has_adopted && self.planner.adopt(&observed) {
+            self.events.push_back(PlaneEvent::Replan);
+        }
+        self.has_adopted = true;
         self.note_drift(&observed);
         let unplanned = |key: &&Key| matches!(key, Key::Endpoint { .. }) && self.planner.wanted(key).is_none();
         self.live = observed.keys().filter(unplanned).cloned().collect();
@@ -352,6 +376,9 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
         let refused: Vec<_> = upsert
             .extract_if(.., |(key, _)| matches!(key, Key::Refused(_)))
             .collect();
+        if diff.settled {
+            self.planner.settle();
+        }
         self.raise_guards(&mut upsert).await?;
         upsert.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut failed = self.put(upsert).await;
@@ -378,11 +405,14 @@ impl<K: Kernel> DataPlane for WireguardPlane<K> {
             }
             tokio::select! {
                 Some((config, done)) = self.settings.1.recv() => {
-                    self.reconfigure(config);
-                    if done.send(()).is_err() {
+                    let taken = self.reconfigure(config);
+                    let is_taken = taken.is_ok();
+                    if done.send(taken).is_err() {
                         tracing::debug!("nobody waits for the new settings any longer");
                     }
-                    return PlaneEvent::Replan;
+                    if is_taken {
+                        return PlaneEvent::Replan;
+                    }
                 }
                 () = self.kernel.changed(&self.scope) => return PlaneEvent::Resync,
                 () = wait_until(self.retry_at) => {

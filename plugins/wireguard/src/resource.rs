@@ -67,19 +67,19 @@ pub enum Key {
         /// Its key.
         key: PublicKey,
     },
-    /// Where a peer is called first. A live one is never overwritten.
-    Endpoint {
-        /// The device.
-        device: Arc<str>,
-        /// The peer's key.
-        key: PublicKey,
-    },
     /// Which peer of a device an address range belongs to: a device has one answer for each.
     Allowed {
         /// The device.
         device: Arc<str>,
         /// The range.
         prefix: Prefix,
+    },
+    /// Where a peer is called first. A live one is never overwritten.
+    Endpoint {
+        /// The device.
+        device: Arc<str>,
+        /// The peer's key.
+        key: PublicKey,
     },
     /// A route into a device.
     Route {

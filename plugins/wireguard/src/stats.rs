@@ -7,6 +7,7 @@ use std::time::Duration;
 use catalyst_plugin::Prefix;
 
 use crate::keys::PublicKey;
+use crate::rotation::RotationSight;
 
 /// How a tunnel is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,40 @@ impl TunnelState {
     }
 }
 
+/// What there is to say of the keys of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyNews {
+    /// We are changing ours.
+    Ours,
+    /// The peer is changing its.
+    Theirs,
+    /// The peer announces a key that it is not pinned to; the one that it had still serves.
+    NotPinned,
+}
+
+impl KeyNews {
+    /// The spelling of JSON output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+            Self::NotPinned => "not pinned",
+        }
+    }
+}
+
+/// One of the two lines of a tunnel, of which there is a second in a change of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineStatus {
+    /// The key of the peer on it.
+    pub public_key: PublicKey,
+    /// Whether the peer is heard on it.
+    pub is_up: bool,
+    /// Whether it is sent by.
+    pub is_used: bool,
+}
+
 /// A row of `show tunnels`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelStatus {
@@ -45,6 +80,14 @@ pub struct TunnelStatus {
     pub device: Arc<str>,
     /// How it is.
     pub state: TunnelState,
+    /// Whether a key is being changed.
+    pub key_change: Option<KeyNews>,
+    /// The line on the first device, where it is in place.
+    pub home: Option<LineStatus>,
+    /// The line on the second device, where it is in place.
+    pub second: Option<LineStatus>,
+    /// Whether it is configured by hand: then the peer hears nothing of us.
+    pub is_by_hand: bool,
     /// Whether the peer's key is the one that is configured: without one, anybody at the session could have named it.
     pub authenticated: bool,
     /// The peer's key, where known.
@@ -66,6 +109,8 @@ pub struct TunnelStatus {
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     pub(crate) tunnels: Vec<TunnelStatus>,
+    pub(crate) peers_at_home: Option<usize>,
+    pub(crate) is_settled: bool,
     pub(crate) drift_repairs: u64,
     pub(crate) writes: u64,
 }
@@ -79,6 +124,17 @@ impl WireguardStats {
     #[must_use]
     pub fn tunnels(&self) -> Vec<TunnelStatus> {
         self.shown().tunnels.clone()
+    }
+
+    /// What there is to see for a change of our key.
+    #[must_use]
+    pub fn sight(&self) -> RotationSight {
+        let shown = self.shown();
+        RotationSight {
+            tunnels: shown.tunnels.clone(),
+            peers_at_home: shown.peers_at_home,
+            is_settled: shown.is_settled,
+        }
     }
 
     /// How many pieces somebody else removed or altered in the kernel, that were put right.

@@ -185,7 +185,7 @@ fn a_guarded_prefix_by_another_way_is_refused() {
 #[test]
 fn a_peer_is_set_up_with_its_own_pinned_key_only() {
     let mut config = two_peers();
-    config.peers.get_mut("b1").unwrap().public_key = Some(PublicKey([7; 32]));
+    config.peers.get_mut("b1").unwrap().public_keys = vec![PublicKey([7; 32])];
     let ours = config.private_key.public_key();
     let mut planner = planner(config);
     let condition = |planner: &mut Planner, key: [u8; 32]| {
@@ -223,7 +223,7 @@ fn the_key_of_another_peer_gains_nothing() {
         unpinned.peers()["b2"].condition,
         Condition::Refused("it announces the key of peer b1".into())
     );
-    config.peers.get_mut("b2").unwrap().public_key = Some(PublicKey([1; 32]));
+    config.peers.get_mut("b2").unwrap().public_keys = vec![PublicKey([1; 32])];
     let mut pinned = planner(config);
     all(&mut pinned, &routes);
     assert_eq!(pinned.peers()["b2"].condition, Condition::Planned { pinned: true });
@@ -348,6 +348,8 @@ fn change() -> impl Strategy<Value = (Prefix, Option<Arc<PrefixRoute>>)> {
             let host = hosts[index];
             let route = announcing.map(|(key, serial, guarded)| {
                 let mut tunnel = Tunnel::clone(&tunnel(key, serial, &hosts));
+                // Another place would make it a change of keys, which is another story: tests/rotation.rs.
+                tunnel.endpoint = Some("192.0.2.1:51820".parse().unwrap());
                 if guarded && key == 3 {
                     tunnel.endpoint = Some("10.3.0.1:1".parse().unwrap());
                 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -255,6 +256,34 @@ async fn what_others_take_away_is_put_back_and_counted() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(world.state().held, whole);
     assert!(run.stats.drift_repairs() > repairs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_pre_shared_key_is_set_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("psk");
+    let write = |key: &str| {
+        std::fs::write(&file, key).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n");
+    let world = Arc::new(World::default());
+    let (mut config, routes) = one_peer();
+    config.peers.get_mut("b1").unwrap().preshared_key = Some(file.clone());
+    let _run = Run::start(&world, config, routes).await;
+    let peer = Key::Peer {
+        device: id().0,
+        key: id().1,
+    };
+    let first = world.state().held[&peer].clone();
+    world.state().log.clear();
+    write("AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let state = world.state();
+    let second = &state.held[&peer];
+    assert_ne!(*second, first);
+    // Its sessions, its endpoint and its addresses stay.
+    assert_eq!(state.log, [Operation::Put(peer.clone(), second.clone())]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Stop, start or refresh the session with a peer
     #[command(subcommand)]
     Peer(PeerCommand),
+    /// Change the key of the tunnels to other organisations
+    #[command(subcommand)]
+    Tunnel(TunnelCommand),
     /// Say goodbye to every peer for good and end the daemon; the data planes serve on
     Shutdown {
         /// What to tell the operators of the peers (at most 255 bytes)
@@ -260,6 +263,19 @@ pub(crate) enum PeerCommand {
         /// The peer's name in the configuration
         #[arg(add = names(Kind::Peer))]
         name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TunnelCommand {
+    /// Change this node's key without losing a packet, and wait until every tunnel that is up has come along
+    Rotate {
+        /// Only make the next key and print it, for peers that pin ours; the next change is to it
+        #[arg(long)]
+        prepare: bool,
+        /// Return once it has begun; `show tunnels` tells how far it is
+        #[arg(long, conflicts_with = "prepare")]
+        no_wait: bool,
     },
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Client {
     explain: ExplainClient<Channel>,
     pub(crate) operate: OperateClient<Channel>,
     complete: CompleteClient<Channel>,
-    tunnels: TunnelsClient<Channel>,
+    pub(crate) tunnels: TunnelsClient<Channel>,
 }
 
 impl Client {

@@ -15,6 +15,7 @@ mod policies;
 mod policy_test;
 mod reach;
 mod reload;
+mod rotate;
 mod routes;
 mod service;
 mod sessions;
@@ -65,6 +66,7 @@ async fn run(args: Args) -> Outcome {
         Command::Policy(PolicyCommand::Test(args)) => policy_test::run(args, &mut client, &mut out).await?,
         Command::Service(service) => run_service(service, &mut client, &mut out).await?,
         Command::Peer(command) => operate::peer(command, &mut client, &mut out).await?,
+        Command::Tunnel(command) => rotate::run(command, &mut client, &mut out).await?,
         Command::Shutdown { message } => operate::shutdown(message, &mut client, &mut out).await?,
         Command::Reload(args) => reload::reload(args, &mut client, &mut out).await?,
         Command::Confirm => reload::confirm(&mut client, &mut out).await?,

@@ -377,6 +377,7 @@ pub(crate) struct Tunnel {
     addresses: Vec<String>,
     prefixes: Vec<String>,
     shadowed: Vec<String>,
+    key_change: String,
 }
 
 impl From<proto::Tunnel> for Tunnel {
@@ -396,6 +397,7 @@ impl From<proto::Tunnel> for Tunnel {
             addresses: tunnel.addresses,
             prefixes: tunnel.prefixes,
             shadowed: tunnel.shadowed,
+            key_change: tunnel.key_change,
         }
     }
 }
@@ -437,6 +439,15 @@ pub(crate) struct Tunnels {
     ours: Vec<OwnTunnel>,
     drift_repairs: u64,
     writes: u64,
+    key_rotation: Option<KeyRotation>,
+    key_rotation_failure: String,
+}
+
+/// The change of our key that is under way.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyRotation {
+    phase: String,
+    missing: Vec<String>,
 }
 
 impl From<proto::ListTunnelsResponse> for Tunnels {
@@ -446,6 +457,11 @@ impl From<proto::ListTunnelsResponse> for Tunnels {
             ours: answer.ours.into_iter().map(OwnTunnel::from).collect(),
             drift_repairs: answer.drift_repairs,
             writes: answer.writes,
+            key_rotation: answer.key_rotation.map(|change| KeyRotation {
+                phase: change.phase,
+                missing: change.missing,
+            }),
+            key_rotation_failure: answer.key_rotation_failure,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::model;
 use crate::output::{Format, Output};
 use crate::routes::or;
 use crate::table::{Fit, Table};
-use crate::text::{count, duration};
+use crate::text::{columns, count, duration, wrap};
 
 pub(crate) async fn show(client: &mut Client, out: &mut Output) -> Outcome {
     let answer = client.tunnels().await?;
@@ -38,7 +38,7 @@ fn render(answer: &ListTunnelsResponse) -> Vec<String> {
             tunnel.peer.clone(),
             tunnel.organisation.clone(),
             tunnel.device.clone(),
-            tunnel.state.clone(),
+            state(tunnel),
             or_dash(&tunnel.endpoint),
             tunnel
                 .handshake_age_ms
@@ -48,6 +48,26 @@ fn render(answer: &ListTunnelsResponse) -> Vec<String> {
         ]);
     }
     let mut lines = table.lines();
+    if let Some(change) = &answer.key_rotation {
+        let missing = change.missing.join(", ");
+        let waits = if missing.is_empty() {
+            String::new()
+        } else {
+            format!("; it waits for {missing}")
+        };
+        lines.push(String::new());
+        lines.extend(wrap(
+            &format!("our key is being changed: {}{waits}", change.phase),
+            columns(),
+        ));
+    }
+    if !answer.key_rotation_failure.is_empty() {
+        lines.push(String::new());
+        lines.extend(wrap(
+            &format!("our key was not changed: {}", answer.key_rotation_failure),
+            columns(),
+        ));
+    }
     for tunnel in &answer.tunnels {
         lines.push(String::new());
         lines.extend(describe(tunnel));
@@ -73,6 +93,16 @@ fn describe(tunnel: &Tunnel) -> Vec<String> {
     answer.property("prefixes", &tunnel.prefixes.join(", "));
     answer.property("shadowed", &tunnel.shadowed.join(", "));
     answer.lines
+}
+
+/// With a word on a change of keys.
+fn state(tunnel: &Tunnel) -> String {
+    let change = match tunnel.key_change.as_str() {
+        "" => return tunnel.state.clone(),
+        "not pinned" => "new key not pinned",
+        _ => "new key",
+    };
+    format!("{}, {change}", tunnel.state)
 }
 
 fn describe_ours(ours: &OwnTunnel) -> Vec<String> {
@@ -123,6 +153,7 @@ fn bytes(number: u64) -> String {
 mod tests {
     use super::*;
     use crate::text::{WIDTH, width};
+    use catalyst_proto::admin::v1::KeyRotation;
 
     fn tunnel(peer: &str) -> Tunnel {
         Tunnel {
@@ -167,6 +198,7 @@ mod tests {
             }],
             drift_repairs: 1,
             writes: 7,
+            ..ListTunnelsResponse::default()
         };
         let lines = render(&answer);
         assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
@@ -199,6 +231,35 @@ our end to globex:
 
 what others changed in the kernel was put right 1 time";
         assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn a_change_of_keys_is_told() {
+        let changing = Tunnel {
+            key_change: "ours".to_owned(),
+            ..tunnel("b")
+        };
+        let mut answer = ListTunnelsResponse {
+            tunnels: vec![changing],
+            key_rotation: Some(KeyRotation {
+                phase: "moving to the second device".to_owned(),
+                missing: vec!["b".to_owned()],
+            }),
+            ..ListTunnelsResponse::default()
+        };
+        let shown = render(&answer).join("\n");
+        assert!(shown.contains("up, new key  198.51.100.2:51820"), "{shown}");
+        let said = "our key is being changed: moving to the second device; it waits for b";
+        assert!(shown.contains(said), "{shown}");
+        answer.key_rotation = None;
+        answer.key_rotation_failure = "there is no tunnel to b".to_owned();
+        answer.tunnels[0].key_change = "not pinned".to_owned();
+        let shown = render(&answer).join("\n");
+        assert!(
+            shown.contains("our key was not changed: there is no tunnel to b"),
+            "{shown}"
+        );
+        assert!(shown.contains("up, new key not pinned"), "{shown}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ use tonic::transport::Server;
 use crate::config::Listen;
 use crate::driver::SpeakerHandle;
 use crate::reload::Reloader;
+use crate::tunnels::Rotator;
 use complete::CompleteService;
 use explain::ExplainService;
 use operate::OperateService;
@@ -55,7 +56,7 @@ pub struct Shown {
 }
 
 /// Binds the socket of `admin.listen`; the future serves until it is dropped. An operator's wish to end the daemon goes to
-/// `stop`, with the words for the peers.
+/// `stop`, with the words for the peers; one to change the key of the tunnels to `rotator`.
 ///
 /// # Errors
 /// The address is in use or cannot be bound.
@@ -68,7 +69,7 @@ pub async fn serve(
         envoy,
         wireguard,
     }: Shown,
-    stop: mpsc::Sender<Arc<str>>,
+    (rotator, stop): (Option<Arc<Rotator>>, mpsc::Sender<Arc<str>>),
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
     let listen = reloader.live().get().admin.listen.clone();
     let explain = ExplainServer::new(ExplainService::new(
@@ -79,7 +80,7 @@ pub async fn serve(
     ));
     let operate = OperateServer::new(OperateService::new(speaker.clone(), stop));
     let complete = CompleteServer::new(CompleteService::new(reloader.live().clone(), speaker.clone()));
-    let tunnels = TunnelsServer::new(TunnelsService::new(wireguard, speaker.clone()));
+    let tunnels = TunnelsServer::new(TunnelsService::new(wireguard.zip(rotator), speaker.clone()));
     let service = AdminServer::new(AdminService::new(reloader, store, speaker, (local_ports, envoy)));
     let router = Server::builder()
         .add_service(service)

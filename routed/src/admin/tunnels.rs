@@ -1,39 +1,45 @@
 //! The calls of `catalyst.admin.v1.Tunnels`.
 
+use std::sync::Arc;
+
 use catalyst_core::route::Destination;
 use catalyst_core::view::OwnTunnelView;
 use catalyst_proto::admin::v1::tunnels_server::Tunnels;
-use catalyst_proto::admin::v1::{ListTunnelsRequest, ListTunnelsResponse, OwnTunnel, Tunnel};
-use catalyst_wireguard::{PublicKey, TunnelState, TunnelStatus, WireguardStats};
+use catalyst_proto::admin::v1::{
+    KeyRotation, ListTunnelsRequest, ListTunnelsResponse, OwnTunnel, RotateKeyRequest, RotateKeyResponse, Tunnel,
+};
+use catalyst_wireguard::{KeyNews, PublicKey, TunnelState, TunnelStatus, WireguardStats};
 use tonic::{Request, Response, Status};
 
 use super::service::gone;
 use crate::driver::{Gone, SpeakerHandle};
+use crate::tunnels::{RotateError, Rotator};
 
 /// So many shadowed prefixes of a peer are listed.
 const LISTED: usize = 1000;
 
-/// Tells of the tunnels.
+/// Tells of the tunnels, and changes their key.
 pub(super) struct TunnelsService {
     /// `None`: the plugin is off.
-    stats: Option<WireguardStats>,
+    plugin: Option<(WireguardStats, Arc<Rotator>)>,
     speaker: SpeakerHandle,
 }
 
 impl TunnelsService {
-    pub(super) fn new(stats: Option<WireguardStats>, speaker: SpeakerHandle) -> Self {
-        Self { stats, speaker }
+    pub(super) fn new(plugin: Option<(WireguardStats, Arc<Rotator>)>, speaker: SpeakerHandle) -> Self {
+        Self { plugin, speaker }
+    }
+
+    fn plugin(&self) -> Result<&(WireguardStats, Arc<Rotator>), Status> {
+        let off = || Status::failed_precondition("the wireguard plugin is off: plugins.wireguard is not configured");
+        self.plugin.as_ref().ok_or_else(off)
     }
 }
 
 #[tonic::async_trait]
 impl Tunnels for TunnelsService {
     async fn list_tunnels(&self, _: Request<ListTunnelsRequest>) -> Result<Response<ListTunnelsResponse>, Status> {
-        let Some(stats) = &self.stats else {
-            return Err(Status::failed_precondition(
-                "the wireguard plugin is off: plugins.wireguard is not configured",
-            ));
-        };
+        let (stats, rotator) = self.plugin()?;
         let mut tunnels: Vec<Tunnel> = stats.tunnels().iter().map(convert).collect();
         let asked = self
             .speaker
@@ -47,12 +53,39 @@ impl Tunnels for TunnelsService {
             }
         }
         let ours = own.iter().map(|end| ours(end, &tunnels)).collect();
+        let rotation = rotator.shown().await;
+        let key_rotation = rotation.phase.map(|phase| KeyRotation {
+            phase: phase.to_owned(),
+            missing: rotation.missing.iter().map(ToString::to_string).collect(),
+        });
         Ok(Response::new(ListTunnelsResponse {
             ours,
             tunnels,
             drift_repairs: stats.drift_repairs(),
             writes: stats.writes(),
+            key_rotation,
+            key_rotation_failure: rotation.failure.unwrap_or_default(),
         }))
+    }
+
+    async fn rotate_key(&self, request: Request<RotateKeyRequest>) -> Result<Response<RotateKeyResponse>, Status> {
+        let rotator = Arc::clone(&self.plugin()?.1);
+        let prepare = request.into_inner().prepare;
+        // In a task of its own: a client that goes away does not stop it halfway.
+        let task = tokio::spawn(async move {
+            if prepare {
+                rotator.prepare().await
+            } else {
+                rotator.rotate().await
+            }
+        });
+        let done = task.await.map_err(|error| Status::internal(error.to_string()))?;
+        let public_key = done.map_err(|error| match &error {
+            RotateError::Refused(_) => Status::failed_precondition(error.to_string()),
+            RotateError::Failed(_) => Status::internal(error.to_string()),
+        })?;
+        let public_key = public_key.to_string();
+        Ok(Response::new(RotateKeyResponse { public_key }))
     }
 }
 
@@ -95,6 +128,7 @@ fn convert(tunnel: &TunnelStatus) -> Tunnel {
         addresses: tunnel.addresses.iter().map(ToString::to_string).collect(),
         prefixes: tunnel.allowed_prefixes.iter().map(ToString::to_string).collect(),
         shadowed: Vec::new(),
+        key_change: tunnel.key_change.map(KeyNews::as_str).unwrap_or_default().to_owned(),
     }
 }
 

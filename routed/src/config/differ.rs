@@ -30,6 +30,7 @@ const LIVE: &[&str] = &[
     "plugins.envoy.peer_listeners",
     "plugins.graphql.hosts",
     "plugins.wireguard.tunnels",
+    "plugins.wireguard.rotate_every",
     "plugins.wireguard.static",
     "services",
     "prefixes",

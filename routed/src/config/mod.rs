@@ -48,4 +48,4 @@ pub use plugins::{Envoy, Graphql, Plugins};
 pub use text::{Community, ExactName, Label, Listen, PortRange, Spelled, Text};
 pub use types::{Admin, Config, Endpoint, Node, Peer, Peering, Service};
 pub use url::{EndpointUrl, Scheme};
-pub use wireguard::{OwnTunnel, PeerTunnel, StaticTunnel, Wireguard, WireguardKey};
+pub use wireguard::{OwnTunnel, PeerTunnel, SecondDevice, StaticTunnel, Wireguard, WireguardKey};

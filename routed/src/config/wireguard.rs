@@ -11,6 +11,7 @@ use catalyst_core::route::Prefix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::either::Many;
 use super::text::{Spelled, Text};
 
 /// WireGuard, the encrypted path to other organisations. Needs the capability `CAP_NET_ADMIN`, and a kernel with the module
@@ -29,6 +30,10 @@ pub struct Wireguard {
     /// Tunnels that nobody announces, by a name of your choice (one label).
     #[serde(rename = "static", skip_serializing_if = "BTreeMap::is_empty")]
     pub fixed: BTreeMap<String, StaticTunnel>,
+    /// How old the node's key may become: an older one is changed, as by `catalystctl tunnel rotate`. At least 1h. Default: it
+    /// stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<Spelled<Duration>>,
     /// How often a tunnel says that it is there; one that is silent for three times as long is dead. 1s to 300s.
     pub keepalive: Spelled<Duration>,
     /// The kernel's routing table for what goes through tunnels. Nothing else may use it.
@@ -54,6 +59,7 @@ impl Default for Wireguard {
             private_key_file: None,
             tunnels: BTreeMap::new(),
             fixed: BTreeMap::new(),
+            rotate_every: None,
             keepalive: Spelled(Duration::from_secs(5)),
             table: 1790,
             rule_priority: 1790,
@@ -77,7 +83,11 @@ pub struct OwnTunnel {
     /// Where the organisation's nodes reach that port. Default: nowhere, and it is this side that calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Spelled<SocketAddr>>,
-    /// The name of the device, at most 15 bytes. Default: `cat-` and the organisation, cut short where it is too long.
+    /// The second device, which is there while a key is changed. Without it this node's key cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<SecondDevice>,
+    /// The name of the device, at most 14 bytes; the second one has an underscore behind it. Default: `cat-` and the
+    /// organisation, cut short where it is too long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = "wg-beta")]
     pub device: Option<String>,
@@ -85,6 +95,18 @@ pub struct OwnTunnel {
     #[serde(default = "default_mtu")]
     #[schemars(range(min = 1280, max = 65455))]
     pub mtu: u16,
+}
+
+/// The second device of our end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecondDevice {
+    /// Its UDP port.
+    #[schemars(range(min = 1, max = 65535))]
+    pub listen_port: u16,
+    /// Where the organisation's nodes reach that port. Default: at the IP address of `endpoint`, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Spelled<SocketAddr>>,
 }
 
 /// What the name of a device begins with that the configuration does not name.
@@ -98,6 +120,14 @@ impl OwnTunnel {
     pub fn device_of(&self, organisation: &str) -> String {
         let cut = || organisation.get(..DEVICE_LABEL_BYTES).unwrap_or(organisation);
         self.device.clone().unwrap_or_else(|| format!("{DEVICE}{}", cut()))
+    }
+
+    /// Where the second device is called; `None`: there is none, or it calls.
+    #[must_use]
+    pub fn second_endpoint(&self) -> Option<SocketAddr> {
+        let second = self.second.as_ref()?;
+        let beside = || Some(SocketAddr::new(self.endpoint?.0.ip(), second.listen_port));
+        second.endpoint.map(|endpoint| endpoint.0).or_else(beside)
     }
 }
 
@@ -138,10 +168,10 @@ pub struct PeerTunnel {
     /// Where its tunnel addresses lie. It may announce hosts within them, and nobody else may.
     #[schemars(length(min = 1, max = 8))]
     pub addresses: Vec<Spelled<Prefix>>,
-    /// Its public key, as `wg pubkey` prints it: another one is not talked to. Default: whichever it announces, and `show
-    /// tunnels` calls it unauthenticated.
+    /// Its public key, as `wg pubkey` prints it: another one is not talked to. A list, while it is to change: at most 4.
+    /// Default: whichever it announces, and `show tunnels` calls it unauthenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub public_key: Option<Spelled<WireguardKey>>,
+    pub public_key: Option<Many<Spelled<WireguardKey>>>,
     /// Where its device listens, whatever it announces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Spelled<SocketAddr>>,

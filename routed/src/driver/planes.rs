@@ -12,7 +12,7 @@ use catalyst_external::ExternalPlane;
 use catalyst_graphql::GraphqlPlane;
 use catalyst_plugin::{Handle, Report, RouteFeed, spawn, spawn_after};
 use catalyst_wireguard::kernel::netlink::NetlinkKernel;
-use catalyst_wireguard::{WireguardConfig, WireguardPlane, WireguardSettings};
+use catalyst_wireguard::{ConfigError, WireguardConfig, WireguardPlane, WireguardSettings};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -73,6 +73,17 @@ impl PlaneSettings {
         let Some(wireguard) = &self.wireguard else { return };
         if let Err(error) = wireguard.set(config).await {
             tracing::error!(%error, "the tunnels stay as they are: a bug, this was to be found when the configuration was read");
+        }
+    }
+
+    /// Has the tunnels begin a change of our key.
+    ///
+    /// # Errors
+    /// A peer is changing its key; nothing is changed.
+    pub(crate) async fn begin_rotation(&self, config: WireguardConfig) -> Result<(), ConfigError> {
+        match &self.wireguard {
+            Some(wireguard) => wireguard.set(config).await,
+            None => Ok(()),
         }
     }
 

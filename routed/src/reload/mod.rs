@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catalyst_core::event::SpeakerConfig;
+use catalyst_wireguard::WireguardConfig;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 
@@ -236,6 +237,18 @@ impl Reloader {
         let wanted = self.store.lock().await.over(new.local_routes());
         let offered = self.speaker.query(|speaker, _| speaker.local_routes()).await?;
         Ok(OfferChanges::between(offered, wanted))
+    }
+
+    /// Has the tunnels begin a change of our key, of which peers are not told yet.
+    pub(crate) async fn begin_rotation(&self, config: WireguardConfig) -> Result<(), catalyst_wireguard::ConfigError> {
+        self.planes.begin_rotation(config).await
+    }
+
+    /// Applies the configuration that is in force once more, since what it is applied with has changed: the key of our
+    /// tunnels.
+    pub(crate) async fn apply_again(&self) -> Result<(), Gone> {
+        let _state = self.state.lock().await;
+        self.apply(&self.live.get()).await
     }
 
     async fn apply(&self, new: &Arc<Config>) -> Result<(), Gone> {

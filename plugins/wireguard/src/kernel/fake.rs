@@ -67,6 +67,7 @@ impl World {
 impl State {
     /// As `ip link del`.
     pub fn delete_device(&mut self, device: &Arc<str>) {
+        self.counters.retain(|(on, _), _| on != device);
         self.held.retain(|key, resource| match (key, resource) {
             (Key::Device(name), _) => name != device,
             (
@@ -149,8 +150,13 @@ impl State {
         match gone {
             Key::Device(device) => self.delete_device(device),
             Key::Peer { device, key } => self.delete_peer(device, *key),
-            // An address takes the routes from it along.
-            Key::Address { prefix, .. } => {
+            // An address takes the routes from it along, unless another device has it too.
+            Key::Address { device, prefix } => {
+                let has = |key: &Key| matches!(key, Key::Address { device: on, prefix: held } if on != device && held == prefix);
+                if self.held.keys().any(has) {
+                    self.held.remove(gone);
+                    return;
+                }
                 self.held.retain(
                     |_, resource| !matches!(resource, Resource::Route(route) if route.source == Some(prefix.address())),
                 );

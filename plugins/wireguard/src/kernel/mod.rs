@@ -35,7 +35,7 @@ impl Scope {
             table: config.table,
             priority: config.rule_priority,
             protocol: config.protocol,
-            devices: config.tunnels.values().map(|tunnel| tunnel.device.clone()).collect(),
+            devices: config.devices().collect(),
         }
     }
 

@@ -1,8 +1,11 @@
 //! Routes and configuration to resources. Pure: no I/O, no clock.
 //!
 //! What configuration alone decides (guards, rule, filter, devices, addresses) is planned with the whole table. What
-//! routes decide belongs to one peer each, so a change costs what that peer has and no more.
+//! routes decide belongs to one peer each, so a change costs what that peer has and no more. In a change of keys it also
+//! depends on what was held before: [`lines`].
 
+mod change;
+mod lines;
 mod peer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +15,10 @@ use std::sync::Arc;
 use catalyst_plugin::{Prefix, PrefixRoute, RouteTable, Table, Target, Touched};
 
 use crate::config::{WireguardConfig, covering, is_host};
-use crate::keys::{PresharedKey, PublicKey};
-use crate::resource::{Device, Family, Filter, Key, Refusal, Resource};
+use crate::keys::{PresharedKey, PrivateKey, PublicKey};
+use crate::resource::{Key, Refusal, Resource};
 
+pub use lines::{End, Lines, Phase, Slot};
 use peer::PeerRoutes;
 pub use peer::{Condition, PeerPlan};
 
@@ -34,10 +38,20 @@ pub struct Planner {
     routes: BTreeMap<Arc<str>, PeerRoutes>,
     /// The peer that a prefix is routed to.
     owners: BTreeMap<Prefix, Arc<str>>,
-    /// The peers that have, or say that they have, a key on a device.
+    /// The peers that have, or say that they have, a key in the tunnels to an organisation.
     claims: BTreeMap<(Arc<str>, PublicKey), BTreeSet<Arc<str>>>,
+    /// What is held of the tunnel to each peer that has one.
+    lines: BTreeMap<Arc<str>, Lines>,
+    /// What an earlier run left of peers that have not announced themselves to this one yet.
+    adopted: BTreeMap<Arc<str>, Lines>,
+    /// Whether all that are to announce themselves have done so.
+    is_settled: bool,
+    /// The peers whose lines are not at rest.
+    changing: BTreeSet<Arc<str>>,
     plans: BTreeMap<Arc<str>, PeerPlan>,
-    /// What configuration alone wants.
+    /// The organisations that a second device is wanted for.
+    seconds: BTreeSet<Arc<str>>,
+    /// What configuration alone wants, and the second devices.
     fixed: BTreeMap<Key, Resource>,
     /// Routes that belong to no peer and yet lead where only tunnels may.
     strays: BTreeMap<Prefix, Resource>,
@@ -53,7 +67,12 @@ struct Index {
     fixed_prefixes: BTreeMap<Prefix, Arc<str>>,
     /// Our addresses in tunnels, and prefixes of our own.
     own: BTreeSet<Prefix>,
+    /// Of our devices, but for a change of it.
     public_key: PublicKey,
+    /// Of our second devices, in a change of it.
+    second_key: Option<PublicKey>,
+    /// The organisation that a device is for.
+    devices: BTreeMap<Arc<str>, (Arc<str>, Slot)>,
 }
 
 impl Index {
@@ -72,6 +91,12 @@ impl Index {
                 .copied()
                 .collect(),
             public_key: config.private_key.public_key(),
+            second_key: config.key_change.second().map(PrivateKey::public_key),
+            devices: (config.tunnels.iter())
+                .flat_map(|(organisation, tunnel)| {
+                    [Slot::Home, Slot::Second].map(|slot| (tunnel.device_in(slot), (organisation.clone(), slot)))
+                })
+                .collect(),
         }
     }
 
@@ -93,7 +118,12 @@ impl Planner {
             routes: BTreeMap::new(),
             owners: BTreeMap::new(),
             claims: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            adopted: BTreeMap::new(),
+            is_settled: false,
+            changing: BTreeSet::new(),
             plans: BTreeMap::new(),
+            seconds: BTreeSet::new(),
             fixed: BTreeMap::new(),
             strays: BTreeMap::new(),
         }
@@ -150,7 +180,10 @@ impl Planner {
     #[must_use]
     pub fn wanted(&self, key: &Key) -> Option<&Resource> {
         let owner = match key {
-            Key::Peer { device, key } | Key::Endpoint { device, key } => self.claim(device, *key),
+            Key::Peer { device, key } | Key::Endpoint { device, key } => {
+                let (organisation, _) = self.index.devices.get(device)?;
+                self.claim(organisation, *key)
+            }
             Key::Allowed { prefix, .. } | Key::Route { prefix, .. } | Key::Refused(prefix) => self.owner(*prefix),
             Key::Guard { .. } | Key::Rule { .. } | Key::Filter { .. } | Key::Device(_) | Key::Address { .. } => {
                 return self.fixed.get(key);
@@ -174,12 +207,15 @@ impl Planner {
             // Without these nothing is applied at all.
             Key::Guard { .. } | Key::Rule { .. } | Key::Filter { .. } => Vec::new(),
             Key::Device(device) | Key::Address { device, .. } => {
-                let on = |name: &&Arc<str>| self.device_of(name).is_some_and(|named| named == device);
-                let peers = self.config.peers.keys().filter(on);
-                peers.flat_map(|peer| self.prefixes_of(peer)).collect()
+                let on = |(_, plan): &(&Arc<str>, &PeerPlan)| plan.device == *device;
+                let peers = self.plans.iter().filter(on);
+                peers.flat_map(|(peer, _)| self.prefixes_of(peer)).collect()
             }
             Key::Peer { device, key } | Key::Endpoint { device, key } => {
-                let claims = self.claims.get(&(device.clone(), *key));
+                let Some((organisation, _)) = self.index.devices.get(device) else {
+                    return Vec::new();
+                };
+                let claims = self.claims.get(&(organisation.clone(), *key));
                 claims
                     .into_iter()
                     .flatten()
@@ -194,11 +230,6 @@ impl Planner {
         self.routes.get(peer).map(PeerRoutes::prefixes).unwrap_or_default()
     }
 
-    fn device_of(&self, peer: &str) -> Option<&Arc<str>> {
-        let organisation = &self.config.peers.get(peer)?.organisation;
-        Some(&self.config.tunnels.get(organisation)?.device)
-    }
-
     fn owner(&self, prefix: Prefix) -> Option<&Arc<str>> {
         let fixed = self.index.fixed_prefixes.get(&prefix);
         // A static tunnel's addresses have no route of their own.
@@ -208,13 +239,13 @@ impl Planner {
     }
 
     /// Of several peers that say they have one key, the one that is pinned to it, else the first by name.
-    fn claim(&self, device: &Arc<str>, key: PublicKey) -> Option<&Arc<str>> {
-        let claims = self.claims.get(&(device.clone(), key))?;
+    fn claim(&self, organisation: &Arc<str>, key: PublicKey) -> Option<&Arc<str>> {
+        let claims = self.claims.get(&(organisation.clone(), key))?;
         let pinned = |name: &&Arc<str>| {
             self.config
                 .peers
                 .get(*name)
-                .is_some_and(|peer| peer.public_key == Some(key))
+                .is_some_and(|peer| peer.public_keys.contains(&key))
         };
         claims.iter().find(pinned).or_else(|| claims.first())
     }
@@ -230,18 +261,22 @@ impl Planner {
         self.claims.clear();
         self.plans.clear();
         self.strays.clear();
-        self.fixed = fixed(&self.config, &self.index);
+        self.forget_lines();
         for (prefix, route) in routes {
             self.note(*prefix, Some(route));
         }
         let peers: Vec<Arc<str>> = self.config.peers.keys().cloned().collect();
         peers.iter().for_each(|peer| drop(self.update_claim(peer)));
-        let mut wanted: Vec<Wanted> = (self.fixed.iter())
+        peers.iter().for_each(|peer| drop(self.replan(peer)));
+        // Keys that nobody has any longer are anybody's.
+        let others: BTreeSet<Arc<str>> = peers.iter().flat_map(|peer| self.update_claim(peer)).collect();
+        others.iter().for_each(|peer| drop(self.replan(peer)));
+        self.seconds = self.seconds();
+        self.fixed = self.plan_fixed(&self.seconds);
+        let of_peers = self.plans.values().flat_map(|plan| &plan.resources);
+        let mut wanted: Vec<Wanted> = (self.fixed.iter().chain(of_peers))
             .map(|(key, resource)| (key.clone(), Some(resource.clone())))
             .collect();
-        for peer in peers {
-            wanted.extend(self.replan(&peer));
-        }
         wanted.extend(
             self.strays
                 .iter()
@@ -266,14 +301,42 @@ impl Planner {
         }
         let others: Vec<Arc<str>> = dirty.iter().flat_map(|peer| self.update_claim(peer)).collect();
         dirty.extend(others);
+        let mut news: Vec<Wanted> = dirty.iter().flat_map(|peer| self.replan(peer)).collect();
+        // Keys that nobody has any longer are anybody's.
+        let others: BTreeSet<Arc<str>> = dirty.iter().flat_map(|peer| self.update_claim(peer)).collect();
+        news.extend(others.iter().flat_map(|peer| self.replan(peer)).collect::<Vec<_>>());
         // A prefix that moved between peers is gone from one and wanted by the other.
-        for (key, resource) in dirty.iter().flat_map(|peer| self.replan(peer)).collect::<Vec<_>>() {
+        for (key, resource) in news {
             match wanted.get(&key) {
-                Some(Some(_)) if resource.is_none() => {}
+                Some(Some(_)) if resource.is_none() && self.is_wanted(&key) => {}
                 _ => drop(wanted.insert(key, resource)),
             }
         }
+        wanted.extend(self.refix());
         wanted.into_iter().collect()
+    }
+
+    fn is_wanted(&self, key: &Key) -> bool {
+        let is_stray = matches!(key, Key::Refused(prefix) if self.strays.contains_key(prefix));
+        is_stray || self.wanted(key).is_some()
+    }
+
+    /// What differs in what configuration alone wants, by the second devices that are wanted now.
+    fn refix(&mut self) -> Vec<Wanted> {
+        let seconds = self.seconds();
+        if seconds == self.seconds {
+            return Vec::new();
+        }
+        let now = self.plan_fixed(&seconds);
+        self.seconds = seconds;
+        let before = std::mem::replace(&mut self.fixed, now);
+        let gone = before.keys().filter(|key| !self.fixed.contains_key(*key));
+        let come = self
+            .fixed
+            .iter()
+            .filter(|(key, resource)| before.get(*key) != Some(*resource));
+        let come = come.map(|(key, resource)| (key.clone(), Some(resource.clone())));
+        gone.map(|key| (key.clone(), None)).chain(come).collect()
     }
 
     /// Takes a route into what is known of its peer.
@@ -332,29 +395,31 @@ impl Planner {
         }
     }
 
-    /// Notes the key that a peer has now. Gives the other peers whose plan may change by that.
+    /// Notes the keys that a peer has now. Gives the other peers whose plan may change by that.
     fn update_claim(&mut self, peer: &Arc<str>) -> Vec<Arc<str>> {
-        let key = self.chosen(peer).map(|tunnel| PublicKey(tunnel.public_key));
-        let now = key.and_then(|key| Some((self.device_of(peer)?.clone(), key)));
+        let Some(organisation) = self.config.peers.get(peer).map(|peer| peer.organisation.clone()) else {
+            return Vec::new();
+        };
+        let announced = self.chosen(peer).map(|tunnel| PublicKey(tunnel.public_key));
+        let held = self.lines.get(peer).into_iter().flat_map(Lines::all);
+        let now: BTreeSet<PublicKey> = held.map(|(_, end)| end.key).chain(announced).collect();
         let Some(routes) = self.routes.get_mut(peer) else {
             return Vec::new();
         };
         let before = std::mem::replace(&mut routes.claim, now.clone());
-        if before == now {
-            return Vec::new();
-        }
         let mut others = Vec::new();
-        if let Some(before) = before
-            && let Some(claims) = self.claims.get_mut(&before)
-        {
-            claims.remove(peer);
-            others.extend(claims.iter().cloned());
-            if claims.is_empty() {
-                self.claims.remove(&before);
+        for key in before.difference(&now) {
+            let claim = (organisation.clone(), *key);
+            if let Some(claims) = self.claims.get_mut(&claim) {
+                claims.remove(peer);
+                others.extend(claims.iter().cloned());
+                if claims.is_empty() {
+                    self.claims.remove(&claim);
+                }
             }
         }
-        if let Some(now) = now {
-            let claims = self.claims.entry(now).or_default();
+        for key in now.difference(&before) {
+            let claims = self.claims.entry((organisation.clone(), *key)).or_default();
             others.extend(claims.iter().cloned());
             claims.insert(peer.clone());
         }
@@ -362,7 +427,8 @@ impl Planner {
     }
 
     fn replan(&mut self, peer: &Arc<str>) -> Vec<Wanted> {
-        let plan = self.plan_peer(peer);
+        let condition = self.aim(peer);
+        let plan = self.plan_peer(peer, condition);
         let before = self.plans.insert(peer.clone(), plan);
         let now = self.plans.get(peer).map(|plan| &plan.resources);
         let mut wanted = Vec::new();
@@ -380,58 +446,6 @@ impl Planner {
         }
         wanted
     }
-}
-
-/// What configuration alone wants.
-fn fixed(config: &WireguardConfig, index: &Index) -> BTreeMap<Key, Resource> {
-    let table = config.table;
-    let mut wanted = BTreeMap::new();
-    if config.tunnels.is_empty() {
-        return wanted;
-    }
-    for prefix in &index.guarded {
-        wanted.insert(Key::Guard { table, prefix: *prefix }, Resource::Guard);
-    }
-    for family in [Family::V4, Family::V6] {
-        let priority = config.rule_priority;
-        wanted.insert(
-            Key::Rule {
-                table,
-                priority,
-                family,
-            },
-            Resource::Rule,
-        );
-    }
-    let filter = Filter {
-        guarded: outermost(&index.guarded),
-        // What is sent to an address of this host stays on it.
-        devices: (config.tunnels.values().map(|tunnel| tunnel.device.clone()))
-            .chain(["lo".into()])
-            .collect(),
-    };
-    wanted.insert(Key::Filter { table }, Resource::Filter(filter));
-    for (organisation, tunnel) in &config.tunnels {
-        let device = Device {
-            organisation: organisation.clone(),
-            private_key: Some(config.private_key.clone()),
-            public_key: index.public_key,
-            listen_port: tunnel.listen_port,
-            mtu: tunnel.mtu.into(),
-        };
-        wanted.insert(Key::Device(tunnel.device.clone()), Resource::Device(device));
-        for prefix in &tunnel.addresses {
-            let device = tunnel.device.clone();
-            wanted.insert(
-                Key::Address {
-                    device,
-                    prefix: *prefix,
-                },
-                Resource::Address,
-            );
-        }
-    }
-    wanted
 }
 
 /// These prefixes without those that lie within another.

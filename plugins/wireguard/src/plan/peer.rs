@@ -7,6 +7,7 @@ use std::sync::Arc;
 use catalyst_plugin::{Prefix, PrefixRoute, Tunnel};
 
 use super::Planner;
+use super::lines::{End, Lines, Slot};
 use crate::config::{TunnelDevice, TunnelPeer, covering};
 use crate::keys::PublicKey;
 use crate::resource::{Family, Key, Peer, Refusal, Resource, Route};
@@ -18,8 +19,8 @@ pub(super) struct PeerRoutes {
     tunnels: BTreeMap<Prefix, Arc<Tunnel>>,
     /// What is routed to it besides.
     prefixes: BTreeSet<Prefix>,
-    /// The device and the key that it was last seen with.
-    pub(super) claim: Option<(Arc<str>, PublicKey)>,
+    /// The keys that it was last seen with.
+    pub(super) claim: BTreeSet<PublicKey>,
 }
 
 impl PeerRoutes {
@@ -52,6 +53,8 @@ pub enum Condition {
     Guarded,
     /// Its key is not the one that is configured.
     WrongKey,
+    /// The key that it announces is not one that is configured, and the one that it has still serves.
+    Kept,
     /// Something else stands against its tunnel.
     Refused(Arc<str>),
 }
@@ -61,11 +64,11 @@ pub enum Condition {
 pub struct PeerPlan {
     /// The organisation.
     pub organisation: Arc<str>,
-    /// The device.
+    /// The device that is sent by.
     pub device: Arc<str>,
     /// How it stands.
     pub condition: Condition,
-    /// The key that it has or announces.
+    /// The key that it is sent to by, or announces.
     pub public_key: Option<PublicKey>,
     /// Where it is called first.
     pub endpoint: Option<SocketAddr>,
@@ -91,11 +94,11 @@ impl Planner {
         by_hand.or_else(announced)
     }
 
-    pub(super) fn plan_peer(&self, name: &Arc<str>) -> PeerPlan {
+    pub(super) fn plan_peer(&self, name: &Arc<str>, condition: Condition) -> PeerPlan {
         let mut plan = PeerPlan {
             organisation: "".into(),
             device: "".into(),
-            condition: Condition::Guarded,
+            condition,
             public_key: None,
             endpoint: None,
             addresses: Vec::new(),
@@ -109,15 +112,17 @@ impl Planner {
             return plan;
         };
         plan.organisation = peer.organisation.clone();
-        plan.device = ours.device.clone();
-        let tunnel = self.chosen(name).cloned();
-        plan.public_key = tunnel.as_ref().map(|tunnel| PublicKey(tunnel.public_key));
-        plan.endpoint = peer.endpoint.or_else(|| tunnel.as_ref()?.endpoint);
-        plan.condition = self.condition(name, peer, &plan);
-        let refusals: Vec<(Prefix, Refusal)> = match (&plan.condition, tunnel) {
-            (Condition::Planned { .. }, Some(tunnel)) => self.fill(&mut plan, name, peer, ours, &tunnel),
-            (condition, _) => {
-                let refusal = refusal_of(condition, name);
+        let lines = self.lines.get(name);
+        plan.device = ours.device_in(lines.map_or(Slot::Home, Lines::active));
+        let used = lines
+            .and_then(|lines| lines.in_use().copied())
+            .or_else(|| self.announced(name, peer));
+        plan.public_key = used.map(|end| end.key);
+        plan.endpoint = used.and_then(|end| end.endpoint);
+        let refusals: Vec<(Prefix, Refusal)> = match (lines, self.chosen(name)) {
+            (Some(lines), Some(tunnel)) => self.fill(&mut plan, name, (peer, ours), lines, tunnel),
+            _ => {
+                let refusal = refusal_of(&plan.condition, name);
                 self.prefixes_of(name)
                     .into_iter()
                     .map(|prefix| (prefix, refusal.clone()))
@@ -130,20 +135,24 @@ impl Planner {
         plan
     }
 
-    fn condition(&self, name: &Arc<str>, peer: &TunnelPeer, plan: &PeerPlan) -> Condition {
-        let Some(key) = plan.public_key else {
+    /// How it stands with a peer, by what it announces now.
+    pub(super) fn condition(&self, name: &Arc<str>) -> Condition {
+        let Some(peer) = self.config.peers.get(name) else {
             return Condition::Guarded;
         };
-        if peer.public_key.is_some_and(|pinned| pinned != key) {
+        let Some(End { key, endpoint }) = self.announced(name, peer) else {
+            return Condition::Guarded;
+        };
+        if !peer.public_keys.is_empty() && !peer.public_keys.contains(&key) {
             return Condition::WrongKey;
         }
-        if key == self.index.public_key {
+        if key == self.index.public_key || Some(key) == self.index.second_key {
             return Condition::Refused("it announces our own key".into());
         }
-        if let Some(other) = self.claim(&plan.device, key).filter(|other| *other != name) {
+        if let Some(other) = self.claim(&peer.organisation, key).filter(|other| *other != name) {
             return Condition::Refused(format!("it announces the key of peer {other}").into());
         }
-        if let Some(endpoint) = plan.endpoint
+        if let Some(endpoint) = endpoint
             && let Some(guard) = covering(&self.index.guarded, endpoint.ip())
         {
             let why = format!("its endpoint {endpoint} lies within {guard}, which is reached through tunnels only");
@@ -153,7 +162,7 @@ impl Planner {
             return Condition::Refused(format!("no pre-shared key: {why}").into());
         }
         Condition::Planned {
-            pinned: peer.public_key.is_some(),
+            pinned: !peer.public_keys.is_empty(),
         }
     }
 
@@ -162,49 +171,28 @@ impl Planner {
         &self,
         plan: &mut PeerPlan,
         name: &Arc<str>,
-        peer: &TunnelPeer,
-        ours: &TunnelDevice,
+        (peer, ours): (&TunnelPeer, &TunnelDevice),
+        lines: &Lines,
         tunnel: &Tunnel,
     ) -> Vec<(Prefix, Refusal)> {
-        let (device, key) = (plan.device.clone(), PublicKey(tunnel.public_key));
+        let (good, refusals) = self.sort_out(name, peer, lines, tunnel);
         let preshared_key = self.preshared_keys.get(name).and_then(|key| key.clone().ok());
         let keepalive_s = u16::try_from(self.config.keepalive.as_secs()).unwrap_or(u16::MAX);
-        let there = Resource::Peer(Peer {
+        let there = Peer {
             preshared_key,
             keepalive_s,
-        });
-        plan.resources.insert(
-            Key::Peer {
-                device: device.clone(),
-                key,
-            },
-            there,
-        );
-        if let Some(endpoint) = plan.endpoint {
-            plan.resources.insert(
-                Key::Endpoint {
-                    device: device.clone(),
-                    key,
-                },
-                Resource::Endpoint(endpoint),
-            );
+        };
+        for (slot, end) in lines.all() {
+            put_line(plan, &ours.device_in(slot), end, &there, &good);
         }
-        let (good, refusals) = self.sort_out(name, peer, tunnel);
         let mtu = u32::from(tunnel.mtu.max(crate::config::MIN_MTU));
         for prefix in good {
             let route = Route {
-                device: device.clone(),
+                device: plan.device.clone(),
                 source: source(ours, prefix),
                 mtu: (mtu < u32::from(ours.mtu)).then_some(mtu),
             };
             let table = self.config.table;
-            plan.resources.insert(
-                Key::Allowed {
-                    device: device.clone(),
-                    prefix,
-                },
-                Resource::Allowed(key),
-            );
             plan.resources
                 .insert(Key::Route { table, prefix }, Resource::Route(route));
             if tunnel.addresses.contains(&prefix) {
@@ -216,7 +204,13 @@ impl Planner {
     }
 
     /// What may go through the tunnel of a peer, and what may not.
-    fn sort_out(&self, name: &Arc<str>, peer: &TunnelPeer, tunnel: &Tunnel) -> (Vec<Prefix>, Vec<(Prefix, Refusal)>) {
+    fn sort_out(
+        &self,
+        name: &Arc<str>,
+        peer: &TunnelPeer,
+        lines: &Lines,
+        tunnel: &Tunnel,
+    ) -> (Vec<Prefix>, Vec<(Prefix, Refusal)>) {
         let mut good: Vec<Prefix> = peer.static_prefixes.clone();
         let mut refusals = Vec::new();
         if peer.static_tunnel.is_some() {
@@ -225,12 +219,17 @@ impl Planner {
         let Some(routes) = self.routes.get(name) else {
             return (good, refusals);
         };
+        // Addresses come one by one: in a change of keys those that have not come yet are still the peer's.
+        let is_of_it = |announced: &Tunnel| {
+            announced.public_key == tunnel.public_key
+                || lines.all().any(|(_, end)| end.key == PublicKey(announced.public_key))
+        };
         for (host, announced) in &routes.tunnels {
             if peer.static_tunnel.is_some() {
                 if !tunnel.addresses.contains(host) {
                     refusals.push((*host, no("its tunnel is configured by hand, without this address")));
                 }
-            } else if announced.public_key != tunnel.public_key || !tunnel.addresses.contains(host) {
+            } else if !is_of_it(announced) || !tunnel.addresses.contains(host) {
                 refusals.push((*host, waits("its newest tunnel has another key or not this address")));
             } else if let Err(why) = self.may_be_remote(*host) {
                 refusals.push((*host, no(&why)));
@@ -279,6 +278,22 @@ impl Planner {
     }
 }
 
+/// A peer of a device, with everything that it may send; its endpoint last, so that all is in place when it is called.
+fn put_line(plan: &mut PeerPlan, device: &Arc<str>, end: &End, there: &Peer, good: &[Prefix]) {
+    let (device, key) = (device.clone(), end.key);
+    plan.resources.extend(good.iter().map(|prefix| {
+        let (device, prefix) = (device.clone(), *prefix);
+        (Key::Allowed { device, prefix }, Resource::Allowed(key))
+    }));
+    if let Some(endpoint) = end.endpoint {
+        let device = device.clone();
+        plan.resources
+            .insert(Key::Endpoint { device, key }, Resource::Endpoint(endpoint));
+    }
+    plan.resources
+        .insert(Key::Peer { device, key }, Resource::Peer(there.clone()));
+}
+
 /// Packets of this host into a tunnel come from its tunnel address: the only one that the far side takes.
 fn source(ours: &TunnelDevice, prefix: Prefix) -> Option<IpAddr> {
     let family = Family::of(prefix.address());
@@ -307,6 +322,6 @@ fn refusal_of(condition: &Condition, peer: &str) -> Refusal {
             "peer {peer} announces another key than the one it is pinned to"
         )),
         Condition::Refused(why) => no(&format!("peer {peer} has no tunnel: {why}")),
-        Condition::Planned { .. } => waits(&format!("peer {peer} has no tunnel")),
+        Condition::Planned { .. } | Condition::Kept => waits(&format!("peer {peer} has no tunnel")),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalyst_plugin::{NextHop, Prefix, PrefixRoute, Table, Target, Tunnel};
-use catalyst_wireguard::{PrivateKey, TunnelDevice, TunnelPeer, WireguardConfig};
+use catalyst_wireguard::{KeyChange, PrivateKey, TunnelDevice, TunnelPeer, WireguardConfig};
 
 pub(crate) fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -21,12 +21,14 @@ pub(crate) fn config() -> WireguardConfig {
     let tunnel = |device: &str, port, addresses: [&str; 2]| TunnelDevice {
         device: device.into(),
         listen_port: port,
+        second_port: 0,
+        is_called: true,
         addresses: prefixes(&addresses),
         mtu: 1420,
     };
     WireguardConfig {
         private_key: PrivateKey::from_bytes([99; 32]),
-        generation: 0,
+        key_change: KeyChange::None,
         table: 1790,
         rule_priority: 1790,
         protocol: 179,
@@ -45,7 +47,7 @@ pub(crate) fn peer(organisation: &str, addresses: &[&str], allowed: &[&str]) -> 
     TunnelPeer {
         organisation: organisation.into(),
         addresses: prefixes(addresses),
-        public_key: None,
+        public_keys: Vec::new(),
         preshared_key: None,
         endpoint: None,
         allowed_prefixes: prefixes(allowed),

@@ -15,6 +15,10 @@ use super::{Problems, section};
 
 /// The bounds of `keepalive`.
 const KEEPALIVE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+/// The least of `rotate_every`: changes are not to follow each other like one.
+const MIN_ROTATE_EVERY: Duration = Duration::from_secs(3600);
+/// The most keys that a peer may be pinned to: of today, of tomorrow, and some to spare.
+const MAX_PINNED_KEYS: usize = 4;
 /// The bounds of `mtu`: IPv6 needs the least, the most leaves room for what WireGuard adds over IPv6.
 const MTU: RangeInclusive<u16> = 1280..=65_455;
 /// The tables of the kernel itself: compat, default, main, local.
@@ -75,6 +79,12 @@ fn check_wireguard(config: &Config, wireguard: &Wireguard, taken: &mut Taken, pr
     problems.unless(KEEPALIVE.contains(&**keepalive), path.field("keepalive"), || {
         format!("expected 1s to 300s, found {keepalive}")
     });
+    if let Some(every) = &wireguard.rotate_every {
+        problems.unless(**every >= MIN_ROTATE_EVERY, path.field("rotate_every"), || {
+            format!("expected at least 1h, found {every}")
+        });
+        check_rotation(wireguard, &path, problems);
+    }
     let table = wireguard.table;
     problems.unless(
         table > 0 && !KERNEL_TABLES.contains(&table),
@@ -106,7 +116,7 @@ fn check_wireguard(config: &Config, wireguard: &Wireguard, taken: &mut Taken, pr
         });
     }
     let mut devices = BTreeMap::new();
-    let mut ports = BTreeMap::new();
+    let mut ports: BTreeMap<u16, KeyPath> = BTreeMap::new();
     for (organisation, own) in &wireguard.tunnels {
         let path = path.field("tunnels").key(organisation);
         check_organisation(config, organisation, &path, problems);
@@ -120,11 +130,15 @@ fn check_wireguard(config: &Config, wireguard: &Wireguard, taken: &mut Taken, pr
             );
             problems.add(path.field("device"), message);
         }
-        if let Some(other) = ports.insert(own.listen_port, organisation) {
-            problems.add(
-                path.field("listen_port"),
-                format!("tunnels[{other:?}] has the same port"),
-            );
+        let second = own
+            .second
+            .as_ref()
+            .map(|second| (second.listen_port, path.field("second")));
+        for (port, path) in [Some((own.listen_port, path.clone())), second].into_iter().flatten() {
+            let path = path.field("listen_port");
+            if let Some(other) = ports.insert(port, path.clone()) {
+                problems.add(path, format!("{other} is the same port"));
+            }
         }
     }
     for (name, fixed) in &wireguard.fixed {
@@ -135,6 +149,24 @@ fn check_wireguard(config: &Config, wireguard: &Wireguard, taken: &mut Taken, pr
             &path.field("static").key(name),
             taken,
             problems,
+        );
+    }
+}
+
+/// What is to happen by itself must be able to.
+fn check_rotation(wireguard: &Wireguard, path: &KeyPath, problems: &mut Problems) {
+    let every = path.field("rotate_every");
+    problems.unless(wireguard.private_key_file.is_none(), every.clone(), || {
+        format!("{} is not for this node to change", path.field("private_key_file"))
+    });
+    problems.unless(wireguard.fixed.is_empty(), every.clone(), || {
+        format!("the other ends of {} would not hear of it", path.field("static"))
+    });
+    for (organisation, _) in wireguard.tunnels.iter().filter(|(_, own)| own.second.is_none()) {
+        let second = path.field("tunnels").key(organisation).field("second");
+        problems.add(
+            every.clone(),
+            format!("set {second}, the device for the time of a change"),
         );
     }
 }
@@ -169,6 +201,21 @@ fn check_own(config: &Config, organisation: &str, own: &OwnTunnel, path: &KeyPat
     }
     if let Some(endpoint) = &own.endpoint {
         check_host(**endpoint, &path.field("endpoint"), problems);
+    }
+    if let Some(second) = &own.second {
+        let path = path.field("second");
+        problems.unless(second.listen_port > 0, path.field("listen_port"), || {
+            "expected a port of at least 1, found 0".to_owned()
+        });
+        if let Some(endpoint) = &second.endpoint {
+            check_host(**endpoint, &path.field("endpoint"), problems);
+            problems.unless(own.endpoint.is_some(), path.field("endpoint"), || {
+                "the first device has no endpoint, and is to be used as well".to_owned()
+            });
+            problems.unless(own.endpoint != Some(*endpoint), path.field("endpoint"), || {
+                format!("{endpoint} is the endpoint of the first device")
+            });
+        }
     }
     let Some(envoy) = &config.plugins.envoy else { return };
     if let Some(listener) = envoy.peer_listeners.get(organisation)
@@ -245,6 +292,12 @@ fn check_peer_tunnel(
             path.clone(),
             "a tunnel needs the wireguard plugin; add plugins.wireguard",
         ),
+    }
+    if let Some(keys) = &tunnel.public_key {
+        let count = keys.items().len();
+        problems.unless((1..=MAX_PINNED_KEYS).contains(&count), path.field("public_key"), || {
+            format!("expected 1 to {MAX_PINNED_KEYS} keys, found {count}")
+        });
     }
     let behind = || {
         peer.allowed_prefixes

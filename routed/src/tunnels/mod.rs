@@ -1,23 +1,25 @@
 //! Our end of the tunnels to other organisations: the key, and what their peers are told of it.
 
+mod keys;
+mod rotation;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use catalyst_core::attrs::Tunnel;
 use catalyst_core::event::SpeakerConfig;
 use catalyst_core::prefix::Prefix;
 use catalyst_plugin::state_file;
-use catalyst_wireguard::{PrivateKey, PublicKey, TunnelDevice, TunnelPeer, WireguardConfig};
+use catalyst_wireguard::{KeyChange, Phase, PrivateKey, PublicKey, TunnelDevice, TunnelPeer, WireguardConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, OwnTunnel, PeerTunnel, Spelled, StaticTunnel, Text, Wireguard, WireguardKey};
+use keys::Keys;
+pub(crate) use rotation::{RotateError, Rotator};
 
-/// The private key in `node.state_dir`.
-const KEY_FILE: &str = "wireguard.key";
 /// What peers were last told, in `node.state_dir`.
 const TOLD_FILE: &str = "tunnels.json";
 /// The longest such file: a thousand organisations with eight addresses each need a third of it.
@@ -29,7 +31,7 @@ pub struct OwnTunnels(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    key: PrivateKey,
+    keys: Mutex<Keys>,
     file: PathBuf,
     told: Mutex<BTreeMap<String, Told>>,
 }
@@ -55,13 +57,13 @@ impl OwnTunnels {
         let Some(wireguard) = &config.plugins.wireguard else {
             return Ok(None);
         };
-        let key = match &wireguard.private_key_file {
-            Some(file) => PrivateKey::load(file).context("plugins.wireguard.private_key_file"),
-            None => own_key(&config.node.state_dir),
+        let keys = match &wireguard.private_key_file {
+            Some(file) => Keys::of_file(file),
+            None => Keys::open(&config.node.state_dir),
         };
         let file = config.node.state_dir.join(TOLD_FILE);
         Ok(Some(Self(Arc::new(Inner {
-            key: key?,
+            keys: Mutex::new(keys?),
             told: Mutex::new(read_told(&file)),
             file,
         }))))
@@ -89,8 +91,15 @@ impl OwnTunnels {
         let Some(wireguard) = &config.plugins.wireguard else {
             return;
         };
+        let (public_key, phase) = {
+            let keys = self.keys();
+            (keys.announced(), keys.phase())
+        };
+        let end = |(organisation, own): (&'_ String, &OwnTunnel), told: &mut _| {
+            Arc::new(end(organisation, own, (public_key, listening(own, phase)), told))
+        };
         let ends: BTreeMap<&str, Arc<Tunnel>> = (wireguard.tunnels.iter())
-            .map(|(organisation, own)| (organisation.as_str(), Arc::new(self.end(organisation, own, told))))
+            .map(|(organisation, own)| (organisation.as_str(), end((organisation, own), told)))
             .collect();
         for peer in &mut speaker.peers {
             let end = ends.get(&*peer.organisation);
@@ -100,53 +109,48 @@ impl OwnTunnels {
         }
     }
 
-    fn end(&self, organisation: &str, own: &OwnTunnel, told: &mut BTreeMap<String, Told>) -> Tunnel {
-        let mut addresses: Vec<Prefix> = own.addresses.iter().map(|address| address.0).collect();
-        addresses.sort_unstable();
-        let public_key = self.0.key.public_key().0;
-        let mut now = Told {
-            serial: 0,
-            public_key: WireguardKey(public_key).print(),
-            endpoint: own.endpoint.map(|endpoint| endpoint.0),
-            addresses: addresses.iter().map(ToString::to_string).collect(),
-            mtu: own.mtu,
-        };
-        let before = told.get(organisation).map_or(0, |before| before.serial);
-        now.serial = before;
-        if told.get(organisation) != Some(&now) {
-            // The time, so that it also grows where nothing can be kept.
-            now.serial = unix_seconds().max(before.saturating_add(1));
-        }
-        let serial = now.serial;
-        told.insert(organisation.to_owned(), now);
-        Tunnel {
-            public_key,
-            endpoint: own.endpoint.map(|endpoint| endpoint.0),
-            addresses,
-            mtu: own.mtu,
-            serial,
-        }
-    }
-
     /// What the plugin runs on; `None`: it is off.
     #[must_use]
     pub fn wireguard(&self, config: &Config) -> Option<WireguardConfig> {
         let wireguard = config.plugins.wireguard.as_ref()?;
-        Some(WireguardConfig {
-            private_key: self.0.key.clone(),
-            generation: 0,
-            table: wireguard.table,
-            rule_priority: wireguard.rule_priority,
-            protocol: wireguard.route_protocol,
-            keepalive: *wireguard.keepalive,
-            tunnels: wireguard.tunnels.iter().map(device).collect(),
-            peers: peers(config, wireguard),
-            own_prefixes: config
-                .prefixes
-                .keys()
-                .filter_map(|prefix| prefix.parse().ok())
-                .collect(),
-        })
+        let keys = self.keys().for_devices();
+        Some(devices_and_peers(config, wireguard, keys))
+    }
+
+    /// What the plugin runs on once a change to the next key has begun.
+    fn foresee_change(&self, config: &Config) -> Option<WireguardConfig> {
+        let wireguard = config.plugins.wireguard.as_ref()?;
+        let keys = self.keys().for_change()?;
+        Some(devices_and_peers(config, wireguard, keys))
+    }
+
+    /// How far a change of our key is.
+    fn phase(&self) -> Phase {
+        self.keys().phase()
+    }
+
+    fn has_own_key(&self) -> bool {
+        self.keys().are_ours()
+    }
+
+    fn key_since(&self) -> Option<u64> {
+        self.keys().since()
+    }
+
+    fn prepare(&self) -> anyhow::Result<PublicKey> {
+        self.keys().prepare()
+    }
+
+    fn begin(&self) -> anyhow::Result<PublicKey> {
+        self.keys().begin()
+    }
+
+    fn enter(&self, phase: Phase) -> anyhow::Result<()> {
+        self.keys().enter(phase)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Keys> {
+        self.0.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn told(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
@@ -154,19 +158,76 @@ impl OwnTunnels {
     }
 }
 
-fn own_key(state_dir: &Path) -> anyhow::Result<PrivateKey> {
-    std::fs::create_dir_all(state_dir)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(PrivateKey::load_or_create(&state_dir.join(KEY_FILE))?))
-        .with_context(|| {
-            format!("the key of our tunnels in node.state_dir ({}); plugins.wireguard.private_key_file can name another file", state_dir.display())
-        })
+/// What the plugin runs on, with these keys.
+fn devices_and_peers(
+    config: &Config,
+    wireguard: &Wireguard,
+    (private_key, key_change): (PrivateKey, KeyChange),
+) -> WireguardConfig {
+    WireguardConfig {
+        private_key,
+        key_change,
+        table: wireguard.table,
+        rule_priority: wireguard.rule_priority,
+        protocol: wireguard.route_protocol,
+        keepalive: *wireguard.keepalive,
+        tunnels: wireguard.tunnels.iter().map(device).collect(),
+        peers: peers(config, wireguard),
+        own_prefixes: config
+            .prefixes
+            .keys()
+            .filter_map(|prefix| prefix.parse().ok())
+            .collect(),
+    }
+}
+
+/// What the peers of an organisation are told of an end: its key, and where it listens.
+fn end(
+    organisation: &str,
+    own: &OwnTunnel,
+    (public_key, endpoint): (PublicKey, Option<SocketAddr>),
+    told: &mut BTreeMap<String, Told>,
+) -> Tunnel {
+    let mut addresses: Vec<Prefix> = own.addresses.iter().map(|address| address.0).collect();
+    addresses.sort_unstable();
+    let mut now = Told {
+        serial: 0,
+        public_key: WireguardKey(public_key.0).print(),
+        endpoint,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        mtu: own.mtu,
+    };
+    let before = told.get(organisation).map_or(0, |before| before.serial);
+    now.serial = before;
+    if told.get(organisation) != Some(&now) {
+        // The time, so that it also grows where nothing can be kept.
+        now.serial = unix_seconds().max(before.saturating_add(1));
+    }
+    let serial = now.serial;
+    told.insert(organisation.to_owned(), now);
+    Tunnel {
+        public_key: public_key.0,
+        endpoint,
+        addresses,
+        mtu: own.mtu,
+        serial,
+    }
+}
+
+/// Where peers call us: at the second device while that has the key that they are told of, and no other does.
+fn listening(own: &OwnTunnel, phase: Phase) -> Option<SocketAddr> {
+    match phase {
+        Phase::Moving | Phase::Parting => own.second_endpoint(),
+        Phase::Rest | Phase::Returning | Phase::Abandoning => own.endpoint.map(|endpoint| endpoint.0),
+    }
 }
 
 fn device((organisation, own): (&String, &OwnTunnel)) -> (Arc<str>, TunnelDevice) {
     let device = TunnelDevice {
         device: own.device_of(organisation).into(),
         listen_port: own.listen_port,
+        second_port: own.second.as_ref().map_or(0, |second| second.listen_port),
+        is_called: own.second_endpoint().is_some(),
         addresses: prefixes(&own.addresses),
         mtu: own.mtu,
     };
@@ -190,7 +251,12 @@ fn announced(tunnel: &PeerTunnel, organisation: &str, allowed_prefixes: Vec<Pref
     TunnelPeer {
         organisation: organisation.into(),
         addresses: prefixes(&tunnel.addresses),
-        public_key: tunnel.public_key.map(|key| PublicKey(key.0.0)),
+        public_keys: tunnel
+            .public_key
+            .iter()
+            .flat_map(|keys| keys.items())
+            .map(|key| PublicKey(key.0.0))
+            .collect(),
         preshared_key: tunnel.preshared_key_file.clone(),
         endpoint: tunnel.endpoint.map(|endpoint| endpoint.0),
         allowed_prefixes,
@@ -205,7 +271,7 @@ fn static_peer(fixed: &StaticTunnel) -> TunnelPeer {
     let key = fixed.public_key.0.0;
     TunnelPeer {
         organisation: fixed.organisation.as_str().into(),
-        public_key: Some(PublicKey(key)),
+        public_keys: vec![PublicKey(key)],
         preshared_key: fixed.preshared_key_file.clone(),
         endpoint: fixed.endpoint.map(|endpoint| endpoint.0),
         allowed_prefixes: Vec::new(),
