@@ -206,7 +206,7 @@ fn base_for(path: &str) -> Value {
         }
         // Their other ends would not hear of it.
         "plugins.wireguard.rotate_every" => {
-            drop(base["plugins"]["wireguard"].as_object_mut().unwrap().remove("static"))
+            drop(base["plugins"]["wireguard"].as_object_mut().unwrap().remove("static"));
         }
         "node.reflector" => base["node"]["reflector"] = json!(false),
         "dynamic_peers[\"edge\"].next_hop_self" => {
