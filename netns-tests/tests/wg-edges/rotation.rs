@@ -58,7 +58,7 @@ fn change(lab: &mut Lab, edge: &str) -> Result<()> {
             seen = phase.as_str().unwrap_or_default().to_owned();
         }
         if *phase == Value::Null {
-            ensure!(shown["key_rotation_failure"] == "", "{shown}");
+            ensure!(shown["key_rotation_failure"] == Value::Null, "{shown}");
             break;
         }
         ensure!(began.elapsed() < LONG * 3, "{shown}");
@@ -99,7 +99,11 @@ fn change(lab: &mut Lab, edge: &str) -> Result<()> {
     }
     for (edge, peer) in [(&lab.a, "beta"), (&lab.b, "acme")] {
         wait_state(edge, peer, "up")?;
-        ensure!(tunnel(edge, peer)?["key_change"] == "", "{}", tunnel(edge, peer)?);
+        ensure!(
+            tunnel(edge, peer)?["key_change"] == Value::Null,
+            "{}",
+            tunnel(edge, peer)?
+        );
     }
     let after = key(node(lab, other), name)?;
     ensure!(after == next && after != before, "{before} {next} {after}");

@@ -377,7 +377,8 @@ pub(crate) struct Tunnel {
     addresses: Vec<String>,
     prefixes: Vec<String>,
     shadowed: Vec<String>,
-    key_change: String,
+    /// Whose key is being changed; `null`: nobody's.
+    key_change: Option<String>,
 }
 
 impl From<proto::Tunnel> for Tunnel {
@@ -397,7 +398,7 @@ impl From<proto::Tunnel> for Tunnel {
             addresses: tunnel.addresses,
             prefixes: tunnel.prefixes,
             shadowed: tunnel.shadowed,
-            key_change: tunnel.key_change,
+            key_change: given(tunnel.key_change),
         }
     }
 }
@@ -440,7 +441,8 @@ pub(crate) struct Tunnels {
     drift_repairs: u64,
     writes: u64,
     key_rotation: Option<KeyRotation>,
-    key_rotation_failure: String,
+    /// `null`: the last change of our key did not fail.
+    key_rotation_failure: Option<String>,
 }
 
 /// The change of our key that is under way.
@@ -461,7 +463,7 @@ impl From<proto::ListTunnelsResponse> for Tunnels {
                 phase: change.phase,
                 missing: change.missing,
             }),
-            key_rotation_failure: answer.key_rotation_failure,
+            key_rotation_failure: given(answer.key_rotation_failure),
         }
     }
 }
