@@ -1,4 +1,4 @@
-//! The Linux kernel by netlink, and `nft` for the one table that it is asked for. WireGuard itself may be a program's ([`wg`]).
+//! The Linux kernel by netlink, and `nft` for the one table that it is asked for. WireGuard itself may be a program's (`wg`).
 //!
 //! The kernel carries out a request while it is sent, and some take long: everything runs in a thread of its own, one
 //! request at a time, and nobody else waits. `watch` hears of what others change.
