@@ -47,6 +47,10 @@ const ALWAYS: [Need; 8] = [
         probe: &["ping", "-V"],
     },
     Need {
+        package: "traceroute",
+        probe: &["traceroute", "--version"],
+    },
+    Need {
         package: "nftables",
         probe: &["/usr/sbin/nft", "--version"],
     },
