@@ -62,7 +62,7 @@ use crate::prefix::Prefix;
 use crate::rib::Rib;
 use crate::route::RouteUpdate;
 use crate::session::SessionEffect;
-use crate::view::{PeerView, PlaneView, RouteView};
+use crate::view::{PeerView, PlaneCounts, PlaneView, RibView, RouteView};
 use aggregates::Aggregates;
 #[doc(hidden)]
 pub use audit::Held;
@@ -332,6 +332,24 @@ impl Speaker {
     #[must_use]
     pub fn peers(&self, now: Instant) -> Vec<PeerView> {
         self.show_peers(now)
+    }
+
+    /// How much the tables hold.
+    #[must_use]
+    pub fn sizes(&self) -> RibView {
+        let held = self.rib.everything();
+        RibView {
+            in_use: self.rib.in_use(),
+            accepted: held.accepted,
+            rejected: held.rejected,
+            stale: held.stale,
+        }
+    }
+
+    /// Every data plane in numbers.
+    #[must_use]
+    pub fn plane_counts(&self) -> Vec<PlaneCounts> {
+        self.planes.count_all()
     }
 
     /// Every data plane.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::attrs::{Attrs, OriginNode, Tunnel};
 use crate::event::PeerName;
 use crate::route::{Destination, Endpoint, PlaneStatus, Table};
-use crate::wire::Families;
+use crate::wire::{Families, Family};
 
 pub use crate::rib::Note;
 pub use policy_test::{Direction, PolicyQuestion, PolicyTest, PolicyTestError};
@@ -174,6 +174,15 @@ pub struct OwnTunnelView {
 /// One data plane, as `show plugins` prints it.
 #[derive(Debug, Clone)]
 pub struct PlaneView {
+    /// How far it is.
+    pub counts: PlaneCounts,
+    /// What it refused, with its words (at most 100 are listed).
+    pub rejected: Vec<(Destination, Arc<str>)>,
+}
+
+/// One data plane in numbers. They take no longer to tell where the table is long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaneCounts {
     /// Its name.
     pub name: Arc<str>,
     /// Whether an instance is connected.
@@ -186,8 +195,21 @@ pub struct PlaneView {
     pub programmed: u64,
     /// Names that it is still working on.
     pub pending: u64,
-    /// What it refused, with its words (at most 100 are listed).
-    pub rejected: Vec<(Destination, Arc<str>)>,
+    /// Names that it refused.
+    pub rejected: u64,
+}
+
+/// How much the tables hold. It takes no longer to tell where they are long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RibView {
+    /// Names and prefixes that have a path in use, by family.
+    pub in_use: [(Family, u64); 3],
+    /// Paths that import accepted, our own among them.
+    pub accepted: u64,
+    /// Paths that import policy or a check rejected.
+    pub rejected: u64,
+    /// Paths of both kinds that are stale.
+    pub stale: u64,
 }
 
 /// What a new configuration does to a peer.

@@ -11,7 +11,7 @@ pub(crate) use path::{LOCAL, Path, PathFlags, PathId, PeerId};
 use std::sync::Arc;
 
 use crate::intern::{AttrId, AttrTable, Batch, NameFlags, NameId, NameTable};
-use crate::wire::NlriBlock;
+use crate::wire::{Family, NlriBlock};
 use held::HeldNames;
 use paths::Paths;
 
@@ -57,6 +57,8 @@ pub(crate) struct Rib {
     held: Vec<HeldNames>,
     /// Stale paths of all peers.
     stale: u64,
+    /// Destinations that have a path in use, by family.
+    in_use: [u64; Family::ALL.len()],
     dirty: Vec<NameId>,
     /// Empty; its memory is used again.
     batch: Batch,
@@ -79,6 +81,7 @@ impl Rib {
             peers: Vec::new(),
             held: Vec::new(),
             stale: 0,
+            in_use: [0; Family::ALL.len()],
             dirty: Vec::new(),
             batch: Batch::default(),
         };
@@ -131,6 +134,30 @@ impl Rib {
 
     pub(crate) fn peer(&self, peer: PeerId) -> PeerPaths {
         self.peers[usize::from(peer)]
+    }
+
+    /// What is held from all peers, and of our own.
+    pub(crate) fn everything(&self) -> PeerPaths {
+        self.peers.iter().fold(PeerPaths::default(), |sum, peer| PeerPaths {
+            accepted: sum.accepted + peer.accepted,
+            rejected: sum.rejected + peer.rejected,
+            stale: sum.stale + peer.stale,
+        })
+    }
+
+    /// How many destinations have a path in use.
+    pub(crate) fn in_use(&self) -> [(Family, u64); Family::ALL.len()] {
+        std::array::from_fn(|at| (Family::ALL[at], self.in_use[at]))
+    }
+
+    /// Has a path be the one in use; 0: none is.
+    pub(crate) fn use_path(&mut self, name: NameId, path: PathId) {
+        let before = std::mem::replace(&mut self.names.get_mut(name).selected, path);
+        if (before == 0) != (path == 0) {
+            let family = usize::from(self.names.family(name).code() - 1);
+            let count = &mut self.in_use[family];
+            *count = count.wrapping_add_signed(if path == 0 { -1 } else { 1 });
+        }
     }
 
     /// Takes a path in as the peer announces it, in place of the one that it announced before. False: nothing changed.

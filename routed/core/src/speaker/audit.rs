@@ -59,6 +59,8 @@ impl Speaker {
         self.audit_stale(&mut wrong);
         self.audit_loc(&mut wrong);
         self.audit_counters(&mut wrong);
+        self.audit_in_use(&mut wrong);
+        self.planes.audit(&mut wrong);
         wrong
     }
 
@@ -142,6 +144,26 @@ impl Speaker {
                 let name = &peer.config.name;
                 wrong.push(format!(
                     "{name}: {counted:?} accepted, rejected, advertised are counted, not {found:?}"
+                ));
+            }
+        }
+    }
+
+    /// As many destinations have a path in use as are counted.
+    fn audit_in_use(&self, wrong: &mut Vec<String>) {
+        let names = &self.rib.names;
+        let in_use = |name: &NameId| names.get(*name).selected != 0;
+        let of = |family| {
+            self.live_names()
+                .filter(in_use)
+                .filter(|name| names.family(*name) == family)
+                .count()
+        };
+        for (family, counted) in self.rib.in_use() {
+            let found = of(family) as u64;
+            if found != counted {
+                wrong.push(format!(
+                    "{found} destinations of {family:?} are in use, {counted} are counted"
                 ));
             }
         }

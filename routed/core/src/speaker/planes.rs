@@ -13,8 +13,8 @@ use crate::event::{PlaneConfig, PlaneReport, SpeakerConfig};
 use crate::intern::{AttrId, AttrTable, NameFlags, NameId, NameTable};
 use crate::name::ServiceName;
 use crate::rib::{LOCAL, PeerId, Rib};
-use crate::route::{Change, PlaneStatus, RouteUpdate, Selected};
-use crate::view::PlaneView;
+use crate::route::{Change, Destination, PlaneStatus, RouteUpdate, Selected};
+use crate::view::{PlaneCounts, PlaneView};
 use crate::wire::{Families, Family};
 
 /// `show plugins` lists at most so many rejected names.
@@ -31,6 +31,8 @@ pub(super) struct Installed {
     /// The path behind it, for the time after the path is gone.
     pub(super) attr: AttrId,
     pub(super) source: PeerId,
+    /// The planes that serve it and have neither settled its version nor said anything of it, by [`Plane::bit`].
+    owed_by: u64,
 }
 
 /// One data plane.
@@ -43,8 +45,17 @@ pub(super) struct Plane {
     pub(super) gate: Gate,
     /// Names of which it said something since they last changed.
     pub(super) said: HashMap<NameId, PlaneStatus>,
+    /// Its mark in [`Installed::owed_by`].
+    bit: u64,
+    // What is counted is kept up with every change: the table may be long.
     /// How many routes it serves.
     served: u64,
+    /// Of `said`: what it refused.
+    rejected: u64,
+    /// Of `said`: what it is still working on.
+    stalled: u64,
+    /// Routes that changed after what it has settled, and of which it said nothing.
+    unsettled: u64,
 }
 
 impl Plane {
@@ -54,6 +65,43 @@ impl Plane {
         match route {
             Selected::Name(route) => of_family(Family::Name) && self.config.protocols.contains(&route.protocol),
             Selected::Prefix(route) => of_family(route.prefix.family()),
+        }
+    }
+
+    /// Notes whether it owes a word, or a newer version, on a route.
+    fn note_owed(&mut self, installed: &mut Installed, owes: bool) {
+        let owed = installed.owed_by & self.bit != 0;
+        if owes != owed {
+            installed.owed_by ^= self.bit;
+            self.unsettled = self.unsettled.wrapping_add_signed(if owes { 1 } else { -1 });
+        }
+    }
+
+    /// Its last word on a name; `None`: it has none.
+    fn say(&mut self, name: NameId, status: Option<PlaneStatus>) {
+        let mut count = |status: &PlaneStatus, by| match status {
+            PlaneStatus::Pending(_) => self.stalled = self.stalled.wrapping_add_signed(by),
+            PlaneStatus::Rejected(_) => self.rejected = self.rejected.wrapping_add_signed(by),
+            PlaneStatus::Programmed => {}
+        };
+        if let Some(status) = &status {
+            count(status, 1);
+        }
+        let before = match status {
+            Some(status) => self.said.insert(name, status),
+            None => self.said.remove(&name),
+        };
+        if let Some(before) = before {
+            count(&before, -1);
+        }
+    }
+
+    /// Routes that it is still working on. With no instance to answer, none of what it serves answers.
+    fn pending(&self) -> u64 {
+        if self.connected {
+            self.stalled + self.unsettled
+        } else {
+            self.served.saturating_sub(self.rejected)
         }
     }
 }
@@ -77,7 +125,7 @@ pub(super) struct Planes {
 impl Planes {
     pub(super) fn new(config: &SpeakerConfig, names: &mut NameTable) -> Self {
         let mut planes = Self {
-            list: config.planes.iter().cloned().map(new_plane).collect(),
+            list: config.planes.iter().cloned().enumerate().map(new_plane).collect(),
             installed: HashMap::new(),
             version: 1,
             changes: Vec::new(),
@@ -102,17 +150,17 @@ impl Planes {
         names.retain(id);
         names.get_mut(id).flags.set(NameFlags::DISCARD);
         names.retain(id);
-        let route = discard_route(name);
-        self.count(&route, 1);
-        self.installed.insert(
-            id,
-            Installed {
-                route,
-                version: self.version,
-                attr: 0,
-                source: LOCAL,
-            },
-        );
+        let version = self.version;
+        let mut discard = Installed {
+            route: discard_route(name),
+            version,
+            attr: 0,
+            source: LOCAL,
+            owed_by: 0,
+        };
+        self.count(&mut discard, 1);
+        self.installed.insert(id, discard);
+        self.log_change(version, id);
     }
 
     /// Whether there are any.
@@ -129,9 +177,13 @@ impl Planes {
         self.version + 1
     }
 
-    fn count(&mut self, route: &Selected, by: i64) {
-        for plane in self.list.iter_mut().filter(|plane| plane.serves(route)) {
-            plane.served = plane.served.saturating_add_signed(by);
+    /// Counts a route that comes (1) or goes (-1). One that comes is owed by all that serve it.
+    fn count(&mut self, installed: &mut Installed, by: i64) {
+        for plane in &mut self.list {
+            if plane.serves(&installed.route) {
+                plane.served = plane.served.saturating_add_signed(by);
+                plane.note_owed(installed, by > 0);
+            }
         }
     }
 
@@ -160,10 +212,9 @@ impl Planes {
     ) {
         let version = self.next_version();
         for plane in &mut self.list {
-            plane.said.remove(&name);
+            plane.say(name, None);
         }
-        if let Some(route) = &route {
-            self.count(route, 1);
+        if route.is_some() {
             rib.names.retain(name);
             if attr != 0 {
                 rib.attrs.retain(attr);
@@ -174,13 +225,17 @@ impl Planes {
             version,
             attr,
             source,
+            owed_by: 0,
         });
-        let old = match new {
-            Some(new) => self.installed.insert(name, new),
+        let mut old = match new {
+            Some(mut new) => {
+                self.count(&mut new, 1);
+                self.installed.insert(name, new)
+            }
             None => self.installed.remove(&name),
         };
-        if let Some(old) = &old {
-            self.count(&old.route, -1);
+        if let Some(old) = &mut old {
+            self.count(old, -1);
             rib.names.release(name);
             rib.attrs.release(old.attr);
         }
@@ -243,14 +298,20 @@ impl Planes {
             return Vec::new();
         };
         // A plane cannot have settled what does not exist yet.
-        plane.version = report.version.min(self.version).max(plane.version);
+        let version = report.version.min(self.version).max(plane.version);
+        for (_, name) in changed_within(&self.log, plane.version, version) {
+            if let Some(route) = self.installed.get_mut(name).filter(|route| route.version <= version) {
+                plane.note_owed(route, false);
+            }
+        }
+        plane.version = version;
         plane.gate.settled(plane.version);
         let mut touched = Vec::new();
         for (destination, status) in report.statuses {
             let Some(id) = names.lookup_destination(&destination) else {
                 continue;
             };
-            let Some(route) = self.installed.get(&id) else {
+            let Some(route) = self.installed.get_mut(&id) else {
                 continue;
             };
             // Said of the name as it was: it has changed meanwhile, and the plane will speak of it again.
@@ -258,11 +319,10 @@ impl Planes {
                 continue;
             }
             touched.push(id);
-            if status == PlaneStatus::Programmed {
-                plane.said.remove(&id);
-            } else {
-                plane.said.insert(id, status);
-            }
+            let word = Some(status).filter(|status| *status != PlaneStatus::Programmed);
+            let owes = word.is_none() && route.version > plane.version && plane.serves(&route.route);
+            plane.note_owed(route, owes);
+            plane.say(id, word);
         }
         self.cut_log();
         touched
@@ -273,15 +333,8 @@ impl Planes {
         let Some(plane) = self.list.iter().find(|plane| plane.config.name == report.plane) else {
             return Vec::new();
         };
-        let newer = self
-            .log
-            .iter()
-            .rev()
-            .take_while(|(version, _)| *version > plane.version);
-        newer
-            .filter(|(version, _)| *version <= report.version)
-            .map(|(_, name)| *name)
-            .collect()
+        let settled = changed_within(&self.log, plane.version, report.version);
+        settled.map(|(_, name)| *name).collect()
     }
 
     fn cut_log(&mut self) {
@@ -302,57 +355,54 @@ impl Planes {
             .collect()
     }
 
-    /// Every data plane, for `show plugins`.
-    pub(super) fn show(&self, names: &NameTable) -> Vec<PlaneView> {
-        self.list.iter().map(|plane| self.show_plane(plane, names)).collect()
+    /// Every data plane in numbers.
+    pub(super) fn count_all(&self) -> Vec<PlaneCounts> {
+        self.list.iter().map(|plane| self.count_plane(plane)).collect()
     }
 
-    fn show_plane(&self, plane: &Plane, names: &NameTable) -> PlaneView {
-        let mut rejected: Vec<_> = plane
-            .said
-            .iter()
-            .filter_map(|(id, status)| rejection(*id, status))
-            .collect();
-        rejected.sort_unstable_by(|one, other| names.key(one.0).cmp(names.key(other.0)));
-        let stalled = plane
-            .said
-            .values()
-            .filter(|status| matches!(status, PlaneStatus::Pending(_)))
-            .count();
-        let refused = rejected.len() as u64;
-        let pending = if plane.connected {
-            (stalled + self.unsettled(plane)) as u64
-        } else {
-            plane.served.saturating_sub(refused)
+    /// Every data plane, for `show plugins`.
+    pub(super) fn show(&self, names: &NameTable) -> Vec<PlaneView> {
+        let view = |plane| PlaneView {
+            counts: self.count_plane(plane),
+            rejected: list_rejected(plane, names),
         };
-        PlaneView {
+        self.list.iter().map(view).collect()
+    }
+
+    fn count_plane(&self, plane: &Plane) -> PlaneCounts {
+        let (pending, rejected) = (plane.pending(), plane.rejected);
+        PlaneCounts {
             name: plane.config.name.clone(),
             connected: plane.connected,
             version: plane.version,
             latest: self.version,
-            programmed: plane.served.saturating_sub(pending + refused),
+            programmed: plane.served.saturating_sub(pending + rejected),
             pending,
-            rejected: rejected
-                .into_iter()
-                .take(LISTED)
-                .map(|(id, why)| (names.destination(id), why))
-                .collect(),
+            rejected,
         }
     }
 
-    /// Names that changed after what the plane has settled, and of which it said nothing.
-    fn unsettled(&self, plane: &Plane) -> usize {
-        let newer = self
-            .log
-            .iter()
-            .rev()
-            .take_while(|(version, _)| *version > plane.version);
-        let counts = |&&(version, name): &&(u64, NameId)| {
-            let current = self.installed.get(&name);
-            let stands = current.is_some_and(|it| it.version == version && plane.serves(&it.route));
-            stands && !plane.said.contains_key(&name)
-        };
-        newer.filter(counts).count()
+    /// What is wrong with what is counted, one line each.
+    pub(super) fn audit(&self, wrong: &mut Vec<String>) {
+        for plane in &self.list {
+            let said = |is: fn(&PlaneStatus) -> bool| plane.said.values().filter(|status| is(status)).count() as u64;
+            let rejected = said(|status| matches!(status, PlaneStatus::Rejected(_)));
+            let stalled = said(|status| matches!(status, PlaneStatus::Pending(_)));
+            let serves = |it: &&Installed| plane.serves(&it.route);
+            let served = self.installed.values().filter(serves).count() as u64;
+            let owes = |(name, it): &(&NameId, &Installed)| {
+                it.version > plane.version && plane.serves(&it.route) && !plane.said.contains_key(*name)
+            };
+            let unsettled = self.installed.iter().filter(owes).count() as u64;
+            let found = [served, rejected, stalled, unsettled];
+            let counted = [plane.served, plane.rejected, plane.stalled, plane.unsettled];
+            if found != counted {
+                let name = &plane.config.name;
+                wrong.push(format!(
+                    "{name}: {counted:?} served, rejected, stalled, unsettled are counted, not {found:?}"
+                ));
+            }
+        }
     }
 
     /// When something is due: drains, waits, a plane lost for too long, a plane that opens.
@@ -374,7 +424,9 @@ pub(super) fn discards(config: &SpeakerConfig) -> BTreeSet<ServiceName> {
     wildcards.chain(aggregates).collect()
 }
 
-fn new_plane(config: PlaneConfig) -> Plane {
+/// `index` in the list; the configuration allows for fewer planes than there are marks.
+fn new_plane((index, config): (usize, PlaneConfig)) -> Plane {
+    let bit = 1 << (index % 64);
     let gate = if config.gates { Gate::Closed } else { Gate::None };
     Plane {
         config,
@@ -382,8 +434,27 @@ fn new_plane(config: PlaneConfig) -> Plane {
         version: 0,
         gate,
         said: HashMap::new(),
+        bit,
         served: 0,
+        rejected: 0,
+        stalled: 0,
+        unsettled: 0,
     }
+}
+
+/// What the log says of the versions after one and up to another.
+fn changed_within(log: &VecDeque<(u64, NameId)>, after: u64, up_to: u64) -> impl Iterator<Item = &(u64, NameId)> {
+    let first = log.partition_point(|(version, _)| *version <= after);
+    log.range(first..).take_while(move |(version, _)| *version <= up_to)
+}
+
+/// What a plane refused, in order of name, and why: the first of it.
+fn list_rejected(plane: &Plane, names: &NameTable) -> Vec<(Destination, Arc<str>)> {
+    let said = plane.said.iter();
+    let mut rejected: Vec<_> = said.filter_map(|(id, status)| rejection(*id, status)).collect();
+    rejected.sort_unstable_by(|one, other| names.key(one.0).cmp(names.key(other.0)));
+    let first = rejected.into_iter().take(LISTED);
+    first.map(|(id, why)| (names.destination(id), why)).collect()
 }
 
 /// What is called programmed answers: with no instance to answer, nothing is. Peers learn of the loss after the hold

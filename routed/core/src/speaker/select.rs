@@ -40,9 +40,12 @@ impl Speaker {
 
     fn select(&mut self, name: NameId, hard_loss: bool, now: Instant) {
         let choice = self.choose(name);
-        let entry = self.rib.names.get_mut(name);
-        entry.selected = choice.best;
-        entry.flags.put(NameFlags::NOT_FRESH, choice.stale);
+        self.rib.use_path(name, choice.best);
+        self.rib
+            .names
+            .get_mut(name)
+            .flags
+            .put(NameFlags::NOT_FRESH, choice.stale);
         if self.planes.any() {
             self.install(name, &choice, hard_loss, now);
         }

@@ -335,7 +335,9 @@ fn advertisements_wait_for_the_planes_that_serve_their_family() {
     settle(&mut net, "wireguard", &[("10.2.0.0/16", refused)]);
     assert_eq!(net.advertised(1, 2), ["10.1.0.0/16"]);
     let planes = net.nodes[1].speaker.planes();
-    assert_eq!((planes[0].programmed + planes[0].pending, planes[1].programmed), (1, 1));
+    let counts = |plane: usize| &planes[plane].counts;
+    assert_eq!((counts(0).programmed + counts(0).pending, counts(1).programmed), (1, 1));
+    assert_eq!(counts(1).rejected, 1);
     assert_eq!(planes[1].rejected, [(destination("10.2.0.0/16"), "no tunnel".into())]);
 }
 

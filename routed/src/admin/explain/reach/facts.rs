@@ -5,7 +5,7 @@ use std::time::Instant;
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
-use catalyst_core::view::{PeerView, PeerWhy, PlaneView, RouteView};
+use catalyst_core::view::{PeerView, PeerWhy, PlaneCounts, RouteView};
 
 /// What there is under a name.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub(super) struct Facts {
     pub(super) name: ServiceName,
     pub(super) found: Found,
     pub(super) peers: Vec<PeerView>,
-    pub(super) planes: Vec<PlaneView>,
+    pub(super) planes: Vec<PlaneCounts>,
     /// Whether the peer that calls is told of the route in use.
     pub(super) told: Option<PeerWhy>,
 }
@@ -52,7 +52,7 @@ impl Facts {
             name: name.clone(),
             found,
             peers: speaker.peers(now),
-            planes: speaker.planes(),
+            planes: speaker.plane_counts(),
             told,
         }
     }

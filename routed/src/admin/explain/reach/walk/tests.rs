@@ -4,7 +4,7 @@ use std::time::Duration;
 use catalyst_core::attrs::{Attrs, Origin, OriginNode, RouterId};
 use catalyst_core::name::ServiceName;
 use catalyst_core::route::{Destination, Table};
-use catalyst_core::view::PlaneView;
+use catalyst_core::view::PlaneCounts;
 
 use super::*;
 use crate::config::load_text;
@@ -113,20 +113,20 @@ fn what_drains_is_offered_by_nobody() {
     assert!(step == "route" && fix.contains("nobody offers it"), "{step}: {fix}");
 }
 
-fn plane(name: &str, connected: bool) -> PlaneView {
-    PlaneView {
+fn plane(name: &str, connected: bool) -> PlaneCounts {
+    PlaneCounts {
         name: name.into(),
         connected,
         version: 0,
         latest: 0,
         programmed: 0,
         pending: 0,
-        rejected: Vec::new(),
+        rejected: 0,
     }
 }
 
 /// A path of this node that is in use, and how Envoy stands with it.
-fn in_use(planes: Vec<PlaneView>, status: PlaneStatus) -> Facts {
+fn in_use(planes: Vec<PlaneCounts>, status: PlaneStatus) -> Facts {
     let path = RouteView {
         selected: true,
         learned_from: None,
