@@ -11,6 +11,7 @@ use crate::admin::{self, Store};
 use crate::config::Config;
 use crate::descriptors;
 use crate::driver::{Driver, DriverChannel, DriverConfig, Goodbye, PlaneLoops, start_planes};
+use crate::metrics::{self, TunnelSource};
 use crate::reload::{LiveConfig, Outcome, Reloader, Request, Source};
 use crate::state_dir;
 use crate::tunnels::{OwnTunnels, Rotator};
@@ -50,6 +51,7 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
             Goodbye::ForGood(words)
         }
         result = &mut node.admin => return result.context("the admin API ended"),
+        result = &mut node.metrics => return result.context("the metrics ended"),
         result = node.loops.ended() => return result,
         result = node.driver.ended() => return result,
     };
@@ -61,6 +63,8 @@ async fn serve(config: Config, source: Source) -> anyhow::Result<()> {
 pub struct Node {
     /// The administration API; it serves while it is polled.
     pub admin: Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
+    /// The metrics; they are served while it is polled. Where they are off, it waits for ever.
+    pub metrics: Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>,
     /// The routing thread.
     pub driver: Driver,
     /// The loops of the data planes.
@@ -95,15 +99,22 @@ impl Node {
         };
         let store = Arc::new(Mutex::new(store));
         let live = LiveConfig::new(config);
+        let running = live.get();
         let parts = (handle.clone(), Arc::clone(&store), planes.settings, tunnels.clone());
         let reloader = Arc::new(Reloader::new(source, live, parts));
         let rotator = tunnels.zip(planes.shown.wireguard.clone());
         let rotator = rotator.map(|(tunnels, stats)| Rotator::start(tunnels, stats, &reloader));
+        let shown = &planes.shown;
+        let tunnels = shown.wireguard.clone().zip(rotator.clone());
+        let tunnels = tunnels.map(|(stats, rotator)| TunnelSource { stats, rotator });
+        let source = metrics::Source::new(&running, handle.clone(), shown.envoy.clone(), tunnels);
+        let metrics = metrics::serve(&running, source).await?;
         let (stopper, stop) = mpsc::channel(1);
         let operator = (rotator, stopper);
         let admin = admin::serve(Arc::clone(&reloader), store, handle, planes.shown, operator).await?;
         Ok(Self {
             admin: Box::pin(admin),
+            metrics,
             driver: Driver::start(driver_config, channel, planes.feeds)?,
             loops: planes.loops,
             reloader,

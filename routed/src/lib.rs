@@ -6,6 +6,7 @@ pub mod daemon;
 mod descriptors;
 pub mod driver;
 mod listen;
+mod metrics;
 pub mod reload;
 mod state_dir;
 pub mod telemetry;

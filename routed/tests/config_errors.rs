@@ -475,6 +475,17 @@ fn plugin_rules() {
         "at most 107 bytes, this one has 108",
     );
     set_refused(
+        &["metrics.listen=9179"],
+        "metrics.listen: expected unix:PATH or IP:port",
+    );
+    set_refused(
+        &["metrics.listen=unix:"],
+        "metrics.listen: expected unix:PATH or IP:port",
+    );
+    set_refused(&["metrics.port=9179"], "metrics.port: unknown key");
+    let off_loopback = set(&["metrics.listen=10.0.0.1:9179"]).unwrap();
+    assert!(off_loopback.metrics.is_some());
+    set_refused(
         &["plugins.envoy.xds=10.0.0.1:1"],
         "plugins.envoy.xds: 10.0.0.1:1 is open",
     );
@@ -576,6 +587,14 @@ fn no_two_things_listen_on_one_address() {
     set_refused(
         &["plugins.envoy={}", "plugins.graphql.gateway=127.0.0.1:9901"],
         "plugins.envoy.admin listens there",
+    );
+    set_refused(
+        &["metrics.listen=127.0.0.1:1790"],
+        "metrics.listen: peering.listen listens there already",
+    );
+    set_refused(
+        &["metrics.listen=unix:/run/catalyst/routed.sock"],
+        "metrics.listen: admin.listen is the same socket",
     );
     set_refused(
         &["plugins.envoy.xds=unix:/run/catalyst/routed.sock"],

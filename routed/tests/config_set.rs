@@ -152,6 +152,7 @@ fn another(path: &str, schema: &Value) -> Value {
         "services[\"orders.dc1.acme\"].protocol" => json!("http:grpc"),
         "services[\"orders.dc1.acme\"].path" => json!("/g"),
         "admin.listen" => json!("unix:/tmp/admin.sock"),
+        "metrics.listen" => json!("127.0.0.1:9999"),
         "plugins.envoy.xds" => json!("127.0.0.1:7001"),
         "plugins.envoy.ingress" => json!("127.0.0.1:7002"),
         "plugins.envoy.egress" => json!("127.0.0.1:7003"),

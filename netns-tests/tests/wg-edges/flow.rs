@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use catalyst_netns_tests::{Client, LONG, Namespace, Process, poll, scenario};
@@ -14,6 +14,8 @@ use crate::lab::{Lab, ORDERS, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, tunnel};
 const PRODUCTS: &str = "products.beta";
 /// Edge A on its own network: where the client asks.
 const INGRESS: ([u8; 4], u16) = ([10, 1, 0, 1], 8080);
+/// Where edge A tells its metrics.
+const METRICS: &str = "127.0.0.1:9179";
 const REQUESTS: usize = 2000;
 /// One of so many is a query; the others are for a name. (A gateway that is not optimised, on an emulated processor, is slow.)
 const QUERIES: usize = 10;
@@ -27,6 +29,7 @@ fn wg_edges_a_query_is_answered_through_the_tunnel() -> Result<()> {
     scenario(|network| {
         let mut lab = Lab::new(network)?;
         let _products = offer_products(&mut lab)?;
+        lab.a.config["metrics"] = json!({ "listen": METRICS });
         lab.start()?;
         poll("an answer to a query", LONG, || {
             lab.client.inside(|| query(&Client::default(), CATALOGUE))
@@ -36,6 +39,7 @@ fn wg_edges_a_query_is_answered_through_the_tunnel() -> Result<()> {
         ensure!(shown.contains("unauthenticated"), "{shown}");
         let row = tunnel(&lab.a, "beta")?;
         ensure!(row["endpoint"] == "198.51.100.1:51820", "{row}");
+        check_scraped(&lab, &row)?;
 
         for (service, gateway, tunnel) in [
             (SERVICE.to_string(), "10.1.0.1", TUNNEL_B),
@@ -80,6 +84,40 @@ fn offer_products(lab: &mut Lab) -> Result<Process> {
     let program = catalyst_netns_tests::binary("products")?;
     lab.service
         .start(lab.b.folder(), "products", &program, &["--listen", &listen])
+}
+
+/// Metrics say of the tunnel what `show tunnels` said in `row`, or what came after.
+fn check_scraped(lab: &Lab, row: &Value) -> Result<()> {
+    let scraped = lab
+        .edge_a()?
+        .inside(|| Client::default().get(METRICS.parse()?, METRICS, "/metrics"))?;
+    ensure!(scraped.status == 200, "{scraped:?}");
+    let value = |metric: &str| -> Result<u64> {
+        let series = format!("catalyst_tunnel_{metric}{{peer=\"beta\",organisation=\"beta\",device=\"wg-beta\"}} ");
+        let found = scraped.body.lines().find_map(|line| line.strip_prefix(&series));
+        let value = found.with_context(|| format!("no {series}in {}", scraped.body))?;
+        value.parse().with_context(|| format!("{series}{value}"))
+    };
+    ensure!(value("up")? == 1, "{}", scraped.body);
+    for (metric, key) in [
+        ("received_bytes_total", "received_bytes"),
+        ("sent_bytes_total", "sent_bytes"),
+    ] {
+        let before = row[key].as_u64().with_context(|| format!("{key} of {row}"))?;
+        ensure!(
+            before > 0 && value(metric)? >= before,
+            "{metric} after {before}: {}",
+            scraped.body
+        );
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let shook = value("last_handshake_timestamp_seconds")?;
+    // To the nearest second.
+    ensure!((now - 180..=now + 1).contains(&shook), "{shook}, now {now}");
+    let info = "catalyst_tunnel_info{peer=\"beta\",organisation=\"beta\",device=\"wg-beta\",state=\"up\",\
+                endpoint=\"198.51.100.1:51820\",";
+    ensure!(scraped.body.contains(info), "no {info} in {}", scraped.body);
+    Ok(())
 }
 
 /// The hops on the way to an address, itself included.

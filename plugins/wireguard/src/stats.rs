@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use catalyst_plugin::Prefix;
 
@@ -94,8 +94,10 @@ pub struct TunnelStatus {
     pub public_key: Option<PublicKey>,
     /// Where it was last heard from, else where it is called.
     pub endpoint: Option<SocketAddr>,
-    /// How long ago it last shook hands.
+    /// How long ago it last shook hands, as of the last look at the kernel.
     pub handshake_age: Option<Duration>,
+    /// When that was.
+    pub last_handshake: Option<SystemTime>,
     /// Bytes.
     pub received: u64,
     /// Bytes.

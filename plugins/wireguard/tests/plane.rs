@@ -167,6 +167,8 @@ async fn a_tunnel_is_told_up_and_down_as_it_is_heard() {
     world.state().counters.insert(id(), heard(100));
     run.until("up", |report| *report == Report::Tunnel { address, up: true })
         .await;
+    let shook = run.stats.tunnels()[0].last_handshake.expect("it shook hands");
+    assert!(shook < std::time::SystemTime::now());
     let before = tokio::time::Instant::now();
     run.until("down", |report| *report == Report::Tunnel { address, up: false })
         .await;

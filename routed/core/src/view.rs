@@ -147,6 +147,17 @@ pub struct PeerView {
     pub last_error_age: Option<Duration>,
 }
 
+impl PeerView {
+    /// Where it listens, in words. A dynamic peer is never dialled: it has no port.
+    #[must_use]
+    pub fn shown_address(&self) -> String {
+        match self.address.port() {
+            0 => self.address.ip().to_string(),
+            _ => self.address.to_string(),
+        }
+    }
+}
+
 /// Routes of a peer that were refused for one kind of reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusalView {

@@ -341,6 +341,7 @@ pub(crate) struct Plugin {
     latest: u64,
     programmed: u64,
     pending: u64,
+    rejected_count: u64,
     rejected: BTreeMap<String, String>,
     refused: BTreeMap<String, String>,
 }
@@ -354,6 +355,7 @@ impl From<proto::Plugin> for Plugin {
             latest: plugin.latest,
             programmed: plugin.programmed,
             pending: plugin.pending,
+            rejected_count: plugin.rejected_count,
             rejected: plugin.rejected.into_iter().map(|r| (r.name, r.reason)).collect(),
             refused: plugin.refused.into_iter().map(|r| (r.resource, r.reason)).collect(),
         }

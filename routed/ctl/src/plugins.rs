@@ -31,7 +31,7 @@ fn render(plugins: &[Plugin]) -> Vec<String> {
             version(plugin),
             plugin.programmed.to_string(),
             plugin.pending.to_string(),
-            plugin.rejected.len().to_string(),
+            plugin.rejected_count.to_string(),
         ]);
     }
     let mut lines = table.lines();
@@ -91,6 +91,7 @@ mod tests {
             programmed: 3,
             pending: 1,
             rejected: vec![RejectedName { name, reason }],
+            rejected_count: 101,
             refused: vec![RefusedResource {
                 resource: "listener ingress".to_owned(),
                 reason: "Address already in use".to_owned(),
@@ -106,7 +107,7 @@ mod tests {
         assert!(lines.iter().all(|line| width(line) <= WIDTH), "{lines:#?}");
         let head = "\
 NAME     STATE          VERSION  PROGRAMMED  PENDING  REJECTED
-envoy    connected      7 of 9   3           1        1
+envoy    connected      7 of 9   3           1        101
 graphql  not connected  9        0           0        0
 
 not taken by envoy:

@@ -4,6 +4,8 @@
 
 #[path = "daemon/completion.rs"]
 mod completion;
+#[path = "daemon/metrics.rs"]
+mod metrics;
 #[path = "daemon/operate.rs"]
 mod operate;
 mod policies;

@@ -86,11 +86,7 @@ fn endpoint(endpoint: &Endpoint, protocol: Protocol) -> String {
 pub(super) fn peer(view: &PeerView) -> proto::Peer {
     proto::Peer {
         name: view.name.to_string(),
-        // A dynamic peer is never dialled: it has no port.
-        address: match view.address.port() {
-            0 => view.address.ip().to_string(),
-            _ => view.address.to_string(),
-        },
+        address: view.shown_address(),
         dynamic: view.dynamic.as_deref().unwrap_or_default().to_owned(),
         asn: view.asn,
         node: view.node.as_deref().unwrap_or_default().to_owned(),
@@ -142,14 +138,15 @@ fn policy(view: &PolicyView) -> String {
 }
 
 pub(super) fn plugin(view: &PlaneView) -> proto::Plugin {
-    let rejected = view.rejected.iter();
+    let (counts, rejected) = (&view.counts, view.rejected.iter());
     proto::Plugin {
-        name: view.name.to_string(),
-        connected: view.connected,
-        version: view.version,
-        latest: view.latest,
-        programmed: view.programmed,
-        pending: view.pending,
+        name: counts.name.to_string(),
+        connected: counts.connected,
+        version: counts.version,
+        latest: counts.latest,
+        programmed: counts.programmed,
+        pending: counts.pending,
+        rejected_count: counts.rejected,
         rejected: rejected
             .map(|(name, reason)| proto::RejectedName {
                 name: name.to_string(),

@@ -10,7 +10,6 @@ mod reload;
 mod service;
 mod sessions;
 mod store;
-mod thread;
 mod tunnels;
 mod watch;
 
@@ -31,6 +30,7 @@ use tonic::transport::Server;
 
 use crate::config::Listen;
 use crate::driver::SpeakerHandle;
+use crate::listen::thread;
 use crate::reload::Reloader;
 use crate::tunnels::Rotator;
 use complete::CompleteService;
@@ -88,6 +88,6 @@ pub async fn serve(
         .add_service(operate)
         .add_service(complete)
         .add_service(tunnels);
-    let serving = thread::serve(Listen::clone(&listen), router).await;
+    let serving = thread::serve("admin", Listen::clone(&listen), |listener| listener.serve(router)).await;
     serving.with_context(|| format!("admin.listen: cannot listen on {listen}"))
 }

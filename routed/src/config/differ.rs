@@ -128,6 +128,7 @@ mod tests {
         "node.state_dir",
         "peering.listen",
         "admin.listen",
+        "metrics.listen",
         "plugins.envoy",
         "plugins.graphql",
         "plugins.wireguard",

@@ -41,7 +41,7 @@ Lengths of time are a number and a unit: `500ms`, `90s`, `2m`, `1h`. An address 
 "#;
 
 /// The order of the sections for people; others follow.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "node",
     "peering",
     "peers",
@@ -51,6 +51,7 @@ const SECTIONS: [&str; 10] = [
     "sets",
     "communities",
     "admin",
+    "metrics",
     "plugins",
 ];
 

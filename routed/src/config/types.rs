@@ -60,6 +60,9 @@ pub struct Config {
     /// The administration socket, for catalystctl.
     #[serde(default)]
     pub admin: Admin,
+    /// Metrics for Prometheus (docs/operate.md lists them). `{}` turns them on. Default: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
     /// The data planes to program.
     #[serde(default)]
     pub plugins: Plugins,
@@ -324,6 +327,24 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             listen: Spelled(Listen::Unix("/run/catalyst/routed.sock".into())),
+        }
+    }
+}
+
+/// Metrics for Prometheus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Where `GET /metrics` is answered, by HTTP without authentication: a Unix socket (made with mode 0600) or an address.
+    /// Off loopback, whoever reaches it is told the names and addresses of all peers, organisations and tunnels, and how
+    /// much they exchange: only on a network that you trust with that.
+    pub listen: Spelled<Listen>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            listen: Spelled(Listen::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 9179))),
         }
     }
 }

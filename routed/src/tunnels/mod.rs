@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, OwnTunnel, PeerTunnel, Spelled, StaticTunnel, Text, Wireguard, WireguardKey};
 use keys::Keys;
-pub(crate) use rotation::{RotateError, Rotator};
+pub(crate) use rotation::{RotateError, RotationShown, Rotator};
 
 /// What peers were last told, in `node.state_dir`.
 const TOLD_FILE: &str = "tunnels.json";

@@ -428,18 +428,20 @@ impl Hub {
 
     /// The refused resources that are still wanted, those that are tried again too.
     pub(super) fn rejected(&self) -> Vec<RejectedReport> {
+        let report = |(key, refused): (&ResourceKey, &Quarantined)| RejectedReport {
+            key: key.clone(),
+            reason: refused.reason.clone(),
+        };
+        self.refused().map(report).collect()
+    }
+
+    /// See [`Hub::rejected`].
+    pub(super) fn refused(&self) -> impl Iterator<Item = (&ResourceKey, &Quarantined)> {
         let all: BTreeMap<_, _> = self.retried.iter().chain(self.desired.quarantined()).collect();
-        let wanted = |(key, refused): &(&ResourceKey, &Quarantined)| {
+        all.into_iter().filter(|(key, refused)| {
             let wanted = self.desired.get(key);
             wanted.is_some_and(|wanted| wanted.version == refused.version)
-        };
-        all.into_iter()
-            .filter(wanted)
-            .map(|(key, refused)| RejectedReport {
-                key: key.clone(),
-                reason: refused.reason.clone(),
-            })
-            .collect()
+        })
     }
 }
 

@@ -170,6 +170,12 @@ impl AdsHandle {
     pub fn rejected(&self) -> Vec<RejectedReport> {
         self.shared.hub().rejected()
     }
+
+    /// How many resources are refused.
+    #[must_use]
+    pub fn rejected_count(&self) -> usize {
+        self.shared.hub().refused().count()
+    }
 }
 
 async fn serve(listener: Listener, shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use catalyst_plugin::PlaneEvent;
 use tokio::time::Instant;
@@ -204,6 +204,7 @@ impl<K: Kernel> WireguardPlane<K> {
     }
 
     fn show(&self, peers: &Peers) {
+        let now = SystemTime::now();
         let row = |(name, plan): (&Arc<str>, &PeerPlan)| {
             let id = id_of(plan);
             let counted = id.as_ref().and_then(|id| peers.counters.get(id));
@@ -224,6 +225,7 @@ impl<K: Kernel> WireguardPlane<K> {
                 public_key: plan.public_key,
                 endpoint: heard_from.or(plan.endpoint),
                 handshake_age: counters.handshake_age,
+                last_handshake: counters.handshake_age.and_then(|age| now.checked_sub(age)),
                 received: counters.received,
                 sent: counters.sent,
                 addresses: plan.addresses.clone(),

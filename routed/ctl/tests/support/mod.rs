@@ -34,7 +34,7 @@ pub(crate) struct Node {
 struct Running {
     runtime: Runtime,
     driver: Driver,
-    admin: JoinHandle<anyhow::Result<()>>,
+    serving: [JoinHandle<anyhow::Result<()>>; 2],
 }
 
 pub(crate) fn flags(flags: &[(&str, &str)]) -> Vec<Flag> {
@@ -108,18 +108,20 @@ impl Running {
     fn start(config: Config, source: Source) -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let node = runtime.block_on(daemon::Node::start(config, source))?;
-        let admin = runtime.spawn(node.admin);
+        let serving = [node.admin, node.metrics].map(|it| runtime.spawn(it));
         Ok(Self {
             runtime,
             driver: node.driver,
-            admin,
+            serving,
         })
     }
 
     fn stop(self) {
         self.runtime.block_on(self.driver.shutdown(Goodbye::ForNow));
-        self.admin.abort();
-        drop(self.runtime.block_on(self.admin));
+        for serving in self.serving {
+            serving.abort();
+            drop(self.runtime.block_on(serving));
+        }
     }
 }
 

@@ -86,6 +86,9 @@ fn claims(config: &Config) -> Vec<Claim> {
 /// The listeners that may be of either kind.
 fn any_listeners(config: &Config) -> Vec<(KeyPath, Listen)> {
     let mut listeners = vec![(section("admin").field("listen"), config.admin.listen.0.clone())];
+    if let Some(metrics) = &config.metrics {
+        listeners.push((section("metrics").field("listen"), metrics.listen.0.clone()));
+    }
     if let Some(envoy) = &config.plugins.envoy {
         listeners.push((envoy_key("xds"), envoy.xds.0.clone()));
     }

@@ -1,15 +1,15 @@
-//! The thread of the administration API. One is enough for its operators, and cheaper: where a connection and its
-//! requests move from worker to worker, a question costs more in wake-ups than in its answer.
+//! A listener with a thread of its own: the administration API's, that of metrics. One is enough for its operators, and
+//! cheaper: where a connection and its requests move from worker to worker, a question costs more in wake-ups than in its
+//! answer. And no answer, however long, holds up a data plane.
 
 use std::future::Future;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use tokio::sync::oneshot;
-use tonic::transport::server::Router;
 
+use super::Listener;
 use crate::config::Listen;
-use crate::listen::Listener;
 
 /// Ends the thread when dropped.
 struct Thread {
@@ -28,19 +28,24 @@ impl Drop for Thread {
     }
 }
 
-/// Binds the socket; the future serves until it is dropped.
+/// Binds the socket and has `serve` serve it, on a thread of this name, until the future that is given is dropped.
 ///
 /// # Errors
 /// The address is in use or cannot be bound, or the thread cannot be started.
-pub(super) async fn serve(
+pub(crate) async fn serve<F, S>(
+    name: &str,
     listen: Listen,
-    router: Router,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<>> {
+    serve: F,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + Send + use<F, S>>
+where
+    F: FnOnce(Listener) -> S + Send + 'static,
+    S: Future<Output = anyhow::Result<()>>,
+{
     let (stop, stopped) = oneshot::channel::<()>();
     let (bound, is_bound) = oneshot::channel();
     let (ended, end) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let handle = std::thread::Builder::new().name("admin".into()).spawn(move || {
+    let handle = std::thread::Builder::new().name(name.into()).spawn(move || {
         runtime.block_on(async {
             let listener = match Listener::bind(&listen).await {
                 Ok(listener) => listener,
@@ -49,7 +54,7 @@ pub(super) async fn serve(
             drop(bound.send(Ok(())));
             tokio::select! {
                 _ = stopped => {}
-                result = listener.serve(router) => drop(ended.send(result)),
+                result = serve(listener) => drop(ended.send(result)),
             }
         });
         // Nothing that still runs may delay the exit.
