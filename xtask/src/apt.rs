@@ -30,7 +30,7 @@ const IPROUTE2: Need = Need {
     probe: &["ip", "-V"],
 };
 /// What every test needs beside the Rust toolchain; pip only where Envoy has to be fetched.
-const ALWAYS: [Need; 8] = [
+const ALWAYS: [Need; 9] = [
     Need {
         package: "build-essential",
         probe: &["cc", "--version"],

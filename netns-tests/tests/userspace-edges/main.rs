@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use catalyst_netns_tests::{LONG, Network, Node, Process, poll, scenario, stays};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use lab::{Lab, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, wait_state};
+use lab::{Lab, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, tunnel, wait_state};
 
 const PROGRAM: &str = "/usr/bin/wireguard-go";
 /// Echo requests of a flood, 20 ms apart.
@@ -27,7 +27,8 @@ struct Userspace {
 }
 
 impl Userspace {
-    fn up(network: &mut Network) -> Result<Self> {
+    /// Nothing runs yet at the edges.
+    fn new(network: &mut Network) -> Result<Self> {
         let mut this = Self {
             lab: Lab::new(network)?,
         };
@@ -36,6 +37,11 @@ impl Userspace {
             wireguard["userspace"] = json!(PROGRAM);
             wireguard["tunnels"][other]["device"] = json!(device(other));
         }
+        Ok(this)
+    }
+
+    fn up(network: &mut Network) -> Result<Self> {
+        let mut this = Self::new(network)?;
         this.lab.start()?;
         Ok(this)
     }
@@ -47,8 +53,10 @@ impl Drop for Userspace {
         for (node, other) in [(&mut self.lab.a, "beta"), (&mut self.lab.b, "acme")] {
             node.routed = None;
             if let Some(namespace) = &node.namespace {
-                // An error means that there is none.
-                let _ = namespace.run(&format!("ip link del {}", device(other)));
+                // The second one is there in a change of keys. An error means that there is none.
+                for second in ["", "_"] {
+                    let _ = namespace.run(&format!("ip link del {}{second}", device(other)));
+                }
             }
         }
     }
@@ -201,5 +209,41 @@ fn userspace_edges_nothing_leaves_while_wireguard_go_is_dead() -> Result<()> {
         lab.a.start_routed()?;
         lab.wait_up()?;
         lab.check_sealed().context("all of it back")
+    })
+}
+
+/// Edge A's key is older than it may become, and is changed without anybody asking for it.
+#[test]
+fn userspace_edges_a_key_that_is_too_old_is_changed() -> Result<()> {
+    scenario(|network| {
+        let mut us = Userspace::new(network)?;
+        let lab = &mut us.lab;
+        lab.a.config["plugins"]["wireguard"]["rotate_every"] = json!("1h");
+        let state = lab.a.folder().join("state");
+        fs::create_dir_all(&state)?;
+        let aged = json!({ "phase": "rest", "key_since": 1 });
+        fs::write(state.join("rotation.json"), aged.to_string())?;
+        lab.start()?;
+        let before = tunnel(&lab.b, "acme")?;
+        poll("the change of the key", LONG * 2, || {
+            let shown = lab.a.ctl_json(&["show", "tunnels"])?;
+            ensure!(shown["key_rotation"]["phase"].is_string(), "{shown}");
+            Ok(())
+        })?;
+        let count = FLOOD.to_string();
+        let _flood = lab.flood("flood", &lab.client, &SERVICE.to_string(), &["-c", &count])?;
+        poll("its end", LONG * 2, || {
+            let shown = lab.a.ctl_json(&["show", "tunnels"])?;
+            ensure!(shown["key_rotation"]["phase"].is_null(), "{shown}");
+            Ok(())
+        })?;
+        let summary = summary(&lab.a, "flood")?;
+        ensure!(summary.contains(&format!(" {FLOOD} received")), "{summary}");
+        let after = tunnel(&lab.b, "acme")?;
+        ensure!(after["public_key"] != before["public_key"], "{before} {after}");
+        let kept: Value = serde_json::from_slice(&fs::read(state.join("rotation.json"))?)?;
+        ensure!(kept["key_since"].as_u64() > Some(1), "{kept}");
+        lab.wait_up()?;
+        lab.check_sealed()
     })
 }

@@ -138,7 +138,10 @@ fn a_device_of_another_namespace_is_left_alone() {
     isolated("a_device_of_another_namespace_is_left_alone", || async {
         sh(&format!("ip netns add other; ip netns exec other {}", make("wg-b")));
         // It takes a port a moment after it is up.
-        until("the other device listens", || sh("wg show wg-b").contains("listening port")).await;
+        until("the other device listens", || {
+            sh("wg show wg-b").contains("listening port")
+        })
+        .await;
         let before = sh("wg show wg-b");
         let (mut config, routes) = three_peers();
         config.keepalive = Duration::from_secs(1);
