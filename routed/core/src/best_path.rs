@@ -136,13 +136,12 @@ pub(crate) struct Decision {
 
 impl Decision {
     /// Whether a candidate shares the traffic with the selected one: of its table and protocol, and equal up to the
-    /// router id. The tables are never mixed: traffic for an own service must not leak to another organisation's.
+    /// router id.
     pub(crate) fn is_multipath(&self, candidates: &[Candidate<'_>], index: usize) -> bool {
         let Some(selected) = self.selected else {
             return false;
         };
-        let (one, other) = (&candidates[selected], &candidates[index]);
-        self.lost[index].is_some_and(Step::is_tie) && one.table == other.table && one.protocol == other.protocol
+        self.lost[index].is_some_and(Step::is_tie) && one_service(&candidates[selected], &candidates[index])
     }
 }
 
@@ -176,6 +175,35 @@ pub(crate) fn one_more(best: &Candidate<'_>, new: &Candidate<'_>) -> OneMore {
         Some((step, Ordering::Less)) if step.is_before_med() => OneMore::Beaten,
         Some(_) | None => OneMore::Unclear,
     }
+}
+
+/// The winner where MED tells no two of the candidates apart: all other steps put paths into one order, in which one look at
+/// each finds the first. `None`: MED may count, or no next hop is usable. As [`one_more`], not for names with a stale path.
+pub(crate) fn first_in_order<'a, T: Copy>(
+    candidates: impl Iterator<Item = (T, Candidate<'a>)>,
+) -> Option<(T, Candidate<'a>)> {
+    let mut usable = candidates.filter(|(_, candidate)| candidate.next_hop_usable);
+    let (mut first, mut winner) = usable.next()?;
+    for (id, candidate) in usable {
+        if candidate.med != winner.med {
+            return None;
+        }
+        if duel(&candidate, &winner).is_some_and(|(_, ordering)| ordering.is_lt()) {
+            (first, winner) = (id, candidate);
+        }
+    }
+    Some((first, winner))
+}
+
+/// Whether a candidate shares the traffic with the winner of [`first_in_order`], as [`Decision::is_multipath`] says.
+pub(crate) fn is_multipath(winner: &Candidate<'_>, other: &Candidate<'_>) -> bool {
+    let is_tied = || duel(winner, other).is_some_and(|(step, _)| step.is_tie());
+    other.next_hop_usable && one_service(winner, other) && is_tied()
+}
+
+/// The tables are never mixed: traffic for an own service must not leak to another organisation's.
+fn one_service(one: &Candidate<'_>, other: &Candidate<'_>) -> bool {
+    one.table == other.table && one.protocol == other.protocol
 }
 
 /// What leads to a node that restarts is no way around it, however fresh it looks: it ends at the same node, which serves

@@ -181,21 +181,39 @@ fn variants<'a>(ids: &'a [RouterId; 2]) -> Vec<Candidate<'a>> {
 }
 
 #[test]
-fn the_short_cut_for_one_more_path_agrees_with_the_whole_decision() {
+fn the_short_cuts_agree_with_the_whole_decision() {
     let ids = [router("a"), router("b")];
     let fresh = variants(&ids);
     let mut stale = fresh.clone();
     // One of the known ones, or the new one, was told to be stale.
     stale.iter_mut().for_each(|it| it.freshness = Freshness::Stale);
-    let mut counts = [0; 3];
-    agrees(&fresh, &fresh, &fresh, &mut counts);
-    agrees(&stale, &fresh, &fresh, &mut counts);
-    agrees(&fresh, &fresh, &stale, &mut counts);
-    agrees(&stale, &stale, &stale, &mut counts);
+    let (mut counts, mut ordered) = ([0; 3], 0);
+    for [one, other, third] in [
+        [&fresh, &fresh, &fresh],
+        [&stale, &fresh, &fresh],
+        [&fresh, &fresh, &stale],
+        [&stale, &stale, &stale],
+    ] {
+        agrees([one, other, third], &mut counts, &mut ordered);
+    }
     assert!(counts.iter().all(|count| *count > 1000), "{counts:?}");
+    assert!(ordered > 1000, "{ordered}");
 }
 
-fn agrees(all: &[Candidate<'_>], others: &[Candidate<'_>], thirds: &[Candidate<'_>], counts: &mut [u32; 3]) {
+/// Where there is an order, its first one is the decision's, and so are those that share the traffic.
+fn agrees_in_order(candidates: &[Candidate<'_>], decision: &Decision, ordered: &mut u32) {
+    let Some((first, winner)) = first_in_order(candidates.iter().cloned().enumerate()) else {
+        return;
+    };
+    *ordered += 1;
+    assert_eq!(Some(first), decision.selected, "{candidates:?}");
+    for (index, candidate) in candidates.iter().enumerate() {
+        let shares = index != first && is_multipath(&winner, candidate);
+        assert_eq!(shares, decision.is_multipath(candidates, index), "{candidates:?}");
+    }
+}
+
+fn agrees([all, others, thirds]: [&[Candidate<'_>]; 3], counts: &mut [u32; 3], ordered: &mut u32) {
     for one in all {
         for other in others {
             for third in thirds {
@@ -208,6 +226,7 @@ fn agrees(all: &[Candidate<'_>], others: &[Candidate<'_>], thirds: &[Candidate<'
                 });
                 let said = one_more(&known[best], &known[2]);
                 let after = decide(&known);
+                agrees_in_order(&known, &after, ordered);
                 counts[said as usize] += 1;
                 match said {
                     OneMore::Unclear => {}

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Speaker;
-use crate::best_path::{Candidate, Decision, Freshness, OneMore, decide, find_detours, one_more};
+use crate::best_path::{
+    Candidate, Decision, Freshness, OneMore, decide, find_detours, first_in_order, is_multipath, one_more,
+};
 use crate::destination::Destination;
 use crate::intern::{AttrId, NameEntry, NameFlags, NameId, Signs};
 use crate::name::ServiceName;
@@ -92,6 +94,9 @@ impl Speaker {
     }
 
     fn choose_of_many(&self, name: NameId) -> Choice {
+        if let Some(choice) = self.choose_in_order(name) {
+            return choice;
+        }
         let (paths, candidates, decision) = self.decide(name);
         let Some(selected) = decision.selected else {
             return Choice::default();
@@ -102,6 +107,27 @@ impl Speaker {
             stale: self.is_secretly_stale(paths[selected], candidates[selected].freshness),
             siblings: siblings.map(|index| paths[index]).collect(),
         }
+    }
+
+    /// The choice where it takes no decision of all steps over all paths.
+    fn choose_in_order(&self, name: NameId) -> Option<Choice> {
+        if self.rib.has_stale(name) {
+            return None;
+        }
+        let accepted = || self.rib.paths_of(name).filter(|(_, path)| path.note == Note::Accepted);
+        let candidates = || accepted().map(|(id, path)| (id, self.candidate(&path)));
+        let (best, winner) = first_in_order(candidates())?;
+        let siblings = if self.planes.any() {
+            let shares = candidates().filter(|(id, it)| *id != best && is_multipath(&winner, it));
+            shares.map(|(id, _)| id).collect()
+        } else {
+            Vec::new()
+        };
+        Some(Choice {
+            best,
+            stale: false,
+            siblings,
+        })
     }
 
     /// The decision over the accepted paths of a name, with what it was based on.
