@@ -11,3 +11,4 @@ mod rivals;
 mod rotation;
 mod sealed;
 mod stopped;
+mod ways;

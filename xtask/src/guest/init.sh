@@ -27,6 +27,9 @@ mount_all() {
     mkdir -p /dev/pts /dev/shm
     mount -t devpts devpts /dev/pts
     mount -t tmpfs tmpfs /dev/shm
+    # Whoever opens it has its module loaded. On a whole system udev makes it.
+    mkdir /dev/net
+    mknod -m 600 /dev/net/tun c 10 200
     mount -t tmpfs tmpfs /run
     mount -t virtiofs target "$guest_target"
     mkdir -p /lib/modules

@@ -69,12 +69,14 @@ fn poll<T>(end: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
 pub(super) fn start(program: &Path, device: &str) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     let (mut said, theirs) = UnixStream::pair()?;
+    let also_theirs = theirs.try_clone()?;
     said.set_nonblocking(true)?;
     let mut command = Command::new(program);
     command.arg(device).current_dir("/");
     command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        // wireguard-go advises on the one, and says on the other why it cannot start.
+        .stdout(OwnedFd::from(also_theirs))
         .stderr(OwnedFd::from(theirs));
     // What ends us by a terminal does not end it.
     command.process_group(0);
@@ -175,7 +177,7 @@ mod tests {
         let program = dir.path().join("program");
         fs::write(
             &program,
-            "#!/bin/sh\necho advice >&2; echo \"no $1 here\" >&2; exit 3\n",
+            "#!/bin/sh\necho advice >&2; echo \"no $1 here\"; exit 3\n",
         )
         .unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
