@@ -175,11 +175,7 @@ mod tests {
     fn a_program_that_fails_says_why() {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("program");
-        fs::write(
-            &program,
-            "#!/bin/sh\necho advice >&2; echo \"no $1 here\"; exit 3\n",
-        )
-        .unwrap();
+        fs::write(&program, "#!/bin/sh\necho advice >&2; echo \"no $1 here\"; exit 3\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let error = start(&program, "wg0").unwrap_err().to_string();
         assert_eq!(error, "exit status: 3: no wg0 here");
