@@ -65,6 +65,13 @@ fn what_breaks_a_rule_is_treated_as_withdrawn_and_counted() -> Result<()> {
 
         hostile.announce(&["bank.delta"], &honest)?;
         check_withdrawn(&b, 1, "the name is not within the peer's allowed_names")?;
+        for question in [&["show", "route", "bank.delta", "--why"][..], &["reach", "bank.delta"]] {
+            let said = b.ctl(question)?;
+            let said = [said.stdout, said.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            let why = "is refused: the name is not within the peer's allowed_names";
+            ensure!(said.contains(why), "{question:?}: {said}");
+        }
 
         let mut elsewhere = honest.clone();
         elsewhere.next_hop.set_ip(b.ip.into());

@@ -8,6 +8,11 @@ use crate::keys::PublicKey;
 
 /// WireGuard takes no packet by a handshake that is older (REJECT_AFTER_TIME).
 const HANDSHAKE_LIFE: Duration = Duration::from_secs(180);
+/// Of a handshake initiation. They count as received as soon as they are authentic, also where the handshake then fails
+/// at its other end, for want of the pre-shared key, say. All else comes in multiples of 16 bytes, or after a handshake.
+const INITIATION_BYTES: u64 = 148;
+/// A peer begins a handshake anew after 5 s (REKEY_TIMEOUT): in the time between two looks no more often than this.
+const INITIATIONS: u64 = 3;
 /// So many keepalives without a byte received are too many.
 const SILENT_KEEPALIVES: u32 = 3;
 /// The longest wait before a tunnel that came back is used.
@@ -33,7 +38,7 @@ pub struct PeerCounters {
 #[derive(Debug)]
 struct Track {
     received: u64,
-    /// When `received` last grew; the first sight counts.
+    /// When `received` last grew by more than attempts to shake hands; the first sight counts.
     heard_at: Instant,
     up: bool,
     /// When it went up or down.
@@ -103,7 +108,7 @@ impl Track {
 
     fn take(&mut self, counted: &PeerCounters, now: Instant, keepalive: Duration) {
         // Less than before: the kernel has made the peer anew.
-        let heard = counted.received != self.received;
+        let heard = counted.received != self.received && !is_only_called(self.received, counted.received);
         self.received = counted.received;
         if heard {
             self.heard_at = now;
@@ -140,6 +145,14 @@ impl Track {
     }
 }
 
+/// Whether all that came was attempts to shake hands.
+fn is_only_called(before: u64, received: u64) -> bool {
+    let more = received.checked_sub(before);
+    more.is_some_and(|more| {
+        more.is_multiple_of(INITIATION_BYTES) && (1..=INITIATIONS).contains(&(more / INITIATION_BYTES))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,10 +183,15 @@ mod tests {
 
         /// Looks every half keepalive for so many seconds; whether it is up at the end.
         fn seconds(&mut self, seconds: u64, heard: bool) -> bool {
+            self.receiving(seconds, u64::from(heard) * 32)
+        }
+
+        /// The same, with so many bytes received between two looks.
+        fn receiving(&mut self, seconds: u64, bytes: u64) -> bool {
             let end = self.now + Duration::from_secs(seconds);
             while self.now < end {
                 self.now += KEEPALIVE / 2;
-                self.received += u64::from(heard);
+                self.received += bytes;
                 let counters = PeerCounters {
                     handshake_age: self.handshake.map(|at| self.now - at),
                     received: self.received,
@@ -204,6 +222,18 @@ mod tests {
         assert!(world.seconds(60, true));
         assert!(world.seconds(15, false), "three keepalives are not over");
         assert!(!world.seconds(3, false));
+    }
+
+    #[test]
+    fn a_peer_that_only_tries_to_shake_hands_is_down() {
+        for initiations in 1..=INITIATIONS {
+            let mut world = World::new();
+            world.handshake();
+            assert!(world.seconds(60, true));
+            assert!(!world.receiving(18, initiations * INITIATION_BYTES));
+            // With a keepalive among them it is heard.
+            assert!(world.receiving(30, INITIATION_BYTES + 32));
+        }
     }
 
     #[test]

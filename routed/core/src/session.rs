@@ -49,6 +49,8 @@ pub struct Session {
     /// What a peer is told that dials while the session is Idle.
     idle_text: String,
     last_error: Arc<str>,
+    /// What ended the last connection that was the session's, or was to be.
+    lost_by: Option<Arc<str>>,
     /// When `last_error` came.
     last_error_at: Instant,
 }
@@ -70,6 +72,7 @@ impl Session {
             turned: (false, now),
             idle_text: String::from("the session is stopped here"),
             last_error: Arc::from(""),
+            lost_by: None,
             last_error_at: now,
         }
     }

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Outcome};
 /// How answers are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people, at most 100 columns wide.
+    /// For people, as wide as the terminal, but no less than 100 columns.
     Table,
     /// For programs.
     Json,

@@ -122,7 +122,12 @@ fn key(tunnel: &Tunnel) -> String {
     if tunnel.public_key.is_empty() || tunnel.authenticated {
         return tunnel.public_key.clone();
     }
-    format!("{} (unauthenticated: no key is configured)", tunnel.public_key)
+    let why = if tunnel.state == "wrong key" {
+        "announced; tunnel.public_key has another one"
+    } else {
+        "unauthenticated: no key is configured"
+    };
+    format!("{} ({why})", tunnel.public_key)
 }
 
 fn or_dash(text: &str) -> String {

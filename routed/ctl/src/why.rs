@@ -13,11 +13,11 @@ use crate::routes::{describe_path, or};
 use crate::text::count;
 
 pub(crate) async fn show(name: String, client: &mut Client, out: &mut Output) -> Outcome {
-    let why = client.why_route(name).await?;
+    let why = client.why_route(name.clone()).await?;
     if out.format == Format::Json {
         return out.json(&Why::from(&why));
     }
-    describe(&why).iter().try_for_each(|line| out.line(line))
+    describe(&name, &why).iter().try_for_each(|line| out.line(line))
 }
 
 /// What `--output json` prints.
@@ -69,7 +69,8 @@ impl<'a> From<&'a WhyRouteResponse> for Why<'a> {
     }
 }
 
-fn describe(why: &WhyRouteResponse) -> Vec<String> {
+/// `asked` is told where there is no path, as with the address of our end of a tunnel.
+fn describe(asked: &str, why: &WhyRouteResponse) -> Vec<String> {
     let mut answer = Answer::default();
     let name = why
         .paths
@@ -78,7 +79,7 @@ fn describe(why: &WhyRouteResponse) -> Vec<String> {
         .map(|path| path.name.as_str());
     answer.heading(&format!(
         "{}: {}",
-        name.unwrap_or_default(),
+        name.unwrap_or(asked),
         count(why.paths.len() as u64, "path")
     ));
     for path in &why.paths {
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_path_and_every_peer_has_its_reason() {
-        let text = describe(&why()).join("\n");
+        let text = describe("orders.acme", &why()).join("\n");
         for part in [
             "a.acme: 1 path\n\n>* from this node: in use\n  reason          lower LOCAL_PREF (100; the winner: 200)\n",
             "\n  import          public: accepted by open\n",
@@ -220,11 +221,17 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_path_is_called_as_it_was_asked_for() {
+        let bare = WhyRouteResponse::default();
+        assert_eq!(describe("10.255.0.1/32", &bare), ["10.255.0.1/32: 0 paths"]);
+    }
+
+    #[test]
     fn the_worst_case_fits_100_columns() {
         let mut worst = why();
         worst.peers[1].peer = "p".repeat(63);
         worst.paths[0].reason = "r".repeat(400);
-        for line in describe(&worst) {
+        for line in describe("orders.acme", &worst) {
             assert!(width(&line) <= WIDTH, "{} columns: {line}", width(&line));
         }
     }

@@ -166,6 +166,7 @@ impl Admin for AdminService {
         let parsed = self.config().parse_service(&name, &service_json);
         let (name, service) = parsed.map_err(|errors| Status::invalid_argument(errors.to_string()))?;
         let configured = offers::configured(&self.config(), &name).is_some();
+        tracing::info!(%name, "an operator adds a service");
         let replaced = to_its_end(add(Arc::clone(&self.store), self.speaker.clone(), name, service)).await?;
         Ok(Response::new(AddServiceResponse { replaced, configured }))
     }
@@ -176,6 +177,7 @@ impl Admin for AdminService {
     ) -> Result<Response<RemoveServiceResponse>, Status> {
         let name = parse_name(&request.into_inner().name)?;
         let configured = offers::configured(&self.config(), &name).is_some();
+        tracing::info!(%name, "an operator removes a service");
         to_its_end(remove(Arc::clone(&self.store), self.speaker.clone(), name)).await?;
         Ok(Response::new(RemoveServiceResponse { configured }))
     }

@@ -2,7 +2,7 @@
 //!
 //! What configuration alone decides (guards, rule, filter, devices, addresses) is planned with the whole table. What
 //! routes decide belongs to one peer each, so a change costs what that peer has and no more. In a change of keys it also
-//! depends on what was held before: [`lines`].
+//! depends on what was held before (`lines`).
 
 mod change;
 mod lines;

@@ -94,7 +94,11 @@ impl Session {
         self.timers.clear(Timer::Connect);
         // While the peer's own connection stands, it does not matter that it cannot be dialled.
         if self.connections.committed().is_none() {
-            self.last_error = error.into();
+            self.last_error = match &self.lost_by {
+                // The peer's words, perhaps; whoever stops says why, and then nobody listens.
+                Some(lost_by) => format!("{error}; before that: {lost_by}").into(),
+                None => error.into(),
+            };
         }
         self.dial_later(now);
     }

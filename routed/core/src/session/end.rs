@@ -236,6 +236,7 @@ impl Session {
 
     fn down(&mut self, down: Down, out: &mut Vec<SessionEffect>) {
         self.last_error = Arc::clone(&down.reason);
+        self.lost_by = Some(Arc::clone(&down.reason));
         out.push(SessionEffect::Down(down));
     }
 }

@@ -3,7 +3,7 @@
 use catalyst_core::attrs::Attrs;
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
-use catalyst_core::view::{PathWhy, PeerWhy};
+use catalyst_core::view::{PathWhy, PeerView, PeerWhy};
 use catalyst_envoy::ports::LocalPorts;
 use catalyst_proto::admin::v1 as proto;
 use tonic::Status;
@@ -31,11 +31,13 @@ pub(super) async fn route(
     let looked_for = asked.clone();
     let gone = |Gone| Status::unavailable(Gone.to_string());
     let look = move |speaker: &mut Speaker, now| {
-        let destination = looked_for.find(speaker)?;
-        speaker.why(&destination, now).map(|why| (destination, why))
+        let found = looked_for.find(speaker);
+        let found = found.and_then(|destination| Some((speaker.why(&destination, now)?, destination)));
+        found.ok_or_else(|| refused(&speaker.peers(now), &looked_for.to_string()))
     };
     let found = speaker.query(look).await.map_err(gone)?;
-    let (destination, why) = found.ok_or_else(|| Status::not_found(nobody(config, &asked)))?;
+    let nobody = |refused: Vec<String>| Status::not_found(nobody(config, &asked, &refused));
+    let (why, destination) = found.map_err(nobody)?;
     // Best first: of several in use, the first one is what peers are told.
     let in_use = why.paths.iter().find(|path| path.route.selected);
     let in_use = in_use.map(|path| &*path.route.attrs);
@@ -55,12 +57,26 @@ pub(super) async fn route(
     })
 }
 
+/// What peers offered by this name last that was refused and not kept, as far as it is remembered: of each peer and kind the
+/// newest.
+pub(super) fn refused(peers: &[PeerView], name: &str) -> Vec<String> {
+    let of_peer = |peer: &PeerView| {
+        let newest = peer.refusals.iter().filter(|refusal| refusal.newest == name);
+        let told = newest.map(|refusal| format!("what peer {} offers is refused: {}", peer.name, refusal.reason));
+        told.collect::<Vec<_>>()
+    };
+    peers.iter().flat_map(of_peer).collect()
+}
+
 /// What to say of what nobody offers.
-fn nobody(config: &Config, asked: &Asked) -> String {
+fn nobody(config: &Config, asked: &Asked, refused: &[String]) -> String {
     let destination = match asked {
         Asked::Destination(destination) => destination,
         Asked::Address(address) => return format!("no route to {address}: it is in no prefix in use"),
     };
+    if !refused.is_empty() {
+        return format!("no route to {destination}: {}", refused.join("; "));
+    }
     let domains = config.node.domains.iter().map(|domain| domain.0.0.as_str());
     let above = |name: &str| domains.into_iter().find(|domain| name.ends_with(&format!(".{domain}")));
     match destination.name().and_then(|name| above(name.as_str())) {

@@ -10,7 +10,7 @@ use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 
-use super::socket::{Ask, ENODEV, Netlink, forgive};
+use super::socket::{Ask, ENODEV, EOPNOTSUPP, Netlink, forgive};
 use super::wg::{Read, WireGuard};
 use super::{KernelError, Scope, unreachable_because};
 use crate::resource::{Device, Resource};
@@ -153,13 +153,28 @@ fn create(
         let kind = LinkInfo::Kind(wireguard.kind());
         link.attributes.push(LinkAttribute::LinkInfo(vec![kind]));
         let what = format!("make WireGuard device {name}");
-        netlink.request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL))?;
+        let made = netlink.request(&what, &Message::NewLink(link), Ask::Do(NLM_F_CREATE | NLM_F_EXCL));
+        made.map_err(without_wireguard)?;
     }
     let gone = || KernelError::Refused {
         what: format!("device {name}").into(),
         errno: ENODEV,
     };
     Ok(by_name(netlink, name)?.ok_or_else(gone)?.index)
+}
+
+/// A kernel that does not know the kind of a device is one without WireGuard.
+fn without_wireguard(error: KernelError) -> KernelError {
+    match error {
+        KernelError::Refused {
+            what,
+            errno: EOPNOTSUPP,
+        } => KernelError::Refused {
+            what: format!("{what} (a kernel without WireGuard takes plugins.wireguard.userspace)").into(),
+            errno: EOPNOTSUPP,
+        },
+        other => other,
+    }
 }
 
 pub(super) fn raise(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {

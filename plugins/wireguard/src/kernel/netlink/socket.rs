@@ -176,6 +176,8 @@ pub(super) const ENOENT: i32 = 2;
 pub(super) const EEXIST: i32 = 17;
 /// No such device.
 pub(super) const ENODEV: i32 = 19;
+/// Not supported.
+pub(super) const EOPNOTSUPP: i32 = 95;
 /// No such address.
 pub(super) const EADDRNOTAVAIL: i32 = 99;
 

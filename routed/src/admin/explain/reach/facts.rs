@@ -7,6 +7,8 @@ use catalyst_core::route::Destination;
 use catalyst_core::speaker::Speaker;
 use catalyst_core::view::{PeerView, PeerWhy, PlaneCounts, RouteView};
 
+use crate::admin::explain::why::refused;
+
 /// What there is under a name.
 #[derive(Debug, Clone)]
 pub(super) enum Found {
@@ -32,6 +34,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// What peers offered by this very name that was refused and not kept.
+    pub(super) fn refused(&self) -> Vec<String> {
+        refused(&self.peers, self.name.as_str())
+    }
+
     /// What there is to know about a call of `name`, by the peer `from` if one is given. `stops` are the wildcards below
     /// which nothing is sent elsewhere.
     pub(super) fn read(

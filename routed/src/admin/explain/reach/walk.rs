@@ -168,6 +168,12 @@ impl Walk {
                 ),
                 "offer the service in our organisation, or wait until the node that offers it is reachable",
             ),
+            Found::Nothing if !facts.refused().is_empty() => self.failed(
+                "route",
+                facts.refused().join("; "),
+                "catalystctl show peer PEER counts it: what the peer may offer is our configuration's, how it offers it the \
+                 peer's",
+            ),
             Found::Nothing => self.failed(
                 "route",
                 "no peer has announced it, and no service here is called so",
@@ -196,7 +202,7 @@ impl Walk {
             None => self.failed(
                 "next_hop",
                 reasons,
-                "look at the next hop: its Envoy, and the way to it",
+                "look at the next hop: its Envoy, and the way to it (catalystctl show tunnels, where that is a tunnel)",
             ),
         }
     }
