@@ -196,8 +196,13 @@ impl Walk {
                 "nobody offers it any longer; it goes with peering.drain",
             );
         }
-        self.ok("route", paths.iter().map(from).collect::<Vec<_>>().join(", "));
-        match paths.first().filter(|_| paths.iter().all(|p| p.note != Note::Accepted)) {
+        // What drains is on its way out, for the same reason most often.
+        let standing = || paths.iter().filter(|path| !path.draining);
+        self.ok("route", standing().map(from).collect::<Vec<_>>().join(", "));
+        match standing()
+            .next()
+            .filter(|_| standing().all(|p| p.note != Note::Accepted))
+        {
             Some(rejected) => self.failed("import", reasons, fix_of_import(rejected, facts, config)),
             None => self.failed(
                 "next_hop",

@@ -104,6 +104,16 @@ fn one_path_that_import_takes_makes_it_a_matter_of_next_hops() {
 }
 
 #[test]
+fn what_import_refuses_from_now_on_is_a_matter_of_import_while_it_drains() {
+    let draining = RouteView {
+        draining: true,
+        ..path("open", Note::Accepted)
+    };
+    let (step, _) = ends(vec![path("picky", Note::ImportPolicy), draining]);
+    assert_eq!(step, "import");
+}
+
+#[test]
 fn what_drains_is_offered_by_nobody() {
     let draining = RouteView {
         draining: true,
