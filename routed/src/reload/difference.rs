@@ -1,18 +1,22 @@
 //! What a new configuration would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use catalyst_core::event::{Event, LocalRoute, SpeakerConfig};
+use catalyst_core::event::{Event, LocalRoute, PeerName, SpeakerConfig};
 use catalyst_core::route::Destination;
 use catalyst_core::speaker::Preview;
-use catalyst_core::view::{PeerChange, RouteChanges};
+use catalyst_core::view::{PeerAction, PeerChange, RouteChanges};
 
 use crate::config::{Config, ConfigError, KeyChange, key_changes};
 use crate::driver::{Gone, SpeakerHandle};
 
 /// Paths copied from the Speaker at a time: a long table does not hold up routing.
 const PAGE: usize = 1000;
+/// The key of a peer's tunnel, as the Speaker spells it too.
+const TUNNEL: &str = "tunnel";
+/// As a view of a peer says it.
+const ESTABLISHED: &str = "Established";
 
 /// What happens to a service or prefix of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,9 +121,16 @@ impl Difference {
         speaker: &SpeakerHandle,
     ) -> Result<Self, Gone> {
         let wanted = to.clone();
-        let (peers, around) = speaker
-            .query(move |speaker, _| (speaker.peer_changes(&wanted), speaker.surroundings(&wanted)))
+        let (mut peers, established, around) = speaker
+            .query(move |speaker, now| {
+                let views = speaker.peers(now);
+                let up = views.into_iter().filter(|peer| peer.state == ESTABLISHED);
+                let established = up.map(|peer| peer.name).collect();
+                let changes = speaker.peer_changes(&wanted);
+                (changes, established, speaker.surroundings(&wanted))
+            })
             .await?;
+        note_tunnels((old, new), &established, &mut peers);
         let mut preview = Preview::new(from, to, &around, offers.outcomes(), Instant::now());
         let mut after = None;
         loop {
@@ -144,6 +155,28 @@ impl Difference {
     }
 }
 
+/// The Speaker knows of a tunnel what it routes by. Pins, pre-shared keys and endpoints are the data plane's, and a change
+/// of them may take down whatever is behind the tunnel.
+fn note_tunnels((old, new): (&Config, &Config), established: &BTreeSet<PeerName>, peers: &mut Vec<PeerChange>) {
+    for (name, peer) in &new.peers {
+        let known = old.peers.get(name).filter(|before| before.tunnel != peer.tunnel);
+        if known.is_none() {
+            continue;
+        }
+        match peers.iter_mut().find(|change| *change.name == **name) {
+            Some(change) if change.keys.contains(&TUNNEL) => {}
+            Some(change) => change.keys.push(TUNNEL),
+            None => peers.push(PeerChange {
+                name: name.as_str().into(),
+                action: PeerAction::Keep,
+                keys: vec![TUNNEL],
+                established: established.contains(name.as_str()),
+            }),
+        }
+    }
+    peers.sort_by(|one, other| one.name.cmp(&other.name));
+}
+
 #[cfg(test)]
 mod tests {
     use catalyst_core::event::LocalPrefix;
@@ -164,6 +197,33 @@ mod tests {
             large_communities: Vec::new(),
             med: Some(med),
         })
+    }
+
+    #[test]
+    fn a_pin_that_changes_is_a_change_of_the_peer() {
+        let with = |tunnel: &str| {
+            let text = format!(
+                r#"{{"node": {{"name": "a", "as": 65001, "organisation": "acme"}},
+                    "peers": {{"b": {{"address": "127.0.0.2:1790", "as": 65002, "organisation": "beta",
+                                      "tunnel": {{"addresses": ["10.255.0.2/32"]{tunnel}}}}}}},
+                    "plugins": {{"wireguard": {{"tunnels": {{"beta": {{"addresses": ["10.255.0.1/32"], "listen_port": 51820}}}}}}}}}}"#
+            );
+            crate::config::load_text(Some(("routed.json", &text)), &[]).unwrap()
+        };
+        let (old, new) = (with(""), with(r#", "preshared_key_file": "/run/b.psk""#));
+        let up = BTreeSet::from(["b".into()]);
+        let mut changes = Vec::new();
+        note_tunnels((&old, &old), &up, &mut changes);
+        assert!(changes.is_empty());
+        for _ in 0..2 {
+            // Once, also where the Speaker has told of it.
+            note_tunnels((&old, &new), &up, &mut changes);
+            let [change] = &changes[..] else { panic!("{changes:?}") };
+            assert_eq!(
+                (&*change.name, change.action, &change.keys[..], change.established),
+                ("b", PeerAction::Keep, &[TUNNEL][..], true)
+            );
+        }
     }
 
     #[test]
