@@ -11,7 +11,7 @@ use catalyst_plugin::state_file;
 use catalyst_wireguard::{KeyChange, Phase, PrivateKey, PublicKey};
 use serde::{Deserialize, Serialize};
 
-use super::unix_seconds;
+use super::{read_or_set_aside, unix_seconds};
 
 /// The private key in `node.state_dir`.
 const KEY_FILE: &str = "wireguard.key";
@@ -244,22 +244,10 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
-/// What cannot be read is set aside, and the files of the keys say enough.
+/// Without it the files of the keys say enough.
 fn read_state(file: &Path) -> State {
-    let read = state_file::read(file, MAX_STATE_BYTES).map_err(|error| error.to_string());
-    let parsed = read.and_then(|content| match content {
-        None => Ok(State::rest(None)),
-        Some(content) => serde_json::from_slice(&content).map_err(|error| error.to_string()),
-    });
-    parsed.unwrap_or_else(|error| {
-        let aside = state_file::set_aside(file);
-        let aside = aside.map_or_else(
-            |error| format!("it cannot be set aside: {error}"),
-            |path| path.display().to_string(),
-        );
-        tracing::warn!(file = %file.display(), %error, set_aside = %aside, "how far the change of our key was is lost: it is begun anew when it is asked for");
-        State::rest(None)
-    })
+    let loss = "how far the change of our key was is lost: it is begun anew when it is asked for";
+    read_or_set_aside(file, MAX_STATE_BYTES, loss).unwrap_or(State::rest(None))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use catalyst_core::event::SpeakerConfig;
 use catalyst_core::prefix::Prefix;
 use catalyst_plugin::state_file;
 use catalyst_wireguard::{KeyChange, Phase, PrivateKey, PublicKey, TunnelDevice, TunnelPeer, WireguardConfig};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, OwnTunnel, PeerTunnel, Spelled, StaticTunnel, Text, Wireguard, WireguardKey};
@@ -292,25 +293,26 @@ fn prefixes(spelled: &[Spelled<Prefix>]) -> Vec<Prefix> {
     spelled.iter().map(|prefix| prefix.0).collect()
 }
 
-/// What peers were told; what cannot be read is set aside.
+/// What peers were told.
 fn read_told(file: &Path) -> BTreeMap<String, Told> {
-    let read = state_file::read(file, MAX_TOLD_BYTES).map_err(|error| error.to_string());
-    let parsed = read.and_then(|content| match content {
-        None => Ok(BTreeMap::new()),
-        Some(content) => serde_json::from_slice(&content).map_err(|error| error.to_string()),
-    });
-    parsed.unwrap_or_else(|error| {
-        let aside = state_file::set_aside(file);
-        let aside = aside.map_or_else(
-            |error| format!("it cannot be set aside: {error}"),
-            |path| path.display().to_string(),
-        );
-        tracing::warn!(
-            file = %file.display(), %error, set_aside = %aside,
-            "what peers were told of our tunnels is lost: the time gives the next serial numbers"
-        );
-        BTreeMap::new()
-    })
+    let loss = "what peers were told of our tunnels is lost: the time gives the next serial numbers";
+    read_or_set_aside(file, MAX_TOLD_BYTES, loss).unwrap_or_default()
+}
+
+/// What a file of ours says; `None`: there is none. What cannot be read is set aside, and the log tells of the `loss`.
+fn read_or_set_aside<T: DeserializeOwned>(file: &Path, max_bytes: u64, loss: &str) -> Option<T> {
+    let read = state_file::read(file, max_bytes).map_err(|error| error.to_string());
+    let parse = |content: Vec<u8>| serde_json::from_slice(&content).map_err(|error| error.to_string());
+    read.and_then(|content| content.map(parse).transpose())
+        .unwrap_or_else(|error| {
+            let aside = state_file::set_aside(file);
+            let aside = aside.map_or_else(
+                |error| format!("it cannot be set aside: {error}"),
+                |path| path.display().to_string(),
+            );
+            tracing::warn!(file = %file.display(), %error, set_aside = %aside, "{loss}");
+            None
+        })
 }
 
 fn keep(file: &Path, told: &BTreeMap<String, Told>) -> anyhow::Result<()> {
