@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use catalyst_netns_tests::{LONG, Network, Node, Process, poll, scenario, stays};
+use catalyst_netns_tests::{LONG, Network, Process, poll, scenario, stays};
 use serde_json::{Value, json};
 
 use lab::{Lab, SERVICE, SERVICE_6, TUNNEL_B, TUNNEL_B_6, tunnel, wait_state};
@@ -80,18 +80,6 @@ fn wireguard_go(other: &str) -> Result<u32> {
     anyhow::bail!("wireguard-go does not run for {}", device(other))
 }
 
-/// Waits for the end of a flood; what ping says of it.
-fn summary(node: &Node, log: &str) -> Result<String> {
-    let log = node.folder().join(format!("{log}.log"));
-    let said = poll("the end of the flood", LONG, || {
-        let said = fs::read_to_string(&log)?;
-        ensure!(said.contains("packets transmitted"), "it goes on");
-        Ok(said)
-    })?;
-    let line = said.lines().find(|line| line.contains("transmitted"));
-    Ok(line.context("a summary")?.to_owned())
-}
-
 #[test]
 fn userspace_edges_traffic_takes_the_tunnel() -> Result<()> {
     scenario(|network| {
@@ -142,13 +130,12 @@ fn userspace_edges_a_restart_writes_nothing_and_loses_nothing() -> Result<()> {
         lab.a.kill_routed()?;
         lab.a.start_routed()?;
         lab.a.wait_established("beta")?;
-        let summary = summary(&lab.a, "flood")?;
+        let summary = lab.check_nothing_lost("flood", &count)?;
         // Past the time that a start waits for its peers.
         stays(Duration::from_secs(3), || Ok(()))?;
         let shown = lab.a.ctl_json(&["show", "tunnels"])?;
         let monitored = fs::read_to_string(folder.join("monitor.log"))?;
         eprintln!("{summary}\n{shown:#}\nmonitor: {monitored:?}");
-        ensure!(summary.contains(&format!(" {FLOOD} received")), "{summary}");
         ensure!(shown["writes"] == 0 && shown["drift_repairs"] == 0, "{shown:#}");
         ensure!(monitored.trim().is_empty(), "{monitored}");
         ensure!(wireguard_go("beta")? == process, "another process");
@@ -237,8 +224,7 @@ fn userspace_edges_a_key_that_is_too_old_is_changed() -> Result<()> {
             ensure!(shown["key_rotation"]["phase"].is_null(), "{shown}");
             Ok(())
         })?;
-        let summary = summary(&lab.a, "flood")?;
-        ensure!(summary.contains(&format!(" {FLOOD} received")), "{summary}");
+        lab.check_nothing_lost("flood", &count)?;
         let after = tunnel(&lab.b, "acme")?;
         ensure!(after["public_key"] != before["public_key"], "{before} {after}");
         let kept: Value = serde_json::from_slice(&fs::read(state.join("rotation.json"))?)?;

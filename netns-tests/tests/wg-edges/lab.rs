@@ -131,6 +131,23 @@ impl Lab {
         from.start(self.a.folder(), log, Path::new("/usr/bin/ping"), &arguments)
     }
 
+    /// Waits for the end of a flood of so many packets, [`Lab::flood`] with this log; what ping says of it.
+    ///
+    /// # Errors
+    /// A packet was lost.
+    pub(crate) fn check_nothing_lost(&self, log: &str, packets: &str) -> Result<String> {
+        let path = self.a.folder().join(format!("{log}.log"));
+        let said = poll("the end of the flood", LONG * 2, || {
+            let said = fs::read_to_string(&path)?;
+            ensure!(said.contains("packets transmitted"), "it goes on");
+            Ok(said)
+        })?;
+        let summary = said.lines().find(|line| line.contains("transmitted"));
+        let summary = summary.context("a summary")?;
+        ensure!(summary.contains(&format!(" {packets} received")), "{log}: {summary}");
+        Ok(summary.to_owned())
+    }
+
     pub(crate) fn edge_a(&self) -> Result<&Namespace> {
         self.a.namespace.as_deref().context("edge A has a namespace")
     }

@@ -86,18 +86,8 @@ fn change(lab: &mut Lab, edge: &str) -> Result<()> {
         Ok(())
     })?;
     for log in &logs {
-        let path = lab.a.folder().join(format!("{log}.log"));
-        let said = poll("the end of the flood", LONG * 2, || {
-            let said = fs::read_to_string(&path)?;
-            ensure!(said.contains("transmitted"), "it goes on");
-            Ok(said)
-        })?;
-        let summary = said
-            .lines()
-            .find(|line| line.contains("transmitted"))
-            .context("a summary")?;
+        let summary = lab.check_nothing_lost(log, PACKETS)?;
         eprintln!("{edge}: {took:?}, {} requests; {log}: {summary}", requests.sent);
-        ensure!(summary.contains(&format!(" {PACKETS} received")), "{summary}");
     }
     for (edge, peer) in [(&lab.a, "beta"), (&lab.b, "acme")] {
         wait_state(edge, peer, "up")?;
